@@ -1,0 +1,79 @@
+/* The context: threads, memory account, messages, progress and interruption of one user of the library.
+ *
+ * Two contexts in one process share nothing. A context may be used by one thread at a time, except
+ * qds_context_interrupt, which any thread and any signal handler may call.
+ */
+#ifndef QDSIM_CONTEXT_H
+#define QDSIM_CONTEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "qdsim/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct qds_context qds_context;
+
+typedef enum { QDS_LOG_ERROR, QDS_LOG_WARNING, QDS_LOG_INFO, QDS_LOG_DEBUG } qds_log_level;
+
+/* Receives every message of the library; `text` has no newline and is valid during the call only. */
+typedef void (*qds_log_fn)(void *user, qds_log_level level, const char *text);
+
+/* Receives the progress of long work: `phase` is a short name ("solve"), `fraction` rises from 0 to 1 (negative:
+ * unknown), `detail` is a short text such as "residual 3e-05 eV" or "". Called from the thread that called the
+ * library, at most a few times a second. A return other than 0 interrupts the work. */
+typedef int (*qds_progress_fn)(void *user, const char *phase, double fraction, const char *detail);
+
+typedef struct {
+  size_t struct_size;
+  const char *device;     /* "cpu" or "auto"; NULL: auto */
+  int threads;            /* 0: all cores this process may use */
+  size_t memory_limit;    /* bytes that the library may hold at once, 0: no limit of its own */
+  uint64_t seed;          /* of every random number the context draws */
+  qds_log_fn log;         /* NULL: silent */
+  qds_progress_fn progress; /* NULL: none */
+  void *user;             /* handed to log and progress */
+} qds_context_options;
+
+#define QDS_CONTEXT_OPTIONS_INIT {sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0}
+
+/* options NULL: all defaults. Errors: ARGUMENT (unknown device, negative threads), MEMORY. */
+QDS_API qds_status qds_context_create(const qds_context_options *options, qds_context **out);
+
+/* Destroys the context. Memory taken through it and still held is a leak: each block is reported through the log
+ * function at level ERROR with tag, bytes and source line. NULL is allowed. */
+QDS_API void qds_context_destroy(qds_context *ctx);
+
+/* Makes the running and the next long call fail with QDS_ERROR_INTERRUPTED. Async-signal-safe. */
+QDS_API void qds_context_interrupt(qds_context *ctx);
+/* Forgets an interruption, so that the context can be used again. */
+QDS_API void qds_context_resume(qds_context *ctx);
+
+QDS_API int qds_context_threads(const qds_context *ctx);
+QDS_API const char *qds_context_device(const qds_context *ctx);
+
+/* The memory account, in bytes and blocks. The total first, then one row per tag in the order of first use. */
+typedef struct {
+  const char *tag;
+  size_t current_bytes, peak_bytes;
+  size_t current_blocks, total_blocks;
+} qds_memory_row;
+
+/* The totals of the context. */
+QDS_API void qds_context_memory(const qds_context *ctx, qds_memory_row *total);
+/* The row of the tag number `index` (from 0); returns 0 past the last. */
+QDS_API int qds_context_memory_tag(const qds_context *ctx, size_t index, qds_memory_row *row);
+
+/* For tests: the n-th allocation from now (1 is the next) fails with QDS_ERROR_MEMORY; 0 switches it off. */
+QDS_API void qds_context_fail_allocation(qds_context *ctx, uint64_t n);
+
+/* The peak resident memory of the process in bytes, as the kernel reports it. */
+QDS_API size_t qds_process_peak_bytes(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

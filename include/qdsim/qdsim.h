@@ -1,0 +1,11 @@
+/* All public headers of QDSim. */
+#ifndef QDSIM_QDSIM_H
+#define QDSIM_QDSIM_H
+
+#include "qdsim/context.h"
+#include "qdsim/dot.h"
+#include "qdsim/info.h"
+#include "qdsim/material.h"
+#include "qdsim/status.h"
+
+#endif

@@ -1,0 +1,47 @@
+#include "base/allocator.h"
+
+#include <string.h>
+
+qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag, const char *file,
+                        int line, void **out) {
+  size_t bytes;
+  *out = NULL;
+  if (__builtin_mul_overflow(count, size, &bytes))
+    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "%s: %zu elements of %zu bytes overflow the address range",
+                     tag, count, size);
+  return allocator->allocate(allocator, bytes, tag, file, line, out);
+}
+
+qds_status qds_allocate_zero(qds_allocator *allocator, size_t count, size_t size, const char *tag,
+                             const char *file, int line, void **out) {
+  QDS_TRY(qds_allocate(allocator, count, size, tag, file, line, out));
+  memset(*out, 0, count * size);
+  return QDS_OK;
+}
+
+qds_status qds_reallocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
+                          const char *file, int line, void **block) {
+  void *fresh;
+  QDS_TRY(qds_allocate(allocator, count, size, tag, file, line, &fresh));
+  if (*block) {
+    const size_t old = ((qds_block_header *)*block - 1)->bytes;
+    memcpy(fresh, *block, old < count * size ? old : count * size);
+    qds_release(*block);
+  }
+  *block = fresh;
+  return QDS_OK;
+}
+
+qds_status qds_duplicate(qds_allocator *allocator, const char *text, const char *tag, const char *file, int line,
+                         char **out) {
+  const size_t bytes = strlen(text) + 1;
+  QDS_TRY(qds_allocate(allocator, bytes, 1, tag, file, line, (void **)out));
+  memcpy(*out, text, bytes);
+  return QDS_OK;
+}
+
+void qds_release(void *block) {
+  if (!block) return;
+  qds_allocator *owner = ((qds_block_header *)block - 1)->owner;
+  owner->release(owner, block);
+}

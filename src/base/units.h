@@ -1,0 +1,10 @@
+/* Physical constants in the library's units: nm, eV, V, K, e, m0, s (CODATA 2018). */
+#ifndef QDS_BASE_UNITS_H
+#define QDS_BASE_UNITS_H
+
+/* hbar^2 / (2 m0) in eV nm^2: hbar = 1.054571817646e-34 J s, m0 = 9.1093837015e-31 kg, e = 1.602176634e-19 C. */
+#define QDS_HBAR2_OVER_2M0 0.0380998211615486
+/* Boltzmann's constant in eV/K (exact in the SI of 2019). */
+#define QDS_BOLTZMANN 8.617333262145179e-5
+
+#endif

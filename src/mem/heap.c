@@ -1,0 +1,190 @@
+#include "mem/heap.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A block is a record, padded to one alignment unit, followed by the user's bytes; the base header is the
+ * record's tail, so that it stands directly before them. */
+typedef struct record record;
+struct record {
+  record *next, *previous;
+  const char *tag, *file;
+  int line, tag_index;
+  qds_block_header header;
+};
+
+enum { RECORD_BYTES = (sizeof(record) + QDS_ALIGNMENT - 1) / QDS_ALIGNMENT * QDS_ALIGNMENT };
+enum { MAX_TAGS = 256 };
+
+struct qds_heap {
+  qds_allocator interface; /* first, so that a qds_allocator * is a qds_heap * */
+  pthread_mutex_t lock;
+  record live; /* ring of live blocks */
+  size_t limit;
+  uint64_t fail_in; /* 0: never */
+  qds_memory_row total;
+  size_t tags;
+  qds_memory_row rows[MAX_TAGS];
+};
+
+static record *record_of(void *block) {
+  return (record *)((char *)block - sizeof(qds_block_header) - offsetof(record, header));
+}
+
+static void *block_of(record *r) { return (char *)r + offsetof(record, header) + sizeof(qds_block_header); }
+
+static void count_up(qds_memory_row *row, size_t bytes) {
+  row->current_bytes += bytes;
+  row->current_blocks++;
+  row->total_blocks++;
+  if (row->current_bytes > row->peak_bytes) row->peak_bytes = row->current_bytes;
+}
+
+static void count_down(qds_memory_row *row, size_t bytes) {
+  row->current_bytes -= bytes;
+  row->current_blocks--;
+}
+
+/* Tags beyond MAX_TAGS share the last row. */
+static int find_tag(qds_heap *heap, const char *tag) {
+  size_t i = 0;
+  while (i < heap->tags && strcmp(heap->rows[i].tag, tag) != 0) i++;
+  if (i == heap->tags) {
+    if (heap->tags == MAX_TAGS) return MAX_TAGS - 1;
+    heap->rows[heap->tags++] = (qds_memory_row){.tag = tag};
+  }
+  return (int)i;
+}
+
+static qds_status refuse(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  if (heap->fail_in && --heap->fail_in == 0)
+    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)", bytes,
+                     tag);
+  if (heap->limit && (bytes > heap->limit || heap->total.current_bytes > heap->limit - bytes))
+    return qds_raise(QDS_ERROR_BUDGET, file, line, 0,
+                     "memory budget exceeded: %.1f MiB for %s on top of %.1f MiB pass the limit of %.1f MiB; raise "
+                     "--memory-limit, or use fewer nodes or states",
+                     (double)bytes / 1048576, tag, (double)heap->total.current_bytes / 1048576,
+                     (double)heap->limit / 1048576);
+  return QDS_OK;
+}
+
+static qds_status heap_allocate(qds_allocator *self, size_t bytes, const char *tag, const char *file, int line,
+                                void **out) {
+  qds_heap *heap = (qds_heap *)self;
+  *out = NULL;
+  pthread_mutex_lock(&heap->lock);
+  const qds_status status = refuse(heap, bytes, tag, file, line);
+  pthread_mutex_unlock(&heap->lock);
+  QDS_TRY(status);
+
+  void *memory = NULL;
+  const size_t lead = RECORD_BYTES - sizeof(record);
+  if (bytes > SIZE_MAX - 2 * (size_t)RECORD_BYTES || posix_memalign(&memory, QDS_ALIGNMENT, bytes + RECORD_BYTES))
+    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: the system refused %.1f MiB for %s",
+                     (double)bytes / 1048576, tag);
+  record *r = (record *)((char *)memory + lead);
+  *r = (record){.tag = tag, .file = file, .line = line, .header = {self, bytes}};
+
+  pthread_mutex_lock(&heap->lock);
+  r->tag_index = find_tag(heap, tag);
+  r->next = heap->live.next;
+  r->previous = &heap->live;
+  r->next->previous = r;
+  heap->live.next = r;
+  count_up(&heap->total, bytes);
+  count_up(&heap->rows[r->tag_index], bytes);
+  pthread_mutex_unlock(&heap->lock);
+  *out = block_of(r);
+  return QDS_OK;
+}
+
+static void heap_release(qds_allocator *self, void *block) {
+  qds_heap *heap = (qds_heap *)self;
+  record *r = record_of(block);
+  pthread_mutex_lock(&heap->lock);
+  r->next->previous = r->previous;
+  r->previous->next = r->next;
+  count_down(&heap->total, r->header.bytes);
+  count_down(&heap->rows[r->tag_index], r->header.bytes);
+  pthread_mutex_unlock(&heap->lock);
+  free((char *)r - (RECORD_BYTES - sizeof(record)));
+}
+
+qds_status qds_heap_create(size_t limit, qds_heap **out) {
+  *out = NULL;
+  qds_heap *heap = calloc(1, sizeof *heap);
+  if (!heap) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the memory account");
+  heap->interface = (qds_allocator){heap_allocate, heap_release};
+  pthread_mutex_init(&heap->lock, NULL);
+  heap->live.next = heap->live.previous = &heap->live;
+  heap->limit = limit;
+  heap->total.tag = "total";
+  *out = heap;
+  return QDS_OK;
+}
+
+void qds_heap_destroy(qds_heap *heap, qds_leak_fn leak, void *user) {
+  if (!heap) return;
+  while (heap->live.next != &heap->live) {
+    record *r = heap->live.next;
+    if (leak) leak(user, r->tag, r->header.bytes, r->file, r->line);
+    heap_release(&heap->interface, block_of(r));
+  }
+  pthread_mutex_destroy(&heap->lock);
+  free(heap);
+}
+
+qds_allocator *qds_heap_allocator(qds_heap *heap) { return &heap->interface; }
+
+void qds_heap_total(qds_heap *heap, qds_memory_row *total) {
+  pthread_mutex_lock(&heap->lock);
+  *total = heap->total;
+  pthread_mutex_unlock(&heap->lock);
+}
+
+int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row) {
+  pthread_mutex_lock(&heap->lock);
+  const int found = index < heap->tags;
+  if (found) *row = heap->rows[index];
+  pthread_mutex_unlock(&heap->lock);
+  return found;
+}
+
+void qds_heap_fail(qds_heap *heap, uint64_t n) {
+  pthread_mutex_lock(&heap->lock);
+  heap->fail_in = n;
+  pthread_mutex_unlock(&heap->lock);
+}
+
+/* What the kernel would hand out without swapping; SIZE_MAX when it does not say. */
+static size_t available_bytes(void) {
+  size_t kib = 0;
+  char line[128];
+  FILE *file = fopen("/proc/meminfo", "re");
+  if (!file) return SIZE_MAX;
+  int found = 0;
+  while (!found && fgets(line, sizeof line, file)) found = sscanf(line, "MemAvailable: %zu kB", &kib) == 1;
+  fclose(file);
+  return found ? kib * 1024 : SIZE_MAX;
+}
+
+qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purpose) {
+  qds_memory_row total;
+  qds_heap_total(heap, &total);
+  const double mib = 1048576;
+  if (heap->limit && (bytes > heap->limit || total.current_bytes > heap->limit - bytes))
+    QDS_FAIL(QDS_ERROR_BUDGET,
+             "memory budget exceeded: %s needs %.1f MiB, the limit is %.1f MiB; raise --memory-limit, or use fewer "
+             "nodes or states",
+             purpose, (double)bytes / mib, (double)heap->limit / mib);
+  const size_t available = available_bytes();
+  if (bytes > available)
+    QDS_FAIL(QDS_ERROR_BUDGET,
+             "memory budget exceeded: %s needs %.1f MiB, the machine has %.1f MiB free; use fewer nodes or states",
+             purpose, (double)bytes / mib, (double)available / mib);
+  return QDS_OK;
+}

@@ -1,0 +1,155 @@
+#include "par/context.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "mem/heap.h"
+
+typedef struct {
+  void *object;
+  void (*destroy)(void *);
+} slot;
+
+struct qds_context {
+  qds_heap *heap;
+  int threads;
+  uint64_t seed;
+  qds_log_fn log;
+  qds_progress_fn progress;
+  void *user;
+  double last_progress;
+  atomic_int interrupted;
+  slot slots[QDS_SLOT_COUNT];
+};
+
+static const double progress_interval_s = 0.1;
+
+double qds_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int available_cores(void) {
+  cpu_set_t set;
+  const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  return cores > 0 ? cores : 1;
+}
+
+static qds_status check_options(const qds_context_options *options) {
+  QDS_REQUIRE(options->struct_size == sizeof *options,
+              "qds_context_options: struct_size %zu, this library expects %zu; initialise it with "
+              "QDS_CONTEXT_OPTIONS_INIT",
+              options->struct_size, sizeof *options);
+  QDS_REQUIRE(options->threads >= 0 && options->threads <= 4096, "threads %d: 0 (all cores) to 4096 are allowed",
+              options->threads);
+  QDS_REQUIRE(!options->device || !strcmp(options->device, "cpu") || !strcmp(options->device, "auto"),
+              "no device \"%s\"; this build knows cpu and auto", options->device);
+  return QDS_OK;
+}
+
+qds_status qds_context_create(const qds_context_options *options, qds_context **out) {
+  const qds_context_options defaults = QDS_CONTEXT_OPTIONS_INIT;
+  QDS_REQUIRE(out, "qds_context_create: out is NULL");
+  *out = NULL;
+  if (!options) options = &defaults;
+  QDS_TRY(check_options(options));
+  qds_context *ctx = calloc(1, sizeof *ctx);
+  if (!ctx) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for a context");
+  const qds_status status = qds_heap_create(options->memory_limit, &ctx->heap);
+  if (status != QDS_OK) {
+    free(ctx);
+    return status;
+  }
+  ctx->threads = options->threads ? options->threads : available_cores();
+  ctx->seed = options->seed;
+  ctx->log = options->log;
+  ctx->progress = options->progress;
+  ctx->user = options->user;
+  *out = ctx;
+  return QDS_OK;
+}
+
+static void report_leak(void *user, const char *tag, size_t bytes, const char *file, int line) {
+  qds_log(user, QDS_LOG_ERROR, "leak: %zu bytes of \"%s\" from %s:%d", bytes, tag, file, line);
+}
+
+void qds_context_destroy(qds_context *ctx) {
+  if (!ctx) return;
+  for (int i = 0; i < QDS_SLOT_COUNT; i++)
+    if (ctx->slots[i].destroy) ctx->slots[i].destroy(ctx->slots[i].object);
+  qds_heap_destroy(ctx->heap, report_leak, ctx);
+  free(ctx);
+}
+
+void qds_context_interrupt(qds_context *ctx) { atomic_store(&ctx->interrupted, 1); }
+void qds_context_resume(qds_context *ctx) { atomic_store(&ctx->interrupted, 0); }
+int qds_context_threads(const qds_context *ctx) { return ctx->threads; }
+
+const char *qds_context_device(const qds_context *ctx) {
+  (void)ctx;
+  return "cpu";
+}
+
+uint64_t qds_context_seed(const qds_context *ctx) { return ctx->seed; }
+qds_allocator *qds_context_allocator(qds_context *ctx) { return qds_heap_allocator(ctx->heap); }
+void qds_context_memory(const qds_context *ctx, qds_memory_row *total) { qds_heap_total(ctx->heap, total); }
+void qds_context_fail_allocation(qds_context *ctx, uint64_t n) { qds_heap_fail(ctx->heap, n); }
+
+int qds_context_memory_tag(const qds_context *ctx, size_t index, qds_memory_row *row) {
+  return qds_heap_tag(ctx->heap, index, row);
+}
+
+qds_status qds_context_reserve_check(qds_context *ctx, size_t bytes, const char *purpose) {
+  return qds_heap_reserve_check(ctx->heap, bytes, purpose);
+}
+
+/* VmHWM and not ru_maxrss: the latter is inherited from the program that started this one. */
+size_t qds_process_peak_bytes(void) {
+  size_t kib = 0;
+  char line[256];
+  FILE *file = fopen("/proc/self/status", "re");
+  if (!file) return 0;
+  while (fgets(line, sizeof line, file) && sscanf(line, "VmHWM: %zu kB", &kib) != 1) continue;
+  fclose(file);
+  return kib * 1024;
+}
+
+void qds_log(qds_context *ctx, qds_log_level level, const char *format, ...) {
+  if (!ctx->log) return;
+  char text[2048];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  ctx->log(ctx->user, level, text);
+}
+
+qds_status qds_progress(qds_context *ctx, const char *phase, double fraction, const char *format, ...) {
+  if (atomic_load(&ctx->interrupted)) QDS_FAIL(QDS_ERROR_INTERRUPTED, "interrupted during %s", phase);
+  const double now = qds_seconds();
+  if (!ctx->progress || now - ctx->last_progress < progress_interval_s) return QDS_OK;
+  ctx->last_progress = now;
+  char detail[256];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(detail, sizeof detail, format, arguments);
+  va_end(arguments);
+  if (ctx->progress(ctx->user, phase, fraction, detail)) {
+    atomic_store(&ctx->interrupted, 1);
+    QDS_FAIL(QDS_ERROR_INTERRUPTED, "interrupted during %s", phase);
+  }
+  return QDS_OK;
+}
+
+void *qds_context_get(const qds_context *ctx, qds_context_slot index) { return ctx->slots[index].object; }
+
+void qds_context_put(qds_context *ctx, qds_context_slot index, void *object, void (*destroy)(void *)) {
+  ctx->slots[index] = (slot){object, destroy};
+}

@@ -1,0 +1,31 @@
+/* The context as the library's own layers see it. */
+#ifndef QDS_PAR_CONTEXT_H
+#define QDS_PAR_CONTEXT_H
+
+#include "base/allocator.h"
+#include "qdsim/context.h"
+
+qds_allocator *qds_context_allocator(qds_context *ctx);
+uint64_t qds_context_seed(const qds_context *ctx);
+
+/* Refuses `bytes` more, before the work starts, when the budget or the machine's free memory cannot hold them. */
+qds_status qds_context_reserve_check(qds_context *ctx, size_t bytes, const char *purpose);
+
+void qds_log(qds_context *ctx, qds_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Passes progress on to the user, at most ten times a second, and returns QDS_ERROR_INTERRUPTED when the user
+ * asked to stop. Long loops call it once a pass, from the calling thread only. */
+qds_status qds_progress(qds_context *ctx, const char *phase, double fraction, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Seconds of a monotonic clock. */
+double qds_seconds(void);
+
+/* A slot for something that a higher layer loads once and keeps in the context (the BLAS library). `destroy` runs
+ * with the context. */
+typedef enum { QDS_SLOT_BLAS, QDS_SLOT_COUNT } qds_context_slot;
+void *qds_context_get(const qds_context *ctx, qds_context_slot slot);
+void qds_context_put(qds_context *ctx, qds_context_slot slot, void *object, void (*destroy)(void *));
+
+#endif

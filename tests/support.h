@@ -1,0 +1,74 @@
+/* What every C test uses: cmocka, a context that fails the test on a leak, and the out-of-memory loop. */
+#ifndef QDS_TESTS_SUPPORT_H
+#define QDS_TESTS_SUPPORT_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "par/context.h"
+
+/* Asserts that a call succeeds, and prints the library's message when it does not. */
+#define assert_ok(call)                                                                                       \
+  do {                                                                                                        \
+    const qds_status assert_status = (call);                                                                  \
+    if (assert_status != QDS_OK)                                                                              \
+      fail_msg("%s: %s: %s", #call, qds_status_name(assert_status), qds_last_error()->message);               \
+  } while (0)
+
+/* Asserts that a call fails with this status and that the message contains the text. */
+#define assert_fails(call, expected_status, text)                                                             \
+  do {                                                                                                        \
+    const qds_status assert_status = (call);                                                                  \
+    if (assert_status != (expected_status))                                                                   \
+      fail_msg("%s: expected %s, got %s: %s", #call, qds_status_name(expected_status),                        \
+               qds_status_name(assert_status), assert_status ? qds_last_error()->message : "");               \
+    if (!strstr(qds_last_error()->message, (text)))                                                           \
+      fail_msg("%s: the message \"%s\" lacks \"%s\"", #call, qds_last_error()->message, (text));              \
+  } while (0)
+
+static inline void support_log(void *user, qds_log_level level, const char *text) {
+  if (level == QDS_LOG_ERROR && strncmp(text, "leak", 4) == 0) ++*(int *)user;
+  if (level == QDS_LOG_ERROR) fprintf(stderr, "%s\n", text);
+}
+
+/* Runs `body` in a context of its own with `threads` threads and fails the test when it leaks. */
+static inline void with_context(int threads, void (*body)(qds_context *ctx)) {
+  int leaks = 0;
+  qds_context *ctx = NULL;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.threads = threads;
+  options.seed = 1;
+  options.log = support_log;
+  options.user = &leaks;
+  assert_ok(qds_context_create(&options, &ctx));
+  body(ctx);
+  qds_context_destroy(ctx);
+  assert_int_equal(leaks, 0);
+}
+
+/* The out-of-memory loop: runs `body` with its first, second, third ... allocation failing until it succeeds. Each
+ * failure must be QDS_ERROR_MEMORY and must leave nothing allocated. Returns how many allocations were failed. */
+static inline uint64_t fail_each_allocation(qds_context *ctx, qds_status (*body)(qds_context *ctx, void *data),
+                                            void *data) {
+  qds_memory_row before, after;
+  for (uint64_t n = 1;; n++) {
+    qds_context_memory(ctx, &before);
+    qds_context_fail_allocation(ctx, n);
+    const qds_status status = body(ctx, data);
+    qds_context_fail_allocation(ctx, 0);
+    if (status == QDS_OK) return n - 1;
+    assert_int_equal(status, QDS_ERROR_MEMORY);
+    qds_context_memory(ctx, &after);
+    assert_int_equal(before.current_bytes, after.current_bytes);
+  }
+}
+
+#endif
