@@ -7,7 +7,7 @@
 enum { MESSAGE_SIZE = 2048 };
 
 static _Thread_local char last_message[MESSAGE_SIZE];
-static _Thread_local qds_error last_error = {QDS_OK, last_message, "", 0, 0};
+static _Thread_local qds_error last_error = {QDS_OK, "", "", 0, 0};
 
 const char *qds_status_name(qds_status status) {
   switch (status) {
