@@ -1,10 +1,11 @@
 /* One axis of a rectilinear tensor grid with Gauss-Lobatto elements of order 1 to 4.
  *
- * nodes = order * elements + 1, both ends counted. Each node owns an interval of the length of its quadrature weight;
- * these dual intervals tile the axis, and a quantity is averaged over them.
+ * nodes = order * elements + 1, both ends counted. Each node owns an interval of the length of its quadrature
+ * weight; these dual intervals tile the axis, and a quantity is averaged over them.
  *
- * Unknowns are the nodes less those at Dirichlet ends; with periodic ends the last node is the first. Vectors of
- * unknowns are scaled by the square root of the weights (u = sqrt(w) psi), which makes the mass matrix the identity.
+ * Unknowns are the nodes less those at Dirichlet ends; with periodic ends the last node is the first. Vectors
+ * of unknowns are scaled by the square root of the weights (u = sqrt(w) psi), which makes the mass matrix the
+ * identity.
  */
 #ifndef QDS_LA_AXIS_H
 #define QDS_LA_AXIS_H
@@ -15,12 +16,13 @@
 typedef struct {
   int order;
   int64_t nodes, elements, unknowns;
-  int64_t first;          /* node of unknown 0: 1 behind a Dirichlet end, else 0 */
+  int64_t first; /* node of unknown 0: 1 behind a Dirichlet end, else 0 */
   qds_boundary boundary[2];
   double *coordinates_nm; /* nodes */
-  double *weights_nm;     /* nodes; at periodic ends both end nodes hold the sum of the two */
+  double *weights_nm;     /* nodes: Gauss-Lobatto quadrature weights, which sum to the axis's length */
   double *dual_nm;        /* nodes + 1 bounds of the dual intervals; the first and last are the axis's ends */
-  double *scale;          /* unknowns: 1 / sqrt(weight) */
+  double *mass;           /* unknowns: the weight, at periodic ends the sum of both ends' weights */
+  double *scale;          /* unknowns: 1 / sqrt(mass) */
   double *stiffness;      /* elements x (order+1) x (order+1): integral of l_a' l_b' over the element, 1/nm */
 } qds_axis;
 
@@ -29,8 +31,8 @@ typedef struct {
   double from_nm, to_nm, factor;
 } qds_refinement;
 
-/* Nodes from from_nm to to_nm; the spacing varies smoothly through the refinements (count 0: uniform). `nodes` must
- * be order * elements + 1, else INPUT names the nearest that is. */
+/* Nodes from from_nm to to_nm; the spacing varies smoothly through the refinements (count 0: uniform).
+ * `nodes` must be order * elements + 1, else INPUT names the nearest that is. */
 qds_status qds_axis_create(qds_allocator *allocator, double from_nm, double to_nm, int64_t nodes, int order,
                            const qds_refinement *refinements, size_t count, const qds_boundary boundary[2],
                            qds_axis **out);
@@ -38,7 +40,8 @@ qds_status qds_axis_create(qds_allocator *allocator, double from_nm, double to_n
  * Gauss-Lobatto points of each element to 1e-9 of its length. */
 qds_status qds_axis_from_coordinates(qds_allocator *allocator, const double *coordinates_nm, int64_t nodes,
                                      int order, const qds_boundary boundary[2], qds_axis **out);
-/* An axis with one unknown, weight 1 and no stiffness, for the dimensions that a device does not have. */
+/* An axis with one node, one unknown, weight 1 and no element, for the dimensions that a device does not
+ * have. */
 qds_status qds_axis_create_point(qds_allocator *allocator, qds_axis **out);
 void qds_axis_destroy(qds_axis *axis);
 QDS_AUTO_DEFINE(qds_axis)
