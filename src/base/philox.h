@@ -1,5 +1,7 @@
-/* Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as
- * 1, 2, 3", SC 2011). The number at (seed, stream, index) is the same on every machine and for every thread count. */
+/* Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy
+ * as 1, 2, 3", SC 2011). The number at (seed, stream, index) is the same on every machine and for every
+ * thread count (normal ones to the rounding of the C library). Both kinds draw on the same block: a uniform
+ * and a normal number of the same triple are not independent. */
 #ifndef QDS_BASE_PHILOX_H
 #define QDS_BASE_PHILOX_H
 
