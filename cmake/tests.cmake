@@ -1,0 +1,25 @@
+# Every tests/LAYER/test_SUBJECT.c is a program and a test; beside them stand the scripts that check the house rules.
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+
+set(test_environment "")
+if(QDSIM_SANITIZE MATCHES address)
+  list(APPEND test_environment ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+       UBSAN_OPTIONS=print_stacktrace=1)
+elseif(QDSIM_SANITIZE MATCHES thread)
+  include(archer)
+  list(APPEND test_environment ${QDSIM_ARCHER_ENVIRONMENT})
+endif()
+
+file(GLOB QDSIM_TEST_SOURCES CONFIGURE_DEPENDS tests/*/test_*.c)
+foreach(source ${QDSIM_TEST_SOURCES})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_include_directories(${name} PRIVATE tests)
+  target_link_libraries(${name} PRIVATE qdsim_objects PkgConfig::CMOCKA)
+  target_compile_options(${name} PRIVATE -Wall -Wextra)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
+endforeach()
+
+add_test(NAME check_layers COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers ${PROJECT_SOURCE_DIR})
+add_test(NAME check_layers_itself COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers_itself)
