@@ -7,6 +7,7 @@
 #define QDSIM_DOT_H
 
 #include "qdsim/context.h"
+#include "qdsim/grid.h"
 #include "qdsim/material.h"
 
 #ifdef __cplusplus
@@ -25,8 +26,6 @@ QDS_API qds_status qds_device_read(qds_context *ctx, const char *path, const cha
 QDS_API qds_status qds_device_parse(qds_context *ctx, const char *name, const char *text,
                                     const char *const *assignments, qds_device **out);
 QDS_API void qds_device_destroy(qds_device *device);
-
-typedef enum { QDS_DIRICHLET, QDS_NEUMANN, QDS_PERIODIC } qds_boundary;
 
 /* A device given by arrays, for those who bring their own potential. */
 typedef struct {

@@ -11,7 +11,7 @@
 #define QDS_LA_AXIS_H
 
 #include "par/context.h"
-#include "qdsim/dot.h"
+#include "qdsim/grid.h"
 
 typedef struct {
   int order;
