@@ -34,6 +34,15 @@
       fail_msg("%s: the message \"%s\" lacks \"%s\"", #call, qds_last_error()->message, (text));              \
   } while (0)
 
+/* Asserts that two numbers differ by at most `tolerance`; NaN is never close. */
+#define assert_close(actual, expected, tolerance)                                                             \
+  do {                                                                                                        \
+    const double assert_actual = (actual), assert_expected = (expected), assert_tolerance = (tolerance);      \
+    if (!(fabs(assert_actual - assert_expected) <= assert_tolerance))                                         \
+      fail_msg("%s = %.17g differs from %s = %.17g by %.3g, more than %.3g", #actual, assert_actual,          \
+               #expected, assert_expected, assert_actual - assert_expected, assert_tolerance);                \
+  } while (0)
+
 static inline void support_log(void *user, qds_log_level level, const char *text) {
   if (level == QDS_LOG_ERROR && strncmp(text, "leak", 4) == 0) ++*(int *)user;
   if (level == QDS_LOG_ERROR) fprintf(stderr, "%s\n", text);

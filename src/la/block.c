@@ -12,6 +12,9 @@
 enum { TILE_ROWS = 1024, MAX_GROUPS = 128 };
 enum { LINE_DOUBLES = QDS_ALIGNMENT / sizeof(double), PAGE_DOUBLES = 4096 / sizeof(double) };
 
+/* The bytes of a column can be counted in a size_t. */
+static const int64_t MAX_ROWS = INT64_MAX / (2 * (int64_t)sizeof(double));
+
 static int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
@@ -37,9 +40,9 @@ static int tile_rows(int64_t rows, int64_t tile) {
 
 qds_status qds_block_create(qds_context *ctx, int64_t rows, int columns, const char *tag, qds_block *out) {
   *out = (qds_block){0};
-  QDS_REQUIRE(rows >= 0 && rows <= INT64_MAX / 2 && columns >= 0,
-              "qds_block_create: %lld rows and %d columns: neither may be negative", (long long)rows,
-              columns);
+  QDS_REQUIRE(rows >= 0 && rows <= MAX_ROWS && columns >= 0,
+              "qds_block_create: %lld rows and %d columns; allowed are 0 to %lld rows and at least 0 columns",
+              (long long)rows, columns, (long long)MAX_ROWS);
   int64_t stride = (rows + LINE_DOUBLES - 1) / LINE_DOUBLES * LINE_DOUBLES;
   /* Columns that lie whole pages apart would compete for the same cache sets. */
   if (stride > 0 && stride % PAGE_DOUBLES == 0) stride += LINE_DOUBLES;
