@@ -1,22 +1,43 @@
-/* Words, numbers and strings. */
+/* Words, numbers and strings. None of it depends on the locale of the process. */
 #ifndef QDS_BASE_TEXT_H
 #define QDS_BASE_TEXT_H
 
 #include "base/allocator.h"
 
-/* The word of the NULL-terminated list nearest to `word` in edit distance (insertion, deletion, substitution and
- * neighbour swap cost 1; another case costs 0.1), or NULL when none is near enough to be a likely slip. */
+/* The word of the NULL-terminated list nearest to `word`, or NULL when none is near enough to be a likely
+ * slip: a third of the letters, at least one and at most three. Insertion, deletion, substitution and
+ * neighbour swap cost 1; another case costs 0.1, a unit left out ("radius" for "radius_nm") 0.5. The first of
+ * equals wins. */
 const char *qds_nearest(const char *word, const char *const *candidates);
+/* Equal but for the case of ASCII letters. */
+int qds_same_word(const char *a, const char *b);
 
 /* printf into a fresh string of the allocator, tag "text". */
 qds_status qds_format(qds_allocator *allocator, char **out, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The whole of `text` as a finite double or integer, in the C locale whatever the process uses; returns 0 if it
- * is none. */
+/* The whole of `text` as a finite decimal number or integer, with a point whatever the locale says; no white
+ * space, no hexadecimal, no "inf"; returns 0 if it is none. */
 int qds_parse_double(const char *text, double *out);
 int qds_parse_int64(const char *text, int64_t *out);
-/* "2GiB", "500 MB", "1048576": bytes; binary and decimal suffixes, case-insensitive; 0 if it is none. */
+/* "2GiB", "500 MB", "1048576": bytes; binary (KiB) and decimal (kB) suffixes, a single letter (2G) is binary;
+ * case-insensitive; a part of a byte is cut off; 0 if it is none or does not fit. */
 int qds_parse_bytes(const char *text, size_t *out);
+
+/* The fewest significant digits (15 to 17) that read back as the same double. */
+enum { QDS_DOUBLE_TEXT = 32 };
+void qds_double_text(double value, char out[QDS_DOUBLE_TEXT]);
+
+/* A string that grows. The first failure sticks in `status`: appending goes on doing nothing, and the status
+ * is asked once at the end. Start with {.allocator = a}; qds_release(text.bytes) ends it. */
+typedef struct {
+  qds_allocator *allocator;
+  char *bytes; /* ends in a zero byte; NULL before the first append */
+  size_t length, room;
+  qds_status status;
+} qds_text;
+
+void qds_text_append(qds_text *text, const char *bytes, size_t count);
+void qds_text_add(qds_text *text, const char *string);
 
 #endif
