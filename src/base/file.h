@@ -18,7 +18,8 @@ QDS_AUTO_DEFINE(qds_pending_file)
 
 /* Writes a whole file that way; a full disk is QDS_ERROR_FILE and leaves nothing behind. */
 qds_status qds_file_write(qds_allocator *allocator, const char *path, const void *data, size_t bytes);
-/* Reads a whole regular file of at most `limit` bytes; the block ends in a zero byte that `bytes` does not count. */
+/* Reads a whole regular file of at most `limit` bytes; the block ends in a zero byte that `bytes` does not
+ * count. */
 qds_status qds_file_read(qds_allocator *allocator, const char *path, size_t limit, char **out, size_t *bytes);
 /* Makes a folder and its parents; one that is there is fine, one that cannot be written is QDS_ERROR_FILE. */
 qds_status qds_folder_create(qds_allocator *allocator, const char *path);

@@ -1,8 +1,8 @@
 /* YAML documents as trees of nodes that remember their place.
  *
- * libyaml parses (design.md names libcyaml, which sits on libyaml, but its loaded values keep no line numbers, and
- * every message here names the line). JSON is read by the same path. Anchors and aliases work, cyclic ones are
- * refused; duplicate keys, several documents and files over 16 MiB are errors.
+ * libyaml parses (design.md names libcyaml, which sits on libyaml, but its loaded values keep no line
+ * numbers, and every message here names the line). JSON is read by the same path. Anchors and aliases work,
+ * cyclic ones are refused; duplicate keys, several documents and files over 16 MiB are errors.
  *
  * Messages have the form   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"?
  */
@@ -24,9 +24,9 @@ qds_status qds_yaml_parse(qds_allocator *allocator, const char *name, const char
 void qds_yaml_destroy(qds_yaml *yaml);
 QDS_AUTO_DEFINE(qds_yaml)
 
-/* Sets the value at a dotted path, "grid.x.nodes=201" or "regions.0.radius_nm=12"; the value is parsed as YAML.
- * Missing map keys on the way are created, list indices must exist (one past the end appends). The new node's
- * messages name "--set grid.x.nodes" instead of a line. */
+/* Sets the value at a dotted path, "grid.x.nodes=201" or "regions.0.radius_nm=12"; the value is parsed as
+ * YAML. Missing map keys on the way are created, list indices must exist (one past the end appends). The new
+ * node's messages name "--set grid.x.nodes" instead of a line. */
 qds_status qds_yaml_set(qds_yaml *yaml, const char *assignment);
 
 /* The whole tree as YAML text, tag "text": what a user would write; for qdsim check. */
@@ -51,16 +51,17 @@ qds_status qds_yaml_raise(const qds_yaml_node *node, const char *file, int line,
 #define QDS_YAML_FAIL(node, ...) return qds_yaml_raise((node), __FILE__, __LINE__, __VA_ARGS__)
 
 /* Typed access; each fails with a message that says what stands there and what is allowed. */
-qds_status qds_yaml_double(const qds_yaml_node *node, double *out);               /* finite */
-qds_status qds_yaml_positive(const qds_yaml_node *node, double *out);             /* finite and > 0 */
+qds_status qds_yaml_double(const qds_yaml_node *node, double *out);   /* finite */
+qds_status qds_yaml_positive(const qds_yaml_node *node, double *out); /* finite and > 0 */
 qds_status qds_yaml_int64(const qds_yaml_node *node, int64_t low, int64_t high, int64_t *out);
-qds_status qds_yaml_bool(const qds_yaml_node *node, int *out);                    /* true false yes no on off */
-qds_status qds_yaml_string(const qds_yaml_node *node, const char **out);          /* owned by the document */
+qds_status qds_yaml_bool(const qds_yaml_node *node, int *out);           /* true false yes no on off */
+qds_status qds_yaml_string(const qds_yaml_node *node, const char **out); /* owned by the document */
 /* A list of exactly `count` finite numbers. */
 qds_status qds_yaml_doubles(const qds_yaml_node *node, size_t count, double *out);
 /* One of a NULL-terminated list of words: its index. */
 qds_status qds_yaml_choice(const qds_yaml_node *node, const char *const *words, int *out);
-/* The node is a map, and each of its keys is in the NULL-terminated list; else names key, line and nearest. */
+/* The node is a map, and each of its keys is in the NULL-terminated list; else names key, line and nearest.
+ */
 qds_status qds_yaml_check_keys(const qds_yaml_node *node, const char *const *allowed);
 /* The value of a key that must be there. */
 qds_status qds_yaml_require(const qds_yaml_node *node, const char *key, const qds_yaml_node **out);
