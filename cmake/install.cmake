@@ -1,7 +1,10 @@
-# What `cmake --install` puts in place: library, headers, CMake package, pkg-config file, examples.
+# What `cmake --install` puts in place: library, command, headers, CMake package, pkg-config file, examples.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS qdsim EXPORT qdsim LIBRARY)
+if(TARGET qdsim_command)
+  install(TARGETS qdsim_command RUNTIME)
+endif()
 install(DIRECTORY include/qdsim TYPE INCLUDE FILES_MATCHING PATTERN *.h)
 if(EXISTS ${PROJECT_SOURCE_DIR}/examples)
   install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/qdsim)

@@ -23,3 +23,11 @@ endforeach()
 
 add_test(NAME check_layers COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers ${PROJECT_SOURCE_DIR})
 add_test(NAME check_layers_itself COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers_itself)
+
+set(test_flags "")
+if(QDSIM_SANITIZE)
+  set(test_flags -fsanitize=${QDSIM_SANITIZE})
+endif()
+add_test(NAME install COMMAND sh ${PROJECT_SOURCE_DIR}/tests/install/run ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND}
+                              ${CMAKE_C_COMPILER} ${PROJECT_VERSION} ${test_flags})
+set_tests_properties(install PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
