@@ -191,25 +191,28 @@ static int edges_meet(const double a[2], const double b[2], const double c[2], c
          (a_side == 0 && lies_between(c, d, a)) || (b_side == 0 && lies_between(c, d, b));
 }
 
-/* Neighbouring edges share a corner; they may not fold back on each other. All others may not meet at all. */
-static qds_status check_polygon(const qds_yaml_node *node, const qds_shape *shape) {
-  const size_t n = shape->point_count;
-  const double(*p)[2] = (const double(*)[2])shape->points;
+/* Neighbouring edges share a corner; they may neither vanish nor fold back on each other. */
+static qds_status check_corners(const qds_yaml_node *node, size_t n, const double (*p)[2]) {
   for (size_t i = 0; i < n; i++) {
     const size_t next = (i + 1) % n, after = (i + 2) % n;
-    const double length = hypot(p[next][0] - p[i][0], p[next][1] - p[i][1]);
-    if (length < shortest_nm)
+    const double d[2] = {p[next][0] - p[i][0], p[next][1] - p[i][1]};
+    if (hypot(d[0], d[1]) < shortest_nm)
       QDS_YAML_FAIL(node, "points %zu and %zu coincide; the polygon closes by itself", i, next);
-    const double back = (p[next][0] - p[i][0]) * (p[after][0] - p[next][0]) +
-                        (p[next][1] - p[i][1]) * (p[after][1] - p[next][1]);
-    if (turn(p[i], p[next], p[after]) == 0 && back < 0)
+    const double onward = d[0] * (p[after][0] - p[next][0]) + d[1] * (p[after][1] - p[next][1]);
+    if (turn(p[i], p[next], p[after]) == 0 && onward < 0)
       QDS_YAML_FAIL(node, "the polygon folds back on itself at point %zu (%g, %g)", next, p[next][0],
                     p[next][1]);
-    for (size_t j = i + 2; j < n && (j + 1) % n != i; j++)
-      if (edges_meet(p[i], p[next], p[j], p[(j + 1) % n]))
-        QDS_YAML_FAIL(node, "the polygon intersects itself: edge %zu-%zu meets edge %zu-%zu", i, next, j,
-                      (j + 1) % n);
   }
+  return QDS_OK;
+}
+
+/* Edges that are no neighbours may not meet at all. */
+static qds_status check_edges(const qds_yaml_node *node, size_t n, const double (*p)[2]) {
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = i + 2; j < n && (j + 1) % n != i; j++)
+      if (edges_meet(p[i], p[i + 1], p[j], p[(j + 1) % n]))
+        QDS_YAML_FAIL(node, "the polygon intersects itself: edge %zu-%zu meets edge %zu-%zu", i, i + 1, j,
+                      (j + 1) % n);
   return QDS_OK;
 }
 
@@ -229,7 +232,8 @@ static qds_status read_polygon(const reader *r, const qds_yaml_node *node, qds_s
     QDS_TRY(qds_yaml_doubles(point, 2, shape->points[i]));
     QDS_TRY(check_coordinates(point, 2, shape->points[i]));
   }
-  return check_polygon(list, shape);
+  QDS_TRY(check_corners(list, count, (const double(*)[2])shape->points));
+  return check_edges(list, count, (const double(*)[2])shape->points);
 }
 
 static qds_status read_prism(const reader *r, const qds_yaml_node *node, qds_shape *shape) {
