@@ -179,6 +179,21 @@ void qds_double_text(double value, char out[QDS_DOUBLE_TEXT]) {
   freelocale(c);
 }
 
+uint32_t qds_utf8_next(const char **text) {
+  const unsigned char *bytes = (const unsigned char *)*text;
+  static const uint32_t smallest[] = {0, 0x80, 0x800, 0x10000}; /* that needs so many further bytes */
+  const int more = bytes[0] < 0x80 ? 0 : bytes[0] < 0xe0 ? 1 : bytes[0] < 0xf0 ? 2 : 3;
+  uint32_t code = more ? bytes[0] & (0x3fu >> more) : bytes[0];
+  int valid = more == 0 || (bytes[0] >= 0xc0 && bytes[0] < 0xf8);
+  for (int i = 1; valid && i <= more; i++) {
+    valid = (bytes[i] & 0xc0) == 0x80;
+    code = code << 6 | (bytes[i] & 0x3fu);
+  }
+  valid = valid && code >= smallest[more] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+  *text += valid ? 1 + more : 1;
+  return valid ? code : 0xfffd;
+}
+
 void qds_text_append(qds_text *text, const char *bytes, size_t count) {
   if (text->status) return;
   if (text->room - text->length <= count) {

@@ -28,6 +28,11 @@ int qds_parse_bytes(const char *text, size_t *out);
 enum { QDS_DOUBLE_TEXT = 32 };
 void qds_double_text(double value, char out[QDS_DOUBLE_TEXT]);
 
+/* The code point of the UTF-8 text at *text, which then stands after it; U+FFFD for a byte that starts no
+ * valid sequence (no overlong form, no surrogate), past which *text moves. Not to be called at the final zero
+ * byte. */
+uint32_t qds_utf8_next(const char **text);
+
 /* A string that grows. The first failure sticks in `status`: appending goes on doing nothing, and the status
  * is asked once at the end. Start with {.allocator = a}; qds_release(text.bytes) ends it. */
 typedef struct {
