@@ -36,35 +36,25 @@ static int means_more(const char *text) {
   return qds_yaml_is_null_word(text) || qds_parse_double(text, &number);
 }
 
-/* The code point at *text, which then stands after it. libyaml hands out valid UTF-8 only. */
-static unsigned next_code(const unsigned char **text) {
-  const unsigned char first = *(*text)++;
-  const int more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
-  unsigned code = more ? first & (0x3fu >> more) : first;
-  for (int i = 0; i < more; i++) code = code << 6 | (*(*text)++ & 0x3fu);
-  return code;
-}
-
 /* What YAML 1.1 lets stand in a line (section 5.1), less the line breaks beyond ASCII. */
-static int is_printable(unsigned code) {
+static int is_printable(uint32_t code) {
   return (code >= 0x20 && code <= 0x7e) ||
          (code >= 0xa0 && code <= 0xd7ff && code != 0x2028 && code != 0x2029) ||
          (code >= 0xe000 && code <= 0xfffd && code != 0xfeff) || code >= 0x10000;
 }
 
-static void write_quoted(const char *string, qds_text *out) {
-  const unsigned char *text = (const unsigned char *)string;
+static void write_quoted(const char *text, qds_text *out) {
   qds_text_add(out, "\"");
   while (*text) {
-    const unsigned char *start = text;
-    const unsigned code = next_code(&text);
+    const char *start = text;
+    const uint32_t code = qds_utf8_next(&text);
     char escape[16];
     if (code == '"' || code == '\\')
       snprintf(escape, sizeof escape, "\\%c", (char)code);
     else if (code == '\n')
       snprintf(escape, sizeof escape, "\\n");
     else if (is_printable(code))
-      snprintf(escape, sizeof escape, "%.*s", (int)(text - start), (const char *)start);
+      snprintf(escape, sizeof escape, "%.*s", (int)(text - start), start);
     else
       snprintf(escape, sizeof escape, code < 0x100 ? "\\x%02X" : "\\u%04X", code);
     qds_text_add(out, escape);
@@ -102,34 +92,50 @@ static void write_flow(const qds_yaml_node *node, size_t limit, qds_text *out) {
   qds_text_add(out, is_map ? "}" : "]");
 }
 
-static void write_block(const qds_yaml_node *node, size_t indent, qds_text *out);
+/* Maps of maps and lists of maps at the top, such as materials and regions, read better one below the other.
+ */
+static int wants_block(const qds_yaml_node *node) {
+  int maps = 0;
+  for (size_t i = 0; i < node->count; i++) maps |= node->items[i]->kind == QDS_YAML_MAP;
+  return maps && !node->parent->parent;
+}
 
-/* A value after "key:" or "-": in the same line when it is single or fits, else as a block below. */
-static void write_value(const qds_yaml_node *node, size_t indent, qds_text *out) {
-  const int single = node->kind == QDS_YAML_NULL || node->kind == QDS_YAML_SCALAR || node->count == 0;
-  const size_t start = out->length;
-  const size_t column = indent + (node->key ? strlen(node->key) + 2 : 2);
-  const size_t limit = start + (column < LINE_WIDTH ? LINE_WIDTH - column : 0);
-  if (out->status) return;
-  qds_text_add(out, " ");
-  write_flow(node, single ? SIZE_MAX : limit, out);
-  qds_text_add(out, "\n");
-  if (single || out->length <= limit || out->status) return;
+/* Writes a list or map in one line if it fits between `column` and the line's width, else leaves `out` as it
+ * was. */
+static int fits_flow(const qds_yaml_node *node, size_t column, qds_text *out) {
+  const size_t start = out->length, width = column < LINE_WIDTH ? LINE_WIDTH - column : 0;
+  write_flow(node, start + width, out);
+  if (out->status || out->length <= start + width) return 1;
   out->length = start;
-  qds_text_add(out, "\n");
-  write_block(node, indent + 2, out);
+  return 0;
+}
+
+static void write_spaces(size_t count, qds_text *out) {
+  while (count-- > 0) qds_text_add(out, " ");
 }
 
 static void write_block(const qds_yaml_node *node, size_t indent, qds_text *out) {
   for (size_t i = 0; i < node->count && !out->status; i++) {
-    for (size_t space = 0; space < indent; space++) qds_text_add(out, " ");
-    if (node->kind == QDS_YAML_MAP) {
-      write_scalar(node->items[i]->key, 1, out);
-      qds_text_add(out, ":");
-    } else {
-      qds_text_add(out, "-");
+    const qds_yaml_node *item = node->items[i];
+    const int in_list = node->kind == QDS_YAML_LIST;
+    const size_t column = indent + (in_list ? 2 : strlen(item->key) + 2);
+    if (i) write_spaces(indent, out); /* the first stands where the caller has written up to */
+    if (!in_list) write_scalar(item->key, 1, out);
+    qds_text_add(out, in_list ? "-" : ":");
+    const size_t before = out->length;
+    qds_text_add(out, " ");
+    if (item->count == 0) {
+      write_flow(item, SIZE_MAX, out);
+    } else if (wants_block(item) || !fits_flow(item, column, out)) {
+      if (!in_list) {
+        out->length = before;
+        qds_text_add(out, "\n");
+        write_spaces(indent + 2, out);
+      }
+      write_block(item, indent + 2, out);
+      continue;
     }
-    write_value(node->items[i], indent, out);
+    qds_text_add(out, "\n");
   }
 }
 
