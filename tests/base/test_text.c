@@ -22,7 +22,7 @@ static void nearest_finds_likely_slips(void **state) {
   assert_nearest("GaAS", "GaAs");
   assert_nearest("hieght_nm", "height_nm");
   assert_nearest("materail", "material");
-  assert_nearest("matrl", "material");
+  assert_nearest("matral", "material");
   assert_nearest("radius", "radius_nm");
   assert_nearest("radus", "radius_nm");
   assert_nearest("min", "min_nm");
