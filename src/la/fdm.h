@@ -2,9 +2,9 @@
  *
  *   T = Tx (x) 1 (x) 1 + 1 (x) Ty (x) 1 + 1 (x) 1 (x) Tz - shift
  *
- * by dense transforms along each axis (Lynch, Rice, Thomas, Numer. Math. 6 (1964) 185; Deville, Fischer, Mund 2002).
- * Costs 4 n flops per unknown and axis of n unknowns; half of that on an axis that is symmetric about its middle
- * (even-odd splitting). */
+ * by dense transforms along each axis (Lynch, Rice, Thomas, Numer. Math. 6 (1964) 185; Deville, Fischer, Mund
+ * 2002). Costs 4 n flops per unknown and axis of n unknowns; half of that on an axis that is symmetric about
+ * its middle (even-odd splitting). */
 #ifndef QDS_LA_FDM_H
 #define QDS_LA_FDM_H
 
@@ -13,19 +13,24 @@
 typedef enum { QDS_FLOAT32, QDS_FLOAT64 } qds_precision;
 typedef struct qds_fdm qds_fdm;
 
-/* n[a]: unknowns along axis a (1: the axis is absent); matrix[a]: dense symmetric n[a] x n[a], read only (ignored for
- * n = 1). The shift must lie below the sum of the lowest eigenvalues, else ARGUMENT names both: T must be positive
- * definite. */
+/* n[a]: unknowns along axis a (1: the axis is absent); matrix[a]: dense symmetric n[a] x n[a], read only
+ * (ignored for n = 1). The shift must lie below the sum of the lowest eigenvalues, else ARGUMENT names both:
+ * T must be positive definite. Other errors: ARGUMENT (n outside 1 to 32764, a matrix that is not symmetric),
+ * NUMERIC (a matrix with NaN or infinity), UNSUPPORTED (n[1] * n[2] beyond 2^31), MEMORY, BUDGET. */
 qds_status qds_fdm_create(qds_context *ctx, const int64_t n[3], const double *const matrix[3], double shift,
                           qds_precision precision, qds_fdm **out);
 void qds_fdm_destroy(qds_fdm *fdm);
 QDS_AUTO_DEFINE(qds_fdm)
 
-/* The inverse as an operator on vectors with index (i*n[1]+j)*n[2]+k; y may be x. Borrows `fdm`. */
+/* The inverse as an operator on vectors with index (i*n[1]+j)*n[2]+k; y may be x. Borrows `fdm`. In single
+ * precision each vector is scaled on its way, so that any magnitude is fine; a vector that is not finite
+ * gives NaN throughout. */
 qds_operator qds_fdm_operator(qds_fdm *fdm);
 /* Eigenvalues of axis a, ascending: n[a]. */
 const double *qds_fdm_eigenvalues(const qds_fdm *fdm, int axis);
-/* The bytes that it holds, without creating it. */
+/* Floating-point operations of one application to one vector. */
+double qds_fdm_flops(const qds_fdm *fdm);
+/* The most bytes that it holds at any time, its creation included, on any matrices; without creating it. */
 size_t qds_fdm_bytes(const int64_t n[3], qds_precision precision, int threads);
 
 #endif
