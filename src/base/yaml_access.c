@@ -119,17 +119,17 @@ qds_status qds_yaml_doubles(const qds_yaml_node *node, size_t count, double *out
 }
 
 qds_status qds_yaml_choice(const qds_yaml_node *node, const char *const *words, int *out) {
-  char text[FOUND_SIZE], near[FOUND_SIZE] = "", list[LIST_SIZE];
+  char text[FOUND_SIZE], near[FOUND_SIZE], list[LIST_SIZE];
   *out = 0;
-  if (node->kind == QDS_YAML_SCALAR) {
-    for (int i = 0; words[i]; i++) {
-      if (strcmp(node->text, words[i]) != 0) continue;
-      *out = i;
-      return QDS_OK;
-    }
-    suggestion(node->text, words, near);
+  if (node->kind != QDS_YAML_SCALAR)
+    QDS_YAML_FAIL(node, "expected one of the words %s; found %s", join(words, list), found(node, text));
+  for (int i = 0; words[i]; i++) {
+    if (strcmp(node->text, words[i]) != 0) continue;
+    *out = i;
+    return QDS_OK;
   }
-  QDS_YAML_FAIL(node, "unknown word %s%s (allowed: %s)", found(node, text), near, join(words, list));
+  QDS_YAML_FAIL(node, "unknown word %s%s (allowed: %s)", found(node, text),
+                suggestion(node->text, words, near), join(words, list));
 }
 
 qds_status qds_yaml_check_keys(const qds_yaml_node *node, const char *const *allowed) {

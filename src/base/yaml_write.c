@@ -63,7 +63,7 @@ static void write_quoted(const char *text, qds_text *out) {
 }
 
 static void write_scalar(const char *text, int quoted, qds_text *out) {
-  if (is_plain(text) && !(quoted && means_more(text)))
+  if (quoted ? is_plain(text) && !means_more(text) : is_plain(text) || means_more(text))
     qds_text_add(out, text);
   else
     write_quoted(text, out);
