@@ -8,5 +8,6 @@
 #include "qdsim/info.h"
 #include "qdsim/material.h"
 #include "qdsim/status.h"
+#include "qdsim/text.h"
 
 #endif

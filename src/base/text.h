@@ -1,14 +1,10 @@
-/* Words, numbers and strings. None of it depends on the locale of the process. */
+/* Words, numbers and strings, those of qdsim/text.h and more. None of it depends on the locale of the process. */
 #ifndef QDS_BASE_TEXT_H
 #define QDS_BASE_TEXT_H
 
 #include "base/allocator.h"
+#include "qdsim/text.h"
 
-/* The word of the NULL-terminated list nearest to `word`, or NULL when none is near enough to be a likely
- * slip: a third of the letters, at least one and at most three. Insertion, deletion, substitution and
- * neighbour swap cost 1; another case costs 0.1, a unit left out ("radius" for "radius_nm") 0.5. The first of
- * equals wins. */
-const char *qds_nearest(const char *word, const char *const *candidates);
 /* Equal but for the case of ASCII letters. */
 int qds_same_word(const char *a, const char *b);
 
@@ -20,9 +16,6 @@ qds_status qds_format(qds_allocator *allocator, char **out, const char *format, 
  * space, no hexadecimal, no "inf"; returns 0 if it is none. */
 int qds_parse_double(const char *text, double *out);
 int qds_parse_int64(const char *text, int64_t *out);
-/* "2GiB", "500 MB", "1048576": bytes; binary (KiB) and decimal (kB) suffixes, a single letter (2G) is binary;
- * case-insensitive; a part of a byte is cut off; 0 if it is none or does not fit. */
-int qds_parse_bytes(const char *text, size_t *out);
 
 /* The fewest significant digits (15 to 17) that read back as the same double. */
 enum { QDS_DOUBLE_TEXT = 32 };

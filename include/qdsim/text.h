@@ -1,0 +1,26 @@
+/* Words and sizes that users type. None of it depends on the locale of the process. */
+#ifndef QDSIM_TEXT_H
+#define QDSIM_TEXT_H
+
+#include <stddef.h>
+
+#include "qdsim/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The word of the NULL-terminated list nearest to `word`, or NULL when none is near enough to be a likely
+ * slip: a third of the letters, at least one and at most three. Insertion, deletion, substitution and
+ * neighbour swap cost 1; another case costs 0.1, a unit left out ("radius" for "radius_nm") 0.5. The first of
+ * equals wins. */
+QDS_API const char *qds_nearest(const char *word, const char *const *candidates);
+
+/* "2GiB", "500 MB", "1048576": bytes; binary (KiB) and decimal (kB) suffixes, a single letter (2G) is binary;
+ * case-insensitive; a part of a byte is cut off; 0 if it is none or does not fit. */
+QDS_API int qds_parse_bytes(const char *text, size_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
