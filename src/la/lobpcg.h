@@ -1,6 +1,6 @@
-/* The lowest eigenpairs of a symmetric operator by LOBPCG (Knyazev, SIAM J. Sci. Comput. 23 (2001) 517), with guard
- * vectors, soft locking, and the basis kept orthonormal through its Gram matrix (after Duersch, Shao, Yang, Gu, SIAM
- * J. Sci. Comput. 40 (2018) C655). */
+/* The lowest eigenpairs of a symmetric operator by LOBPCG (Knyazev, SIAM J. Sci. Comput. 23 (2001) 517), with
+ * guard vectors, soft locking, and the basis kept orthonormal through its Gram matrix (after Duersch, Shao,
+ * Yang, Gu, SIAM J. Sci. Comput. 40 (2018) C655). */
 #ifndef QDS_LA_LOBPCG_H
 #define QDS_LA_LOBPCG_H
 
@@ -14,7 +14,7 @@ typedef struct {
   /* Converged when ||A x - lambda x|| <= tolerance + relative_tolerance * (lambda - floor). */
   double tolerance, relative_tolerance, floor;
   int max_iterations;
-  const char *phase;                  /* for progress */
+  const char *phase; /* for progress */
   /* Asked after each iteration; a return other than 0 ends the solve as converged. May be NULL. */
   int (*stop)(void *self, const double *eigenvalues, const double *residuals);
   void *stop_self;
@@ -26,9 +26,9 @@ typedef struct {
   double operator_s, preconditioner_s, algebra_s;
 } qds_lobpcg_statistics;
 
-/* x: start vectors (any, linearly independent), on return orthonormal eigenvectors, ascending. eigenvalues and
- * residuals (computed anew from the final vectors): x->columns each. Errors: CONVERGENCE (names the worst residual
- * and what to do), NUMERIC (NaN from an operator), INTERRUPTED, MEMORY, BUDGET. */
+/* x: start vectors (any, linearly independent), on return orthonormal eigenvectors, ascending. eigenvalues
+ * and residuals (computed anew from the final vectors): x->columns each. Errors: CONVERGENCE (names the worst
+ * residual and what to do), NUMERIC (NaN from an operator), INTERRUPTED, MEMORY, BUDGET. */
 qds_status qds_lobpcg(qds_context *ctx, const qds_lobpcg_options *options, qds_block *x, double *eigenvalues,
                       double *residuals, qds_lobpcg_statistics *statistics);
 

@@ -143,11 +143,11 @@ static void start_line(const qds_tensor_operator *t, int64_t n, const double *re
   const qds_axis *axis = t->axis[2];
   const double *restrict ll = t->line, *restrict lo = t->line + n, *restrict rr = t->line + 2 * n,
                          *restrict ro = t->line + 3 * n;
-  const double *restrict cl = c + axis->first - 1, *restrict cr = c + axis->first;
+  const double *restrict right_of = c + axis->first;
   const int periodic = axis->boundary[0] == QDS_PERIODIC;
   for (int64_t k = 1; k < n - 1; k++)
-    y[k] =
-        v[k] * u[k] + cl[k] * (ll[k] * u[k] + lo[k] * u[k - 1]) + cr[k] * (rr[k] * u[k] + ro[k] * u[k + 1]);
+    y[k] = v[k] * u[k] + right_of[k - 1] * (ll[k] * u[k] + lo[k] * u[k - 1]) +
+           right_of[k] * (rr[k] * u[k] + ro[k] * u[k + 1]);
   for (int64_t k = 0; k<n; k += n> 1 ? n - 1 : 1) {
     const double before = k > 0      ? u[k - 1]
                           : periodic ? u[n - 1]

@@ -1,0 +1,231 @@
+#include "la/lobpcg.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "la/lobpcg_internal.h"
+
+enum { MAX_RESTARTS = 4, START_ATTEMPTS = 3 };
+
+static void state_clear(qds_lobpcg_state *s) {
+  qds_block *blocks[] = {&s->p, &s->w, &s->ax, &s->ap, &s->aw};
+  for (int b = 0; b < 5; b++) qds_block_clear(blocks[b]);
+  qds_release(s->p_gram);
+  qds_release(s->gram);
+  qds_release(s->combine);
+  qds_release(s->target);
+  qds_release(s->a_target);
+  qds_release(s->active);
+}
+
+static qds_status state_create(qds_context *ctx, qds_lobpcg_state *s) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  qds_block *blocks[] = {&s->p, &s->w, &s->ax, &s->ap, &s->aw};
+  for (int b = 0; b < 5; b++) QDS_TRY(qds_block_create(ctx, s->x.rows, s->m, "eigensolver", blocks[b]));
+  s->r = s->w;
+  QDS_TRY(QDS_NEW(allocator, s->m * s->m, "eigensolver", &s->p_gram));
+  QDS_TRY(QDS_NEW(allocator, 6 * s->m * s->m, "eigensolver", &s->gram));
+  QDS_TRY(QDS_NEW(allocator, 6 * s->m * s->m, "eigensolver", &s->combine));
+  QDS_TRY(QDS_NEW(allocator, 2 * s->m, "eigensolver", &s->target));
+  QDS_TRY(QDS_NEW(allocator, 2 * s->m, "eigensolver", &s->a_target));
+  return QDS_NEW(allocator, s->m, "eigensolver", &s->active);
+}
+
+static qds_status apply_operator(qds_context *ctx, qds_lobpcg_state *s, const qds_block *x, qds_block *y) {
+  const double start = qds_seconds();
+  QDS_TRY(s->options->operator_->apply(s->options->operator_->self, ctx, x, y));
+  s->statistics->operator_applications += x->columns;
+  s->statistics->operator_s += qds_seconds() - start;
+  return QDS_OK;
+}
+
+/* x less its parts along q, twice for the sake of rounding. */
+static qds_status deflate(qds_context *ctx, const qds_block *q, qds_block *x) {
+  if (!q || x->columns == 0) return QDS_OK;
+  QDS_AUTO_RELEASE double *overlap = NULL;
+  const size_t size = (size_t)q->columns * (size_t)x->columns;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), size, "eigensolver", &overlap));
+  for (int pass = 0; pass < 2; pass++) {
+    QDS_TRY(qds_block_gram(ctx, q, x, overlap));
+    for (size_t i = 0; i < size; i++) overlap[i] = -overlap[i];
+    QDS_TRY(qds_block_add_product(ctx, q, overlap, x));
+  }
+  return QDS_OK;
+}
+
+/* Makes the columns of x independent: a column that depends on the others gives way to a random one. */
+static qds_status replace_dependent(qds_context *ctx, qds_lobpcg_state *s, int rank, int attempt) {
+  qds_block fresh = qds_block_part(&s->x, rank, s->m - rank);
+  qds_block_fill_random(ctx, &fresh, 1000 + (uint64_t)attempt);
+  return deflate(ctx, s->options->deflate, &fresh);
+}
+
+/* Rotates the columns of x to orthonormal Ritz vectors with an image computed anew; the residuals go to r.
+ * This starts a solve, and ends it by removing the rounding that the updates have gathered. p is emptied. */
+static qds_status restart(qds_context *ctx, qds_lobpcg_state *s) {
+  QDS_AUTO_RELEASE double *projected = NULL;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), s->m * s->m, "eigensolver", &projected));
+  qds_lobpcg_state only = *s; /* x takes the place of w in the pass */
+  only.m = only.np = 0;
+  only.nw = s->m;
+  only.w = s->x;
+  only.aw = s->ax;
+  QDS_TRY(deflate(ctx, s->options->deflate, &s->x));
+  for (int attempt = 0; attempt < START_ATTEMPTS; attempt++) {
+    int rank;
+    QDS_TRY(apply_operator(ctx, s, &s->x, &s->ax));
+    QDS_TRY(qds_block_gram(ctx, &s->x, &s->x, s->gram));
+    QDS_TRY(qds_block_gram(ctx, &s->x, &s->ax, projected));
+    QDS_TRY(qds_lobpcg_start_ritz(ctx, s->blas, s->m, s->gram, projected, s->combine, s->eigenvalues, &rank));
+    for (int j = 0; j < rank; j++) {
+      s->target[j] = qds_block_column(&s->x, j);
+      s->a_target[j] = qds_block_column(&s->ax, j);
+    }
+    QDS_TRY(qds_lobpcg_combine_pass(ctx, &only, rank, s->target, s->a_target, rank == s->m ? rank : 0));
+    s->np = 0;
+    if (rank == s->m) return QDS_OK;
+    QDS_TRY(replace_dependent(ctx, s, rank, attempt));
+  }
+  QDS_FAIL(QDS_ERROR_NUMERIC,
+           "the %d start vectors stay linearly dependent: the operator has too few unknowns or returns zeros",
+           s->m);
+}
+
+static double tolerance_of(const qds_lobpcg_state *s, int j) {
+  const double above = s->eigenvalues[j] - s->options->floor;
+  return s->options->tolerance + s->options->relative_tolerance * (above > 0 ? above : 0);
+}
+
+/* Flags the columns that need a direction; returns how many wanted ones have not converged. */
+static int mark_active(qds_lobpcg_state *s) {
+  int open = 0;
+  for (int j = 0; j < s->m; j++) {
+    s->active[j] = s->residuals[j] > tolerance_of(s, j);
+    open += s->active[j] && j < s->options->wanted;
+  }
+  return open;
+}
+
+static qds_status check_finite(const qds_lobpcg_state *s) {
+  for (int j = 0; j < s->m; j++)
+    if (!isfinite(s->residuals[j]) || !isfinite(s->eigenvalues[j]))
+      QDS_FAIL(QDS_ERROR_NUMERIC, "%s: state %d became infinite or not a number", s->options->phase, j);
+  return QDS_OK;
+}
+
+/* w: the residuals of the active columns, moved to the front, through the preconditioner; aw: their image. */
+static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
+  s->nw = 0;
+  for (int j = 0; j < s->m; j++) {
+    if (!s->active[j]) continue;
+    if (s->nw != j)
+      memcpy(qds_block_column(&s->w, s->nw), qds_block_column(&s->w, j), sizeof(double) * (size_t)s->w.rows);
+    s->nw++;
+  }
+  qds_block w = qds_block_part(&s->w, 0, s->nw), aw = qds_block_part(&s->aw, 0, s->nw);
+  const qds_operator *preconditioner = s->options->preconditioner;
+  const double start = qds_seconds();
+  if (preconditioner) {
+    QDS_TRY(preconditioner->apply(preconditioner->self, ctx, &w, &w));
+    s->statistics->preconditioner_applications += s->nw;
+  }
+  s->statistics->preconditioner_s += qds_seconds() - start;
+  QDS_TRY(deflate(ctx, s->options->deflate, &w));
+  return apply_operator(ctx, s, &w, &aw);
+}
+
+static void aim(qds_lobpcg_state *s, qds_block *block, qds_block *image, int count, int offset) {
+  for (int j = 0; j < count; j++) {
+    s->target[offset + j] = qds_block_column(block, j);
+    s->a_target[offset + j] = qds_block_column(image, j);
+  }
+}
+
+/* One step: search directions, Rayleigh-Ritz in [x p w], new x, p and residuals. */
+static qds_status iterate(qds_context *ctx, qds_lobpcg_state *s) {
+  int np, reorthogonalise;
+  QDS_TRY(search_directions(ctx, s));
+  QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
+  QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 1, &np, &reorthogonalise));
+  if (reorthogonalise) {
+    aim(s, &s->w, &s->aw, np, 0);
+    QDS_TRY(qds_lobpcg_combine_pass(ctx, s, np, s->target, s->a_target, 0));
+    s->nw = np;
+    QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
+    QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 0, &np, &reorthogonalise));
+  }
+  aim(s, &s->x, &s->ax, s->m, 0);
+  aim(s, &s->p, &s->ap, np, s->m);
+  QDS_TRY(qds_lobpcg_combine_pass(ctx, s, s->m + np, s->target, s->a_target, s->m));
+  s->np = np;
+  return check_finite(s);
+}
+
+static int worst(const qds_lobpcg_state *s) {
+  int worst_state = 0;
+  for (int j = 1; j < s->options->wanted; j++)
+    if (s->residuals[j] / tolerance_of(s, j) > s->residuals[worst_state] / tolerance_of(s, worst_state))
+      worst_state = j;
+  return worst_state;
+}
+
+static qds_status report(qds_context *ctx, const qds_lobpcg_state *s, double first) {
+  const int w = worst(s);
+  const double target = tolerance_of(s, w), now = s->residuals[w];
+  const double done = first > target && now > 0 ? log(first / now) / log(first / target) : 0;
+  return qds_progress(ctx, s->options->phase, done < 0 ? 0 : done > 1 ? 1 : done, "residual %.1e eV", now);
+}
+
+/* Iterates until the updates claim convergence, then computes everything anew and goes on if the claim was
+ * rounding. */
+static qds_status solve(qds_context *ctx, qds_lobpcg_state *s) {
+  const qds_lobpcg_options *o = s->options;
+  QDS_TRY(restart(ctx, s));
+  QDS_TRY(check_finite(s));
+  double first = s->residuals[worst(s)];
+  for (int restarts = 0; restarts < MAX_RESTARTS; restarts++) {
+    if (mark_active(s) == 0) return QDS_OK;
+    while (mark_active(s) > 0) {
+      QDS_TRY(report(ctx, s, first));
+      if (o->stop && o->stop(o->stop_self, s->eigenvalues, s->residuals)) return restart(ctx, s);
+      if (s->statistics->iterations == o->max_iterations) {
+        const int w = worst(s);
+        QDS_FAIL(QDS_ERROR_CONVERGENCE,
+                 "%s: not converged after %d iterations: state %d has residual %.2e, wanted %.2e; allow more "
+                 "iterations, "
+                 "loosen the tolerance, or ask for another number of states (a level may be cut in two)",
+                 o->phase, o->max_iterations, w, s->residuals[w], tolerance_of(s, w));
+      }
+      QDS_TRY(iterate(ctx, s));
+      s->statistics->iterations++;
+    }
+    QDS_TRY(restart(ctx, s));
+    QDS_TRY(check_finite(s));
+  }
+  if (mark_active(s) == 0) return QDS_OK;
+  QDS_FAIL(QDS_ERROR_CONVERGENCE,
+           "%s: the residual stays at %.2e, wanted %.2e: the tolerance lies below rounding", o->phase,
+           s->residuals[worst(s)], tolerance_of(s, worst(s)));
+}
+
+qds_status qds_lobpcg(qds_context *ctx, const qds_lobpcg_options *options, qds_block *x, double *eigenvalues,
+                      double *residuals, qds_lobpcg_statistics *statistics) {
+  memset(statistics, 0, sizeof *statistics);
+  const int deflated = options->deflate ? options->deflate->columns : 0;
+  QDS_REQUIRE(options->wanted >= 1 && options->wanted <= x->columns, "lobpcg: %d wanted of %d vectors",
+              options->wanted, x->columns);
+  QDS_REQUIRE(x->columns + deflated <= x->rows, "lobpcg: %d vectors, %d deflated, for %lld unknowns",
+              x->columns, deflated, (long long)x->rows);
+  const double start = qds_seconds();
+  __attribute__((cleanup(state_clear))) qds_lobpcg_state s = {.options = options,
+                                                              .statistics = statistics,
+                                                              .x = *x,
+                                                              .m = x->columns,
+                                                              .eigenvalues = eigenvalues,
+                                                              .residuals = residuals};
+  QDS_TRY(qds_blas_get(ctx, &s.blas));
+  QDS_TRY(state_create(ctx, &s));
+  QDS_TRY(solve(ctx, &s));
+  statistics->algebra_s = qds_seconds() - start - statistics->operator_s - statistics->preconditioner_s;
+  return QDS_OK;
+}
