@@ -1,0 +1,218 @@
+#include "la/multigrid.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "la/blas.h"
+#include "la/multigrid_internal.h"
+#include "la/multigrid_line.h"
+
+QDS_DEFINE_LEVEL_LINE(level_line, double)
+
+/* The coarsest level is inverted by a dense matrix of at most about this size. */
+enum { COARSEST_ROWS = 300 };
+/* A vector with more unknowns is worked on by all threads together: its levels no longer fit a core's own
+ * cache. */
+enum { SHARED_ROWS = 1 << 18 };
+/* The shift leaves this part of the couplings on the diagonal, which bounds the smoother's spectrum by 1 +
+ * 1/part. */
+static const double least_dominance = 0.5;
+
+/* With s = the sum of an unknown's couplings: *bound is the largest shift with diagonal - shift >= part * s
+ * everywhere, *largest the bound 1 + s / (diagonal - shift) of the Jacobi-scaled operator's spectrum at the
+ * given shift. */
+static qds_status level_bounds(qds_context *ctx, const qds_level *level, double shift, double *bound,
+                               double *largest) {
+  QDS_AUTO_RELEASE double *ones = NULL, *line = NULL;
+  const int64_t n = level->n[2];
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), level->rows, "multigrid", &ones));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), n, "multigrid", &line));
+  for (int64_t i = 0; i < level->rows; i++) ones[i] = 1;
+  *bound = INFINITY;
+  *largest = 1;
+  for (int64_t i = 0; i < level->n[0]; i++)
+    for (int64_t j = 0; j < level->n[1]; j++) {
+      level_line(level, 0, i, j, ones, line); /* diagonal - couplings */
+      const float *diagonal = level->diagonal + (i * level->n[1] + j) * n;
+      for (int64_t k = 0; k < n; k++) {
+        const double couplings = diagonal[k] - line[k];
+        *bound = fmin(*bound, diagonal[k] - least_dominance * couplings);
+        *largest = fmax(*largest, 1 + couplings / (diagonal[k] - shift));
+      }
+    }
+  if (!isfinite(*bound)) QDS_FAIL(QDS_ERROR_NUMERIC, "multigrid: a coefficient is infinite or not a number");
+  return QDS_OK;
+}
+
+static qds_status level_apply(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
+  const qds_multigrid_handle *handle = self;
+  const qds_level *level = &handle->multigrid->level[handle->level];
+  const int64_t lines = level->n[0] * level->n[1], n = level->n[2];
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (level->rows > 8192)
+  for (int64_t line = 0; line < lines; line++)
+    for (int j = 0; j < x->columns; j++)
+      level_line(level, 0, line / level->n[1], line % level->n[1], qds_block_column(x, j),
+                 qds_block_column(y, j) + line * n);
+  return QDS_OK;
+}
+
+qds_operator qds_multigrid_level_operator(qds_multigrid *mg, int level) {
+  return (qds_operator){&mg->handle[level], mg->level[level].rows, "multigrid level", level_apply};
+}
+
+static qds_status create_levels(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *mg) {
+  qds_level_coefficients current = {{0}, NULL}, next = {{0}, NULL};
+  qds_status status = qds_level_from_operator(ctx, fine, &mg->level[0], &current);
+  mg->levels = 1;
+  while (status == QDS_OK) {
+    qds_level *level = &mg->level[mg->levels - 1];
+    int coarsened = 0;
+    status = qds_level_assemble(ctx, level, &current);
+    if (status != QDS_OK || level->rows <= COARSEST_ROWS || mg->levels == QDS_MULTIGRID_MAX_LEVELS) break;
+    status = qds_level_coarsen(ctx, level, &current, level + 1, &next, &coarsened);
+    if (status != QDS_OK || !coarsened) break;
+    mg->levels++;
+    qds_level_coefficients_clear(&current);
+    current = next;
+    memset(&next, 0, sizeof next);
+  }
+  qds_level_coefficients_clear(&current);
+  qds_level_coefficients_clear(&next);
+  return status;
+}
+
+static qds_status create_workspace(qds_context *ctx, qds_multigrid *mg) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  const int threads = qds_context_threads(ctx);
+  mg->teams = mg->level[0].rows > SHARED_ROWS ? 1 : threads;
+  mg->team_size = threads / mg->teams;
+  QDS_TRY(QDS_NEW_ZERO(allocator, mg->teams, "multigrid", &mg->workspace));
+  for (int t = 0; t < mg->teams; t++) {
+    QDS_TRY(QDS_NEW(allocator, 2 * mg->level[0].n[2] * mg->team_size, "multigrid", &mg->workspace[t].line));
+    for (int l = 0; l < mg->levels; l++) {
+      qds_level_vectors *v = &mg->workspace[t].level[l];
+      float **vectors[] = {&v->b, &v->x, &v->z, &v->y, &v->r};
+      const int needed = l == mg->levels - 1 ? 2 : 5; /* the coarsest level is not smoothed */
+      for (int i = 0; i < needed; i++)
+        QDS_TRY(QDS_NEW(allocator, mg->level[l].rows, "multigrid", vectors[i]));
+    }
+  }
+  return QDS_OK;
+}
+
+/* Eigenpairs of the coarsest level, from its operator applied to the unit vectors. */
+static qds_status diagonalise_coarsest(qds_context *ctx, qds_multigrid *mg) {
+  const int64_t rows = mg->level[mg->levels - 1].rows;
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  const qds_operator operator_ = qds_multigrid_level_operator(mg, mg->levels - 1);
+  QDS_AUTO_RELEASE double *unit = NULL;
+  QDS_TRY(QDS_NEW_ZERO(allocator, rows, "multigrid", &unit));
+  QDS_TRY(QDS_NEW(allocator, rows * rows, "multigrid", &mg->coarse_vectors));
+  QDS_TRY(QDS_NEW(allocator, rows, "multigrid", &mg->coarse_values));
+  QDS_TRY(QDS_NEW(allocator, rows * rows, "multigrid", &mg->coarse_inverse));
+  for (int64_t j = 0; j < rows; j++) {
+    const qds_block x = {unit, rows, rows, 1};
+    qds_block y = {mg->coarse_vectors + j * rows, rows, rows, 1};
+    unit[j] = 1;
+    QDS_TRY(operator_.apply(operator_.self, ctx, &x, &y));
+    unit[j] = 0;
+  }
+  return qds_symmetric_eigen(ctx, (int)rows, mg->coarse_vectors, mg->coarse_values);
+}
+
+qds_status qds_multigrid_create(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid **out) {
+  QDS_AUTO(qds_multigrid)
+  *mg = NULL;
+  *out = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "multigrid", &mg));
+  QDS_TRY(create_levels(ctx, fine, mg));
+  for (int l = 0; l < mg->levels; l++) mg->handle[l] = (qds_multigrid_handle){mg, l};
+  QDS_TRY(create_workspace(ctx, mg));
+  QDS_TRY(diagonalise_coarsest(ctx, mg));
+  double used;
+  QDS_TRY(qds_multigrid_set_shift(mg, ctx, INFINITY, &used));
+  *out = mg;
+  mg = NULL;
+  return QDS_OK;
+}
+
+void qds_multigrid_destroy(qds_multigrid *mg) {
+  if (!mg) return;
+  for (int t = 0; mg->workspace && t < mg->teams; t++) {
+    qds_release(mg->workspace[t].line);
+    for (int l = 0; l < mg->levels; l++) {
+      const qds_level_vectors *v = &mg->workspace[t].level[l];
+      float *vectors[] = {v->b, v->x, v->z, v->y, v->r};
+      for (int i = 0; i < 5; i++) qds_release(vectors[i]);
+    }
+  }
+  for (int l = 0; l < QDS_MULTIGRID_MAX_LEVELS; l++) qds_level_clear(&mg->level[l]);
+  qds_release(mg->workspace);
+  qds_release(mg->coarse_vectors);
+  qds_release(mg->coarse_values);
+  qds_release(mg->coarse_inverse);
+  qds_release(mg);
+}
+
+int qds_multigrid_levels(const qds_multigrid *mg) {
+  return mg->levels;
+}
+int64_t qds_multigrid_rows(const qds_multigrid *mg, int level) {
+  return mg->level[level].rows;
+}
+
+/* inverse = vectors diag(1 / (values - shift)) vectors^T */
+static void invert_coarsest(qds_multigrid *mg) {
+  const int64_t rows = mg->level[mg->levels - 1].rows;
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j <= i; j++) {
+      double sum = 0;
+      for (int64_t k = 0; k < rows; k++)
+        sum += mg->coarse_vectors[k * rows + i] * mg->coarse_vectors[k * rows + j] /
+               (mg->coarse_values[k] - mg->shift);
+      mg->coarse_inverse[i * rows + j] = mg->coarse_inverse[j * rows + i] = (float)sum;
+    }
+}
+
+qds_status qds_multigrid_set_shift(qds_multigrid *mg, qds_context *ctx, double wanted, double *used) {
+  double shift = wanted, bound, largest;
+  for (int l = 0; l < mg->levels - 1; l++) {
+    QDS_TRY(level_bounds(ctx, &mg->level[l], shift, &bound, &largest));
+    shift = fmin(shift, bound);
+  }
+  /* The lowest eigenvalue of the coarsest level stays at least a twentieth of the spectrum's low part away.
+   */
+  const int64_t rows = mg->level[mg->levels - 1].rows, low = rows > 8 ? 8 : rows - 1;
+  const double lowest = mg->coarse_values[0], width = mg->coarse_values[low] - lowest;
+  shift = fmin(shift, lowest - 0.05 * fmax(width, 1e-6 * fabs(lowest) + 1e-12));
+  for (int l = 0; l < mg->levels - 1; l++) {
+    QDS_TRY(level_bounds(ctx, &mg->level[l], shift, &bound, &largest));
+    mg->level[l].rate = (float)(1 / largest);
+  }
+  mg->shift = *used = shift;
+  invert_coarsest(mg);
+  return QDS_OK;
+}
+
+void qds_multigrid_prolong(qds_multigrid *mg, qds_context *ctx, int level, const qds_block *coarse,
+                           qds_block *fine) {
+  const qds_level *to = &mg->level[level - 1], *from = &mg->level[level];
+  const qds_transfer *t = to->transfer;
+  const int64_t lines = to->n[0] * to->n[1], n = to->n[2];
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
+  for (int64_t line = 0; line < lines; line++)
+    for (int c = 0; c < fine->columns; c++) {
+      const int64_t i = line / to->n[1], j = line % to->n[1];
+      const double *u = qds_block_column(coarse, c);
+      double *y = qds_block_column(fine, c) + line * n;
+      memset(y, 0, sizeof(double) * (size_t)n);
+      for (int s = 0; s < 4; s++) {
+        const double weight = (double)t[0].weight[s / 2][i] * t[1].weight[s % 2][j];
+        if (weight == 0) continue;
+        const double *part = u + (t[0].at[s / 2][i] * from->n[1] + t[1].at[s % 2][j]) * from->n[2];
+        for (int64_t k = 0; k < n; k++)
+          y[k] +=
+              weight * (t[2].weight[0][k] * part[t[2].at[0][k]] + t[2].weight[1][k] * part[t[2].at[1][k]]);
+      }
+    }
+}

@@ -1,0 +1,39 @@
+/* Geometric multigrid for  -div(c grad) + v - shift  on a rectilinear tensor grid: a V-cycle in single
+ * precision that serves as preconditioner at a cost proportional to the number of unknowns.
+ *
+ * Every level is the order-1 form on its nodes (for finer orders on the Gauss-Lobatto nodes, which is
+ * spectrally equivalent: Canuto, Hussaini, Quarteroni, Zang, Spectral Methods, 2006, sec. 4.4.2), with
+ * coefficients averaged in series along their axis and in parallel across it. Axes with weak coupling are not
+ * coarsened. The smoother is the Chebyshev polynomial of the fourth kind of degree 2 (Lottes, Numer. Linear
+ * Algebra Appl. 30 (2023) e2518); the coarsest level is inverted exactly. The levels are also the grids on
+ * which start vectors are found.
+ */
+#ifndef QDS_LA_MULTIGRID_H
+#define QDS_LA_MULTIGRID_H
+
+#include "la/tensor_operator.h"
+
+typedef struct qds_multigrid qds_multigrid;
+
+/* Level 0 has the unknowns of `fine`, whose coefficients are read and not kept. `threads` vectors can be
+ * worked on at once. Errors: MEMORY, BUDGET, NUMERIC. */
+qds_status qds_multigrid_create(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid **out);
+void qds_multigrid_destroy(qds_multigrid *multigrid);
+QDS_AUTO_DEFINE(qds_multigrid)
+
+int qds_multigrid_levels(const qds_multigrid *multigrid);
+int64_t qds_multigrid_rows(const qds_multigrid *multigrid, int level);
+
+/* Sets the shift of the cycles: the wanted one, or the largest below it that keeps every level positive
+ * definite and the smoother stable. Returns the shift in force through `used`. */
+qds_status qds_multigrid_set_shift(qds_multigrid *multigrid, qds_context *ctx, double wanted, double *used);
+
+/* The operator of a level, without shift, on vectors of doubles. Borrows. */
+qds_operator qds_multigrid_level_operator(qds_multigrid *multigrid, int level);
+/* One V-cycle from a level downwards: symmetric positive definite; y may be x. Borrows. */
+qds_operator qds_multigrid_cycle(qds_multigrid *multigrid, int level);
+/* Interpolates vectors of `level` to the next finer level - 1. */
+void qds_multigrid_prolong(qds_multigrid *multigrid, qds_context *ctx, int level, const qds_block *coarse,
+                           qds_block *fine);
+
+#endif

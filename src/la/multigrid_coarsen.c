@@ -1,0 +1,306 @@
+#include <math.h>
+#include <string.h>
+
+#include "la/multigrid_internal.h"
+
+/* An axis is coarsened when its coupling is at least this part of the strongest: point smoothing needs no
+ * more. */
+static const double strong_coupling = 0.3;
+enum { FEWEST_UNKNOWNS = 4 };
+
+void qds_level_coefficients_clear(qds_level_coefficients *coefficients) {
+  for (int a = 0; a < 3; a++) qds_release(coefficients->c[a]);
+  qds_release(coefficients->v);
+  memset(coefficients, 0, sizeof *coefficients);
+}
+
+static void transfer_clear(qds_transfer *t) {
+  for (int s = 0; s < 2; s++) {
+    qds_release(t->at[s]);
+    qds_release(t->weight[s]);
+  }
+  qds_release(t->gather_start);
+  qds_release(t->gather_at);
+  qds_release(t->gather_weight);
+}
+
+void qds_level_clear(qds_level *level) {
+  for (int a = 0; a < 3; a++) {
+    qds_release(level->axis[a].x);
+    qds_release(level->axis[a].mass);
+    qds_release(level->edge[a]);
+    transfer_clear(&level->transfer[a]);
+  }
+  qds_release(level->diagonal);
+}
+
+static int64_t edges_of(const qds_level_axis *axis) {
+  return axis->nodes - 1;
+}
+
+static int64_t unknown_of(const qds_level_axis *axis, int64_t node) {
+  if (axis->periodic && node == axis->nodes - 1) return 0;
+  const int64_t unknown = node - axis->first;
+  return unknown >= 0 && unknown < axis->unknowns ? unknown : -1;
+}
+
+/* Sizes around axis a of an array with `along` entries along it. */
+static void around(const int64_t n[3], int a, int64_t *before, int64_t *after) {
+  *before = *after = 1;
+  for (int b = 0; b < a; b++) *before *= n[b];
+  for (int b = a + 1; b < 3; b++) *after *= n[b];
+}
+
+static void set_sizes(qds_level *level) {
+  level->rows = 1;
+  for (int a = 0; a < 3; a++) level->rows *= level->n[a] = level->axis[a].unknowns;
+}
+
+static int64_t coefficient_count(const qds_level *level, int a) {
+  if (edges_of(&level->axis[a]) == 0) return 0;
+  return level->by_element[a] ? edges_of(&level->axis[a])
+                              : level->rows / level->n[a] * edges_of(&level->axis[a]);
+}
+
+qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level,
+                                   qds_level_coefficients *out) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  for (int a = 0; a < 3; a++) {
+    const qds_axis *axis = fine->axis[a];
+    qds_level_axis *to = &level->axis[a];
+    *to = (qds_level_axis){axis->nodes, axis->unknowns, axis->first, axis->boundary[0] == QDS_PERIODIC, NULL,
+                           NULL};
+    QDS_TRY(QDS_NEW(allocator, axis->nodes, "multigrid", &to->x));
+    QDS_TRY(QDS_NEW(allocator, axis->unknowns, "multigrid", &to->mass));
+    memcpy(to->x, axis->coordinates_nm, sizeof(double) * (size_t)axis->nodes);
+    memcpy(to->mass, axis->mass, sizeof(double) * (size_t)axis->unknowns);
+    level->by_element[a] = fine->by_element[a];
+  }
+  set_sizes(level);
+  QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &out->v));
+  memcpy(out->v, fine->v, sizeof(double) * (size_t)level->rows);
+  for (int a = 0; a < 3; a++) {
+    if (!fine->c[a]) continue;
+    /* Each element has `order` edges between its nodes, all with the element's coefficient. */
+    const int64_t edges = edges_of(&level->axis[a]), elements = fine->axis[a]->elements,
+                  order = fine->axis[a]->order;
+    int64_t before, after;
+    around(level->n, a, &before, &after);
+    if (level->by_element[a]) before = after = 1;
+    QDS_TRY(QDS_NEW(allocator, coefficient_count(level, a), "multigrid", &out->c[a]));
+    for (int64_t o = 0; o < before; o++)
+      for (int64_t e = 0; e < edges; e++)
+        memcpy(out->c[a] + (o * edges + e) * after, fine->c[a] + (o * elements + e / order) * after,
+               sizeof(double) * (size_t)after);
+  }
+  return QDS_OK;
+}
+
+/* Adds axis a's part to the diagonal and writes its couplings. */
+static void assemble_axis(qds_level *level, int a, const double *c) {
+  const qds_level_axis *axis = &level->axis[a];
+  const int64_t edges = edges_of(axis);
+  int64_t before, after;
+  around(level->n, a, &before, &after);
+  const int64_t inner = level->by_element[a] ? 1 : after; /* entries of c and edge per edge and outer index */
+  for (int64_t o = 0; o < before; o++)
+    for (int64_t e = 0; e < edges; e++) {
+      const int64_t i = unknown_of(axis, e), j = unknown_of(axis, e + 1);
+      const double inverse = 1 / (axis->x[e + 1] - axis->x[e]);
+      const double *line = c + ((level->by_element[a] ? 0 : o * edges) + e) * inner;
+      for (int64_t k = 0; k < after; k++) {
+        const double stiffness = line[level->by_element[a] ? 0 : k] * inverse;
+        if (i >= 0) level->diagonal[(o * level->n[a] + i) * after + k] += (float)(stiffness / axis->mass[i]);
+        if (j >= 0) level->diagonal[(o * level->n[a] + j) * after + k] += (float)(stiffness / axis->mass[j]);
+      }
+      if (i < 0 || j < 0 || (level->by_element[a] && o > 0)) continue;
+      const double scale = inverse / sqrt(axis->mass[i] * axis->mass[j]);
+      float *edge = level->edge[a] + (o * level->n[a] + i) * inner;
+      for (int64_t k = 0; k < inner; k++) edge[k] = (float)(line[k] * scale);
+    }
+}
+
+qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
+                              const qds_level_coefficients *coefficients) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &level->diagonal));
+  for (int64_t i = 0; i < level->rows; i++) level->diagonal[i] = (float)coefficients->v[i];
+  for (int a = 0; a < 3; a++) {
+    if (!coefficients->c[a]) continue;
+    QDS_TRY(QDS_NEW_ZERO(allocator, level->by_element[a] ? level->n[a] : level->rows, "multigrid",
+                         &level->edge[a]));
+    assemble_axis(level, a, coefficients->c[a]);
+  }
+  return QDS_OK;
+}
+
+static double coupling(const qds_level *level, const qds_level_coefficients *coefficients, int a) {
+  const qds_level_axis *axis = &level->axis[a];
+  const int64_t count = coefficient_count(level, a);
+  if (count == 0 || axis->unknowns <= FEWEST_UNKNOWNS) return 0;
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += coefficients->c[a][i];
+  const double density = (double)edges_of(axis) / (axis->x[axis->nodes - 1] - axis->x[0]);
+  return sum / (double)count * density * density;
+}
+
+/* The first fine edge of coarse edge E: pairs, and a last group of three when their number is odd. */
+static int64_t group_start(const qds_level_axis *fine, int64_t coarse_edge, int64_t coarse_edges) {
+  return coarse_edge == coarse_edges ? edges_of(fine) : 2 * coarse_edge;
+}
+
+static qds_status coarse_axis(qds_allocator *allocator, const qds_level_axis *fine, int coarsen,
+                              qds_level_axis *coarse) {
+  const int64_t edges = coarsen ? edges_of(fine) / 2 : edges_of(fine);
+  *coarse = (qds_level_axis){
+      edges + 1, fine->unknowns - (edges_of(fine) - edges), fine->first, fine->periodic, NULL, NULL};
+  QDS_TRY(QDS_NEW(allocator, coarse->nodes, "multigrid", &coarse->x));
+  QDS_TRY(QDS_NEW_ZERO(allocator, coarse->unknowns, "multigrid", &coarse->mass));
+  for (int64_t e = 0; e <= edges; e++) coarse->x[e] = fine->x[coarsen ? group_start(fine, e, edges) : e];
+  return QDS_OK;
+}
+
+/* Plain linear interpolation: which coarse nodes a fine node lies between, and their weights. */
+static void interpolate(const qds_level_axis *fine, const qds_level_axis *coarse, int coarsen, int64_t node,
+                        int64_t at[2], double weight[2]) {
+  int64_t e = coarsen ? node / 2 : node;
+  if (coarse->nodes > 1 && e > coarse->nodes - 2) e = coarse->nodes - 2;
+  const double t = coarse->nodes > 1 ? (fine->x[node] - coarse->x[e]) / (coarse->x[e + 1] - coarse->x[e]) : 0;
+  at[0] = unknown_of(coarse, e);
+  at[1] = coarse->nodes > 1 ? unknown_of(coarse, e + 1) : -1;
+  weight[0] = 1 - t;
+  weight[1] = t;
+  for (int s = 0; s < 2; s++)
+    if (at[s] < 0 || weight[s] == 0) at[s] = 0, weight[s] = 0;
+}
+
+static qds_status gather_lists(qds_allocator *allocator, qds_transfer *t) {
+  QDS_TRY(QDS_NEW_ZERO(allocator, t->coarse + 2, "multigrid", &t->gather_start));
+  QDS_TRY(QDS_NEW(allocator, 2 * t->fine, "multigrid", &t->gather_at));
+  QDS_TRY(QDS_NEW(allocator, 2 * t->fine, "multigrid", &t->gather_weight));
+  for (int pass = 0; pass < 2; pass++) {
+    for (int64_t i = 0; i < t->fine; i++)
+      for (int s = 0; s < 2; s++) {
+        if (t->weight[s][i] == 0) continue;
+        /* First pass: count two places on; second: fill, moving the start one place on to its final value. */
+        const int64_t place = t->gather_start[t->at[s][i] + 2 - pass]++;
+        if (pass == 1) t->gather_at[place] = i, t->gather_weight[place] = t->weight[s][i];
+      }
+    for (int64_t i = 0; pass == 0 && i < t->coarse; i++) t->gather_start[i + 2] += t->gather_start[i + 1];
+  }
+  return QDS_OK;
+}
+
+/* Masses of the coarse axis (the interpolation's transpose applied to the fine ones) and the scaled
+ * interpolation. */
+static qds_status make_transfer(qds_allocator *allocator, const qds_level_axis *fine, qds_level_axis *coarse,
+                                int coarsen, qds_transfer *t) {
+  t->identity = !coarsen;
+  t->fine = fine->unknowns;
+  t->coarse = coarse->unknowns;
+  for (int s = 0; s < 2; s++) {
+    QDS_TRY(QDS_NEW(allocator, t->fine, "multigrid", &t->at[s]));
+    QDS_TRY(QDS_NEW(allocator, t->fine, "multigrid", &t->weight[s]));
+  }
+  for (int pass = 0; pass < 2; pass++)
+    for (int64_t i = 0; i < t->fine; i++) {
+      int64_t at[2];
+      double weight[2];
+      interpolate(fine, coarse, coarsen, i + fine->first, at, weight);
+      for (int s = 0; s < 2; s++) {
+        if (pass == 0) {
+          coarse->mass[at[s]] += weight[s] * fine->mass[i];
+        } else {
+          t->at[s][i] = at[s];
+          t->weight[s][i] = (float)(weight[s] * sqrt(fine->mass[i] / coarse->mass[at[s]]));
+        }
+      }
+    }
+  return gather_lists(allocator, t);
+}
+
+/* Mass-weighted means over the fine unknowns of axis a: out has t->coarse entries along it. */
+static void restrict_mean(const qds_level_axis *fine, const qds_level_axis *coarse, const qds_transfer *t,
+                          int64_t before, int64_t after, const double *in, double *out) {
+  for (int64_t o = 0; o < before; o++)
+    for (int64_t big = 0; big < t->coarse; big++) {
+      double *to = out + (o * t->coarse + big) * after;
+      memset(to, 0, sizeof(double) * (size_t)after);
+      for (int64_t g = t->gather_start[big]; g < t->gather_start[big + 1]; g++) {
+        const int64_t i = t->gather_at[g];
+        const double share = t->gather_weight[g] * sqrt(fine->mass[i] / coarse->mass[big]);
+        const double *from = in + (o * t->fine + i) * after;
+        for (int64_t k = 0; k < after; k++) to[k] += share * from[k];
+      }
+    }
+}
+
+/* Coefficients in series along axis a: length over the sum of length / c. */
+static void merge_edges(const qds_level_axis *fine, const qds_level_axis *coarse, int64_t before,
+                        int64_t after, const double *in, double *out) {
+  const int64_t fine_edges = edges_of(fine), edges = edges_of(coarse);
+  for (int64_t o = 0; o < before; o++)
+    for (int64_t e = 0; e < edges; e++) {
+      double *to = out + (o * edges + e) * after;
+      for (int64_t k = 0; k < after; k++) {
+        double resistance = 0;
+        for (int64_t f = 2 * e; f < group_start(fine, e + 1, edges); f++)
+          resistance += (fine->x[f + 1] - fine->x[f]) / in[(o * fine_edges + f) * after + k];
+        to[k] = (coarse->x[e + 1] - coarse->x[e]) / resistance;
+      }
+    }
+}
+
+/* Coarsens the array of one coefficient (axis `own` >= 0 along which it counts edges, or -1 for v) along
+ * every axis. */
+static qds_status coarsen_array(qds_allocator *allocator, const qds_level *fine, const qds_level *coarse,
+                                int own, const double *in, double **out) {
+  int64_t size[3];
+  const int alone = own >= 0 && fine->by_element[own];
+  for (int a = 0; a < 3; a++) size[a] = a == own ? edges_of(&fine->axis[a]) : alone ? 1 : fine->n[a];
+  QDS_AUTO_RELEASE double *current = NULL;
+  QDS_TRY(QDS_NEW(allocator, size[0] * size[1] * size[2], "multigrid", &current));
+  memcpy(current, in, sizeof(double) * (size_t)(size[0] * size[1] * size[2]));
+  for (int a = 0; a < 3; a++) {
+    const qds_transfer *t = &fine->transfer[a];
+    if (t->identity || (alone && a != own)) continue;
+    int64_t before, after;
+    around(size, a, &before, &after);
+    size[a] = a == own ? edges_of(&coarse->axis[a]) : t->coarse;
+    double *next = NULL;
+    QDS_TRY(QDS_NEW(allocator, size[0] * size[1] * size[2], "multigrid", &next));
+    if (a == own)
+      merge_edges(&fine->axis[a], &coarse->axis[a], before, after, current, next);
+    else
+      restrict_mean(&fine->axis[a], &coarse->axis[a], t, before, after, current, next);
+    qds_release(current);
+    current = next;
+  }
+  *out = current;
+  current = NULL;
+  return QDS_OK;
+}
+
+qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
+                             qds_level *coarse, qds_level_coefficients *out, int *coarsened) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  double strength[3], strongest = 0;
+  for (int a = 0; a < 3; a++) {
+    strength[a] = coupling(fine, coefficients, a);
+    if (strength[a] > strongest) strongest = strength[a];
+  }
+  *coarsened = strongest > 0;
+  if (!*coarsened) return QDS_OK;
+  for (int a = 0; a < 3; a++) {
+    const int coarsen = strength[a] > strong_coupling * strongest;
+    coarse->by_element[a] = fine->by_element[a];
+    QDS_TRY(coarse_axis(allocator, &fine->axis[a], coarsen, &coarse->axis[a]));
+    QDS_TRY(make_transfer(allocator, &fine->axis[a], &coarse->axis[a], coarsen, &fine->transfer[a]));
+  }
+  set_sizes(coarse);
+  QDS_TRY(coarsen_array(allocator, fine, coarse, -1, coefficients->v, &out->v));
+  for (int a = 0; a < 3; a++)
+    if (coefficients->c[a])
+      QDS_TRY(coarsen_array(allocator, fine, coarse, a, coefficients->c[a], &out->c[a]));
+  return QDS_OK;
+}

@@ -1,0 +1,223 @@
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "la/multigrid_internal.h"
+#include "la/multigrid_line.h"
+
+QDS_DEFINE_LEVEL_LINE(level_line, float)
+
+/* The Chebyshev polynomial of the fourth kind, degree 2: the second step mixes the first with the new
+ * residual. */
+static const float first_step = 4.0f / 3, second_step = 12.0f / 5, second_memory = 1.0f / 5;
+
+/* One member of a team of threads; `line` is its scratch of 2 n[2] of the finest level. */
+typedef struct {
+  const qds_multigrid *mg;
+  qds_multigrid_workspace *work;
+  int rank, size;
+  float *line;
+} member;
+
+static void meet(const member *m) {
+  if (m->size > 1) {
+#pragma omp barrier
+  }
+}
+
+typedef struct {
+  int64_t first, last;
+} range;
+
+static range share(const member *m, int64_t count) {
+  return (range){count * m->rank / m->size, count * (m->rank + 1) / m->size};
+}
+
+/* z = first step from the residual r; x += z when `add`. Elementwise. */
+static void smooth_first(const qds_level *level, float shift, int64_t at, int64_t n, const float *restrict r,
+                         float *restrict z) {
+  const float *restrict d = level->diagonal + at;
+  const float step = first_step * level->rate;
+  for (int64_t k = 0; k < n; k++) z[k] = step * r[k] / (d[k] - shift);
+}
+
+/* The two Chebyshev steps from the residual in v->r, whose first direction is in v->z: x is set to (`fresh`)
+ * or grows by both. Leaves the residual after the first step in r and the second direction in y. */
+static void smooth_second(const member *m, int l, int fresh) {
+  const qds_level *level = &m->mg->level[l];
+  const qds_level_vectors *v = &m->work->level[l];
+  const float shift = (float)m->mg->shift, step = second_step * level->rate;
+  const int64_t n = level->n[2];
+  const range lines = share(m, level->n[0] * level->n[1]);
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    const int64_t at = line * n;
+    const float *restrict d = level->diagonal + at, *restrict z = v->z + at, *restrict t = m->line;
+    float *restrict r = v->r + at, *restrict y = v->y + at, *restrict x = v->x + at;
+    level_line(level, shift, line / level->n[1], line % level->n[1], v->z, m->line);
+    for (int64_t k = 0; k < n; k++) {
+      r[k] -= t[k];
+      y[k] = second_memory * z[k] + step * r[k] / (d[k] - shift);
+    }
+    if (fresh)
+      for (int64_t k = 0; k < n; k++) x[k] = z[k] + y[k];
+    else
+      for (int64_t k = 0; k < n; k++) x[k] += z[k] + y[k];
+  }
+  meet(m);
+}
+
+/* Before the coarse level: x from zero, and r = b - A x. */
+static void smooth_before(const member *m, int l) {
+  const qds_level *level = &m->mg->level[l];
+  const qds_level_vectors *v = &m->work->level[l];
+  const float shift = (float)m->mg->shift;
+  const int64_t n = level->n[2];
+  const range lines = share(m, level->n[0] * level->n[1]);
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    smooth_first(level, shift, line * n, n, v->b + line * n, v->z + line * n);
+    memcpy(v->r + line * n, v->b + line * n, sizeof(float) * (size_t)n);
+  }
+  meet(m);
+  smooth_second(m, l, 1);
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    float *restrict r = v->r + line * n;
+    const float *restrict t = m->line;
+    level_line(level, shift, line / level->n[1], line % level->n[1], v->y, m->line);
+    for (int64_t k = 0; k < n; k++) r[k] -= t[k];
+  }
+  meet(m);
+}
+
+/* After the coarse correction: two more Chebyshev steps. */
+static void smooth_after(const member *m, int l) {
+  const qds_level *level = &m->mg->level[l];
+  const qds_level_vectors *v = &m->work->level[l];
+  const float shift = (float)m->mg->shift;
+  const int64_t n = level->n[2];
+  const range lines = share(m, level->n[0] * level->n[1]);
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    const int64_t at = line * n;
+    const float *restrict b = v->b + at, *restrict t = m->line;
+    float *restrict r = v->r + at;
+    level_line(level, shift, line / level->n[1], line % level->n[1], v->x, m->line);
+    for (int64_t k = 0; k < n; k++) r[k] = b[k] - t[k];
+    smooth_first(level, shift, at, n, v->r + at, v->z + at);
+  }
+  meet(m);
+  smooth_second(m, l, 0);
+}
+
+/* b of the next coarser level = transposed interpolation of r. */
+static void restrict_residual(const member *m, int l) {
+  const qds_level *fine = &m->mg->level[l], *coarse = &m->mg->level[l + 1];
+  const qds_transfer *t0 = &fine->transfer[0], *t1 = &fine->transfer[1], *t2 = &fine->transfer[2];
+  const float *r = m->work->level[l].r;
+  const int64_t n = fine->n[2];
+  const range lines = share(m, coarse->n[0] * coarse->n[1]);
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    const int64_t big_i = line / coarse->n[1], big_j = line % coarse->n[1];
+    float *restrict sum = m->line;
+    memset(sum, 0, sizeof(float) * (size_t)n);
+    for (int64_t g0 = t0->gather_start[big_i]; g0 < t0->gather_start[big_i + 1]; g0++)
+      for (int64_t g1 = t1->gather_start[big_j]; g1 < t1->gather_start[big_j + 1]; g1++) {
+        const float weight = t0->gather_weight[g0] * t1->gather_weight[g1];
+        const float *restrict from = r + (t0->gather_at[g0] * fine->n[1] + t1->gather_at[g1]) * n;
+        for (int64_t k = 0; k < n; k++) sum[k] += weight * from[k];
+      }
+    float *b = m->work->level[l + 1].b + line * coarse->n[2];
+    for (int64_t k = 0; k < coarse->n[2]; k++) {
+      float total = 0;
+      for (int64_t g = t2->gather_start[k]; g < t2->gather_start[k + 1]; g++)
+        total += t2->gather_weight[g] * sum[t2->gather_at[g]];
+      b[k] = total;
+    }
+  }
+  meet(m);
+}
+
+/* x += interpolation of the next coarser level's x. */
+static void correct(const member *m, int l) {
+  const qds_level *fine = &m->mg->level[l], *coarse = &m->mg->level[l + 1];
+  const qds_transfer *t0 = &fine->transfer[0], *t1 = &fine->transfer[1], *t2 = &fine->transfer[2];
+  const float *from = m->work->level[l + 1].x;
+  const int64_t n = coarse->n[2];
+  const range lines = share(m, fine->n[0] * fine->n[1]);
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    const int64_t i = line / fine->n[1], j = line % fine->n[1];
+    float *restrict sum = m->line;
+    memset(sum, 0, sizeof(float) * (size_t)n);
+    for (int s0 = 0; s0 < 2; s0++)
+      for (int s1 = 0; s1 < 2; s1++) {
+        const float weight = t0->weight[s0][i] * t1->weight[s1][j];
+        if (weight == 0) continue;
+        const float *restrict part = from + (t0->at[s0][i] * coarse->n[1] + t1->at[s1][j]) * n;
+        for (int64_t k = 0; k < n; k++) sum[k] += weight * part[k];
+      }
+    float *x = m->work->level[l].x + line * fine->n[2];
+    for (int64_t k = 0; k < fine->n[2]; k++)
+      x[k] += t2->weight[0][k] * sum[t2->at[0][k]] + t2->weight[1][k] * sum[t2->at[1][k]];
+  }
+  meet(m);
+}
+
+static void solve_coarsest(const member *m, int l) {
+  const int64_t rows = m->mg->level[l].rows;
+  const qds_level_vectors *v = &m->work->level[l];
+  const range mine = share(m, rows);
+  for (int64_t i = mine.first; i < mine.last; i++) {
+    const float *restrict row = m->mg->coarse_inverse + i * rows, *restrict b = v->b;
+    float sum = 0;
+    for (int64_t j = 0; j < rows; j++) sum += row[j] * b[j];
+    v->x[i] = sum;
+  }
+  meet(m);
+}
+
+static void cycle(const member *m, int l) {
+  if (l == m->mg->levels - 1) {
+    solve_coarsest(m, l);
+    return;
+  }
+  smooth_before(m, l);
+  restrict_residual(m, l);
+  cycle(m, l + 1);
+  correct(m, l);
+  smooth_after(m, l);
+}
+
+/* One column: scaled to unit size on the way into single precision, so that nothing under- or overflows. */
+static void precondition(const member *m, int l, double scale, const double *x, double *y) {
+  const qds_level_vectors *v = &m->work->level[l];
+  const range mine = share(m, m->mg->level[l].rows);
+  const double inverse = scale > 0 ? 1 / scale : 0;
+  for (int64_t i = mine.first; i < mine.last; i++) v->b[i] = (float)(x[i] * inverse);
+  meet(m);
+  cycle(m, l);
+  for (int64_t i = mine.first; i < mine.last; i++) y[i] = v->x[i] * scale;
+  meet(m);
+}
+
+static qds_status apply_cycle(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
+  const qds_multigrid_handle *handle = self;
+  qds_multigrid *mg = handle->multigrid;
+  const int columns = x->columns;
+  QDS_AUTO_RELEASE double *scale = NULL;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), columns, "multigrid", &scale));
+  for (int j = 0; j < columns; j++)
+    scale[j] = sqrt(qds_vector_dot(ctx, x->rows, qds_block_column(x, j), qds_block_column(x, j)));
+#pragma omp parallel num_threads(mg->teams * mg->team_size)
+  {
+    /* Without the threads that were asked for, the first does the whole work. */
+    const int all = omp_get_num_threads() == mg->teams * mg->team_size, thread = omp_get_thread_num();
+    const int teams = all ? mg->teams : 1, size = all ? mg->team_size : 1, team = thread / size;
+    qds_multigrid_workspace *work = &mg->workspace[team];
+    const member m = {mg, work, thread % size, size, work->line + (thread % size) * 2 * mg->level[0].n[2]};
+    for (int j = team; team < teams && j < columns; j += teams)
+      precondition(&m, handle->level, scale[j], qds_block_column(x, j), qds_block_column(y, j));
+  }
+  return QDS_OK;
+}
+
+qds_operator qds_multigrid_cycle(qds_multigrid *mg, int level) {
+  return (qds_operator){&mg->handle[level], mg->level[level].rows, "multigrid", apply_cycle};
+}

@@ -1,0 +1,83 @@
+/* The levels of multigrid and the work on them. */
+#ifndef QDS_LA_MULTIGRID_INTERNAL_H
+#define QDS_LA_MULTIGRID_INTERNAL_H
+
+#include "la/multigrid.h"
+
+enum { QDS_MULTIGRID_MAX_LEVELS = 40 };
+
+/* One axis of a level: nodes with both ends, and the masses of its unknowns. */
+typedef struct {
+  int64_t nodes, unknowns, first;
+  int periodic;
+  double *x;    /* nodes */
+  double *mass; /* unknowns */
+} qds_level_axis;
+
+/* Interpolation along one axis from the next coarser level, in scaled unknowns. Fine unknown i takes
+ * weight[0][i] of coarse unknown at[0][i] and weight[1][i] of at[1][i]; a missing one has weight 0 and index
+ * 0. Transposed: coarse unknown I takes gather_weight[g] of fine unknown gather_at[g] for g from
+ * gather_start[I] to gather_start[I + 1]. */
+typedef struct {
+  int identity;
+  int64_t fine, coarse;
+  int64_t *at[2], *gather_start, *gather_at;
+  float *weight[2], *gather_weight;
+} qds_transfer;
+
+typedef struct {
+  qds_level_axis axis[3];
+  int64_t n[3], rows;
+  /* Coupling of each unknown to its successor along a (the last wraps around or is 0): rows numbers, or n[a]
+   * where it does not vary across the axis; NULL on a point axis. */
+  float *edge[3];
+  int by_element[3];
+  float *diagonal;          /* rows, without shift */
+  float rate;               /* 1 / bound of the largest eigenvalue of the Jacobi-scaled operator */
+  qds_transfer transfer[3]; /* from the next coarser level; empty on the coarsest */
+} qds_level;
+
+/* Vectors of one thread or one team on one level. */
+typedef struct {
+  float *b, *x, *z, *y, *r;
+} qds_level_vectors;
+
+typedef struct {
+  qds_level_vectors level[QDS_MULTIGRID_MAX_LEVELS];
+  float *line; /* per member of the team: 2 n[2] of the finest level */
+} qds_multigrid_workspace;
+
+typedef struct {
+  qds_multigrid *multigrid;
+  int level;
+} qds_multigrid_handle;
+
+struct qds_multigrid {
+  int levels, teams, team_size; /* teams of threads that each work on a vector of their own */
+  double shift;
+  qds_level level[QDS_MULTIGRID_MAX_LEVELS];
+  qds_multigrid_handle handle[QDS_MULTIGRID_MAX_LEVELS];
+  qds_multigrid_workspace *workspace;     /* teams */
+  double *coarse_vectors, *coarse_values; /* eigenpairs of the coarsest level */
+  float *coarse_inverse;                  /* with the shift in force */
+};
+
+/* Coefficients of a level before they are scaled: c[a] per edge of axis a and unknown across, or per edge; v.
+ */
+typedef struct {
+  double *c[3], *v;
+} qds_level_coefficients;
+
+void qds_level_coefficients_clear(qds_level_coefficients *coefficients);
+/* The axes and coefficients of level 0 from the operator. */
+qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level,
+                                   qds_level_coefficients *coefficients);
+/* Fills edges, diagonal and sizes from the axes and coefficients. */
+qds_status qds_level_assemble(qds_context *ctx, qds_level *level, const qds_level_coefficients *coefficients);
+/* The next coarser level's axes and coefficients, and `fine`'s transfers to it. *coarsened is 0 when no axis
+ * can be. */
+qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
+                             qds_level *coarse, qds_level_coefficients *coarse_coefficients, int *coarsened);
+void qds_level_clear(qds_level *level);
+
+#endif
