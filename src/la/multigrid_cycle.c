@@ -2,6 +2,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/vectorise.h"
 #include "la/multigrid_internal.h"
 #include "la/multigrid_line.h"
 
@@ -19,7 +20,7 @@ typedef struct {
   float *line;
 } member;
 
-static void meet(const member *m) {
+static inline void meet(const member *m) {
   if (m->size > 1) {
 #pragma omp barrier
   }
@@ -33,9 +34,10 @@ static range share(const member *m, int64_t count) {
   return (range){count * m->rank / m->size, count * (m->rank + 1) / m->size};
 }
 
-/* z = first step from the residual r; x += z when `add`. Elementwise. */
-static void smooth_first(const qds_level *level, float shift, int64_t at, int64_t n, const float *restrict r,
-                         float *restrict z) {
+/* z = first step from the residual r, element by element. */
+__attribute__((always_inline)) static inline void smooth_first(const qds_level *level, float shift,
+                                                               int64_t at, int64_t n, const float *restrict r,
+                                                               float *restrict z) {
   const float *restrict d = level->diagonal + at;
   const float step = first_step * level->rate;
   for (int64_t k = 0; k < n; k++) z[k] = step * r[k] / (d[k] - shift);
@@ -43,7 +45,7 @@ static void smooth_first(const qds_level *level, float shift, int64_t at, int64_
 
 /* The two Chebyshev steps from the residual in v->r, whose first direction is in v->z: x is set to (`fresh`)
  * or grows by both. Leaves the residual after the first step in r and the second direction in y. */
-static void smooth_second(const member *m, int l, int fresh) {
+QDS_VECTORISE static void smooth_second(const member *m, int l, int fresh) {
   const qds_level *level = &m->mg->level[l];
   const qds_level_vectors *v = &m->work->level[l];
   const float shift = (float)m->mg->shift, step = second_step * level->rate;
@@ -67,7 +69,7 @@ static void smooth_second(const member *m, int l, int fresh) {
 }
 
 /* Before the coarse level: x from zero, and r = b - A x. */
-static void smooth_before(const member *m, int l) {
+QDS_VECTORISE static void smooth_before(const member *m, int l) {
   const qds_level *level = &m->mg->level[l];
   const qds_level_vectors *v = &m->work->level[l];
   const float shift = (float)m->mg->shift;
@@ -89,7 +91,7 @@ static void smooth_before(const member *m, int l) {
 }
 
 /* After the coarse correction: two more Chebyshev steps. */
-static void smooth_after(const member *m, int l) {
+QDS_VECTORISE static void smooth_after(const member *m, int l) {
   const qds_level *level = &m->mg->level[l];
   const qds_level_vectors *v = &m->work->level[l];
   const float shift = (float)m->mg->shift;
@@ -108,7 +110,7 @@ static void smooth_after(const member *m, int l) {
 }
 
 /* b of the next coarser level = transposed interpolation of r. */
-static void restrict_residual(const member *m, int l) {
+QDS_VECTORISE static void restrict_residual(const member *m, int l) {
   const qds_level *fine = &m->mg->level[l], *coarse = &m->mg->level[l + 1];
   const qds_transfer *t0 = &fine->transfer[0], *t1 = &fine->transfer[1], *t2 = &fine->transfer[2];
   const float *r = m->work->level[l].r;
@@ -136,7 +138,7 @@ static void restrict_residual(const member *m, int l) {
 }
 
 /* x += interpolation of the next coarser level's x. */
-static void correct(const member *m, int l) {
+QDS_VECTORISE static void correct(const member *m, int l) {
   const qds_level *fine = &m->mg->level[l], *coarse = &m->mg->level[l + 1];
   const qds_transfer *t0 = &fine->transfer[0], *t1 = &fine->transfer[1], *t2 = &fine->transfer[2];
   const float *from = m->work->level[l + 1].x;
@@ -160,7 +162,7 @@ static void correct(const member *m, int l) {
   meet(m);
 }
 
-static void solve_coarsest(const member *m, int l) {
+QDS_VECTORISE static void solve_coarsest(const member *m, int l) {
   const int64_t rows = m->mg->level[l].rows;
   const qds_level_vectors *v = &m->work->level[l];
   const range mine = share(m, rows);

@@ -8,8 +8,9 @@
 
 #define QDS_DEFINE_LEVEL_LINE(NAME, REAL)                                                                    \
   /* line -= edge * neighbour; edge is one number or one per entry */                                        \
-  static inline void NAME##_couple(int64_t n, REAL *restrict line, const float *restrict edge,               \
-                                   int is_number, const REAL *restrict neighbour) {                          \
+  __attribute__((always_inline)) static inline void NAME##_couple(int64_t n, REAL *restrict line,            \
+                                                                  const float *restrict edge, int is_number, \
+                                                                  const REAL *restrict neighbour) {          \
     if (is_number) {                                                                                         \
       const float weight = *edge;                                                                            \
       for (int64_t k = 0; k < n; k++) line[k] -= weight * neighbour[k];                                      \
@@ -18,8 +19,8 @@
     }                                                                                                        \
   }                                                                                                          \
   /* both neighbours of the line along axis a = 0 or 1 */                                                    \
-  static inline void NAME##_across(const qds_level *level, int a, int64_t own, int64_t at, const REAL *u,    \
-                                   REAL *line) {                                                             \
+  __attribute__((always_inline)) static inline void NAME##_across(                                           \
+      const qds_level *level, int a, int64_t own, int64_t at, const REAL *u, REAL *line) {                   \
     const int64_t n = level->n[2], size = level->n[a], stride = a == 0 ? level->n[1] * n : n;                \
     const int number = level->by_element[a], periodic = level->axis[a].periodic;                             \
     const float *edge = number ? level->edge[a] + own : level->edge[a] + at;                                 \
@@ -29,8 +30,8 @@
       NAME##_couple(n, line, edge + down * edge_stride, number, u + at + down * stride);                     \
     if (own < size - 1 || periodic) NAME##_couple(n, line, edge, number, u + at + up * stride);              \
   }                                                                                                          \
-  static inline void NAME(const qds_level *level, float shift, int64_t i, int64_t j, const REAL *u,          \
-                          REAL *restrict line) {                                                             \
+  __attribute__((always_inline)) static inline void NAME(const qds_level *level, float shift, int64_t i,     \
+                                                         int64_t j, const REAL *u, REAL *restrict line) {    \
     const int64_t n = level->n[2], at = (i * level->n[1] + j) * n;                                           \
     const float *restrict d = level->diagonal + at;                                                          \
     const REAL *restrict v = u + at;                                                                         \

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/vectorise.h"
+
 int64_t qds_tensor_operator_coefficients(const qds_tensor_operator *t, int axis) {
   if (t->axis[axis]->elements == 0) return 0;
   if (t->by_element[axis]) return t->axis[axis]->elements;
@@ -95,8 +97,10 @@ void qds_tensor_operator_destroy(qds_tensor_operator *t) {
 }
 
 /* y += c * sum_b weight[b] * line[b] over `count` lines; c varies along the line unless it is one number. */
-static void add_lines(int64_t n, double *restrict y, const double *restrict c, int c_is_number, int count,
-                      const double *weight, const double *const *line) {
+__attribute__((always_inline)) static inline void add_lines(int64_t n, double *restrict y,
+                                                            const double *restrict c, int c_is_number,
+                                                            int count, const double *weight,
+                                                            const double *const *line) {
   int b = 0;
   for (; b + 1 < count; b += 2) {
     const double w0 = weight[b], w1 = weight[b + 1], *restrict u0 = line[b], *restrict u1 = line[b + 1];
@@ -114,8 +118,8 @@ static void add_lines(int64_t n, double *restrict y, const double *restrict c, i
 }
 
 /* The part of axis a = 0 or 1 for the line (i, j): every element that holds the line's node. */
-static void add_across(const qds_tensor_operator *t, int a, int64_t i, int64_t j, const double *u,
-                       double *y) {
+__attribute__((always_inline)) static inline void add_across(const qds_tensor_operator *t, int a, int64_t i,
+                                                             int64_t j, const double *u, double *y) {
   const qds_axis *axis = t->axis[a];
   const int order = axis->order, count = order + 1;
   const int64_t own = a == 0 ? i : j, node = own + axis->first;
@@ -138,8 +142,10 @@ static void add_across(const qds_tensor_operator *t, int a, int64_t i, int64_t j
 }
 
 /* y = v u + the part of the last axis at order 1. */
-static void start_line(const qds_tensor_operator *t, int64_t n, const double *restrict v,
-                       const double *restrict c, const double *restrict u, double *restrict y) {
+__attribute__((always_inline)) static inline void start_line(const qds_tensor_operator *t, int64_t n,
+                                                             const double *restrict v,
+                                                             const double *restrict c,
+                                                             const double *restrict u, double *restrict y) {
   const qds_axis *axis = t->axis[2];
   const double *restrict ll = t->line, *restrict lo = t->line + n, *restrict rr = t->line + 2 * n,
                          *restrict ro = t->line + 3 * n;
@@ -162,9 +168,9 @@ static void start_line(const qds_tensor_operator *t, int64_t n, const double *re
 }
 
 /* y = v u + the part of the last axis at order 2 to 4, element by element. */
-static inline void start_line_elements(const qds_tensor_operator *t, int order, int64_t n,
-                                       const double *restrict v, const double *restrict c,
-                                       const double *restrict u, double *restrict y) {
+__attribute__((always_inline)) static inline void
+start_line_elements(const qds_tensor_operator *t, int order, int64_t n, const double *restrict v,
+                    const double *restrict c, const double *restrict u, double *restrict y) {
   const qds_axis *axis = t->axis[2];
   const int count = order + 1;
   for (int64_t k = 0; k < n; k++) y[k] = v[k] * u[k];
@@ -186,7 +192,8 @@ static inline void start_line_elements(const qds_tensor_operator *t, int order, 
   }
 }
 
-static void apply_line(const qds_tensor_operator *t, int64_t i, int64_t j, const double *u, double *y) {
+QDS_VECTORISE static void apply_line(const qds_tensor_operator *t, int64_t i, int64_t j, const double *u,
+                                     double *y) {
   const int64_t n = t->n[2], at = (i * t->n[1] + j) * n;
   const double *v = t->v + at, *c = t->c[2] ? t->c[2] + coefficient_index(t, 2, 0, i, j, 0) : NULL;
   double *line = y + at;

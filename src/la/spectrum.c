@@ -1,0 +1,309 @@
+#include "la/spectrum.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/philox.h"
+#include "la/blas.h"
+#include "la/multigrid.h"
+
+/* Up to this size the whole matrix is diagonalised. */
+enum { DENSE_ROWS = 400, MOST_DENSE_ROWS = 4000 };
+/* The coarsest grid for start vectors has this many unknowns per vector. */
+enum { ROWS_PER_START_VECTOR = 60 };
+/* Guard vectors on a finest grid beyond this size cost more memory than they save time. */
+enum { FEW_GUARDS_ROWS = 3000000 };
+/* Start vectors need the accuracy of their grid, not more. */
+static const double coarse_tolerance = 1e-4;
+/* Levels nearer to each other than this, relative to their height above the floor, count as equal in the
+ * check. */
+static const double check_resolution = 1e-5;
+/* So many more levels than states may turn up in the check before it is an error. */
+enum { MAX_MISSED = 8 };
+/* Streams of random numbers. */
+enum { START_STREAM = 1, CHECK_STREAM = 100000, CHECK_FINE_STREAM = 200000 };
+
+typedef struct {
+  qds_context *ctx;
+  qds_tensor_operator *operator_;
+  const qds_spectrum_options *options;
+  qds_spectrum_statistics *statistics;
+  qds_multigrid *multigrid;
+  int start_level; /* of the multigrid, where the first vectors are sought */
+} search;
+
+static int guards_for(int states) {
+  const int guards = (states + 3) / 4;
+  return guards < 2 ? 2 : guards;
+}
+
+/* The vectors on a level: the wanted states and the guards that fit. */
+static int vectors_on(const search *s, int level, int states) {
+  const int64_t rows = qds_multigrid_rows(s->multigrid, level);
+  int guards = guards_for(states);
+  if (level == 0 && rows > FEW_GUARDS_ROWS) guards = 1;
+  if (guards > rows / 3 - states) guards = (int)(rows / 3 - states);
+  return states + (guards > 0 ? guards : 0);
+}
+
+/* Diagonalises a small operator as a dense matrix: nothing can be missed. */
+static qds_status solve_dense(const search *s, qds_block *x, double *eigenvalues, double *residuals) {
+  const int64_t rows = s->operator_->rows;
+  const qds_operator a = qds_tensor_operator_apply(s->operator_);
+  qds_block unit = {0}, matrix = {0};
+  QDS_AUTO_RELEASE double *values = NULL, *dense = NULL, *image = NULL;
+  qds_allocator *allocator = qds_context_allocator(s->ctx);
+  QDS_TRY(QDS_NEW(allocator, rows, "eigensolver", &values));
+  QDS_TRY(QDS_NEW(allocator, rows * rows, "eigensolver", &dense));
+  QDS_TRY(QDS_NEW_ZERO(allocator, rows, "eigensolver", &image));
+  for (int64_t j = 0; j < rows; j++) {
+    unit = (qds_block){image, rows, rows, 1};
+    matrix = (qds_block){dense + j * rows, rows, rows, 1};
+    image[j] = 1;
+    QDS_TRY(a.apply(a.self, s->ctx, &unit, &matrix));
+    image[j] = 0;
+  }
+  QDS_TRY(qds_symmetric_eigen(s->ctx, (int)rows, dense, values));
+  QDS_TRY(qds_block_create(s->ctx, rows, s->options->states, "states", x));
+  for (int j = 0; j < s->options->states; j++) {
+    const qds_block column = qds_block_part(x, j, 1);
+    memcpy(column.data, dense + j * rows, sizeof(double) * (size_t)rows);
+    unit = (qds_block){image, rows, rows, 1};
+    QDS_TRY(a.apply(a.self, s->ctx, &column, &unit));
+    double sum = 0;
+    for (int64_t i = 0; i < rows; i++) sum += pow(image[i] - values[j] * column.data[i], 2);
+    eigenvalues[j] = values[j];
+    residuals[j] = sqrt(sum);
+  }
+  s->statistics->finest.operator_applications = rows + s->options->states;
+  s->statistics->preconditioner = "none";
+  s->statistics->verification = "dense diagonalisation: complete";
+  return QDS_OK;
+}
+
+static qds_lobpcg_options level_options(const search *s, const qds_operator *a, const qds_operator *b,
+                                        int wanted, const char *phase) {
+  return (qds_lobpcg_options){.operator_ = a,
+                              .preconditioner = b,
+                              .wanted = wanted,
+                              .relative_tolerance = coarse_tolerance,
+                              .floor = s->options->floor,
+                              .max_iterations = s->options->max_iterations,
+                              .phase = phase};
+}
+
+/* A shift just below the wanted levels makes the cycle a better inverse where it matters. */
+static qds_status aim_shift(const search *s, const double *eigenvalues, int count) {
+  double used;
+  const double width = eigenvalues[count - 1] - eigenvalues[0], above = eigenvalues[0] - s->options->floor;
+  const double wanted = eigenvalues[0] - fmax(0.15 * width, 0.1 * fabs(above));
+  QDS_TRY(qds_multigrid_set_shift(s->multigrid, s->ctx, wanted, &used));
+  qds_log(s->ctx, QDS_LOG_DEBUG, "shift %.6g eV wanted, %.6g used; lowest %.6g", wanted, used,
+          eigenvalues[0]);
+  return QDS_OK;
+}
+
+/* Random vectors on the start level. */
+static qds_status start_vectors(const search *s, int states, uint64_t stream, qds_block *x) {
+  const int columns = vectors_on(s, s->start_level, states);
+  QDS_TRY(
+      qds_block_create(s->ctx, qds_multigrid_rows(s->multigrid, s->start_level), columns, "eigensolver", x));
+  qds_block_fill_random(s->ctx, x, stream);
+  return QDS_OK;
+}
+
+/* Replaces the vectors of level + 1 in *x by their interpolation on `level`; of `columns` columns the first
+ * come from there, and those beyond are random. */
+static qds_status carry_over(const search *s, int level, int columns, uint64_t stream, qds_block *x) {
+  qds_block fine = {0};
+  QDS_TRY(qds_block_create(s->ctx, qds_multigrid_rows(s->multigrid, level), columns, "eigensolver", &fine));
+  const int shared = columns < x->columns ? columns : x->columns;
+  qds_block part = qds_block_part(&fine, 0, shared), rest = qds_block_part(&fine, shared, columns - shared);
+  qds_multigrid_prolong(s->multigrid, s->ctx, level + 1, x, &part);
+  qds_block_fill_random(s->ctx, &rest, stream);
+  qds_block_clear(x);
+  *x = fine;
+  return QDS_OK;
+}
+
+/* Solves on the levels from the start level to level 1, beginning with random vectors, and leaves the vectors
+ * of level 1 in *x; with no coarser level than 0 they are the random vectors. */
+static qds_status solve_coarse(const search *s, int states, uint64_t stream, int move_shift, qds_block *x) {
+  QDS_AUTO_RELEASE double *values = NULL, *residuals = NULL;
+  QDS_TRY(start_vectors(s, states, stream, x));
+  const int most = states + guards_for(states);
+  QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &values));
+  QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &residuals));
+  for (int level = s->start_level; level > 0; level--) {
+    const qds_operator a = qds_multigrid_level_operator(s->multigrid, level),
+                       b = qds_multigrid_cycle(s->multigrid, level);
+    const qds_lobpcg_options options = level_options(s, &a, &b, states, "start vectors");
+    qds_lobpcg_statistics work;
+    QDS_TRY(qds_lobpcg(s->ctx, &options, x, values, residuals, &work));
+    qds_log(s->ctx, QDS_LOG_DEBUG, "level %d: %lld unknowns, %d vectors, %d iterations", level,
+            (long long)x->rows, x->columns, work.iterations);
+    if (move_shift) QDS_TRY(aim_shift(s, values, x->columns));
+    if (level > 1) QDS_TRY(carry_over(s, level - 1, vectors_on(s, level - 1, states), stream + 1000, x));
+  }
+  return QDS_OK;
+}
+
+static qds_status solve_finest(const search *s, int states, qds_block *x, double *values, double *residuals) {
+  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_multigrid_cycle(s->multigrid, 0);
+  qds_lobpcg_options options = level_options(s, &a, &b, states, "solve");
+  options.tolerance = s->options->tolerance;
+  options.relative_tolerance = s->options->relative_tolerance;
+  qds_lobpcg_statistics work;
+  QDS_TRY(qds_lobpcg(s->ctx, &options, x, values, residuals, &work));
+  qds_log(s->ctx, QDS_LOG_DEBUG,
+          "finest: %lld unknowns, %d vectors, %d iterations; operator %.3f s, cycle %.3f s, algebra %.3f s",
+          (long long)x->rows, x->columns, work.iterations, work.operator_s, work.preconditioner_s,
+          work.algebra_s);
+  s->statistics->finest.iterations += work.iterations;
+  s->statistics->finest.operator_applications += work.operator_applications;
+  s->statistics->finest.preconditioner_applications += work.preconditioner_applications;
+  s->statistics->finest.operator_s += work.operator_s;
+  s->statistics->finest.preconditioner_s += work.preconditioner_s;
+  s->statistics->finest.algebra_s += work.algebra_s;
+  return QDS_OK;
+}
+
+typedef struct {
+  double highest, resolution; /* the highest state found; differences below the resolution do not count */
+} check_goal;
+
+/* The lowest level outside the states found is known well enough to say that it lies above them, or at their
+ * upper edge within the resolution. A residual bounds the distance to an eigenvalue, and Ritz values only
+ * fall. */
+static int check_is_decided(void *self, const double *values, const double *residuals) {
+  const check_goal *goal = self;
+  return residuals[0] < fmax(0.2 * (values[0] - goal->highest), goal->resolution);
+}
+
+/* One start vector for the second search: the sum of the vectors that another random start finds on the
+ * coarse levels, of which deflation leaves what the states found do not contain, and some noise of the finest
+ * grid. */
+static qds_status check_start(const search *s, int states, qds_block *y) {
+  QDS_TRY(solve_coarse(s, states, CHECK_STREAM, 0, y));
+  for (int j = 1; j < y->columns; j++)
+    for (int64_t i = 0; i < y->rows; i++) y->data[i] += qds_block_column(y, j)[i];
+  y->columns = 1;
+  if (s->start_level == 0) return QDS_OK;
+  QDS_TRY(carry_over(s, 0, 1, CHECK_STREAM, y));
+  const double noise = 0.02 / sqrt((double)y->rows);
+  const uint64_t seed = qds_context_seed(s->ctx);
+  for (int64_t i = 0; i < y->rows; i++)
+    y->data[i] += noise * qds_random_normal(seed, CHECK_FINE_STREAM, (uint64_t)i);
+  return QDS_OK;
+}
+
+/* A second search, from another start and orthogonal to the states found. *missed: it found a level below the
+ * highest of them, whose vector is *y. */
+static qds_status second_search(const search *s, const qds_block *found, double highest, int states,
+                                qds_block *y, int *missed) {
+  double value, residual;
+  check_goal goal = {highest, check_resolution * fabs(highest - s->options->floor)};
+  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_multigrid_cycle(s->multigrid, 0);
+  qds_lobpcg_options options = level_options(s, &a, &b, 1, "check");
+  qds_lobpcg_statistics work;
+  QDS_TRY(check_start(s, states, y));
+  options.deflate = found;
+  options.relative_tolerance = check_resolution;
+  options.stop = check_is_decided;
+  options.stop_self = &goal;
+  QDS_TRY(qds_lobpcg(s->ctx, &options, y, &value, &residual, &work));
+  qds_log(s->ctx, QDS_LOG_DEBUG, "check: %d iterations; next level %.9g eV, highest found %.9g eV",
+          work.iterations, value, highest);
+  *missed = value < highest - goal.resolution;
+  return QDS_OK;
+}
+
+/* Appends vector y to the first `states` columns of x: start vectors for another solve. */
+static qds_status append(const search *s, int states, const qds_block *y, qds_block *x) {
+  qds_block larger = {0};
+  QDS_TRY(qds_block_create(s->ctx, x->rows, states + 1, "eigensolver", &larger));
+  for (int j = 0; j < states; j++)
+    memcpy(qds_block_column(&larger, j), qds_block_column(x, j), sizeof(double) * (size_t)x->rows);
+  memcpy(qds_block_column(&larger, states), y->data, sizeof(double) * (size_t)x->rows);
+  qds_block_clear(x);
+  *x = larger;
+  return QDS_OK;
+}
+
+/* Searches again until nothing lower is found; every level found that way joins the states. */
+static qds_status verify(const search *s, qds_block *x, double *values, double *residuals) {
+  const int states = s->options->states;
+  s->statistics->verification = "second search from random vectors, orthogonal to the states";
+  if (states >= x->rows) return QDS_OK;
+  for (int missed = 1; missed;) {
+    const qds_block found = qds_block_part(x, 0, states);
+    __attribute__((cleanup(qds_block_clear))) qds_block y = {0};
+    QDS_TRY(second_search(s, &found, values[states - 1], states, &y, &missed));
+    if (!missed) break;
+    if (++s->statistics->found_by_verification > states + MAX_MISSED)
+      QDS_FAIL(QDS_ERROR_CONVERGENCE,
+               "the check keeps finding lower levels; ask for more states, or use more nodes");
+    QDS_TRY(append(s, states, &y, x));
+    QDS_TRY(solve_finest(s, states, x, values, residuals));
+  }
+  return QDS_OK;
+}
+
+static qds_status solve_iteratively(search *s, qds_block *x, double *eigenvalues, double *residuals) {
+  const int states = s->options->states;
+  QDS_AUTO_RELEASE double *values = NULL, *norms = NULL;
+  const int most = states + guards_for(states) + 1;
+  QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &values));
+  QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &norms));
+  double start = qds_seconds();
+  const int64_t enough = (int64_t)ROWS_PER_START_VECTOR * (states + guards_for(states));
+  s->start_level = qds_multigrid_levels(s->multigrid) - 1;
+  while (s->start_level > 0 && qds_multigrid_rows(s->multigrid, s->start_level) < enough) s->start_level--;
+  s->statistics->grids = s->start_level + 1;
+  s->statistics->preconditioner = "multigrid";
+  QDS_TRY(solve_coarse(s, states, START_STREAM, 1, x));
+  if (s->start_level > 0) QDS_TRY(carry_over(s, 0, vectors_on(s, 0, states), START_STREAM, x));
+  QDS_TRY(solve_finest(s, states, x, values, norms));
+  s->statistics->solve_s = qds_seconds() - start;
+  start = qds_seconds();
+  QDS_TRY(verify(s, x, values, norms));
+  s->statistics->verify_s = qds_seconds() - start;
+  memcpy(eigenvalues, values, sizeof(double) * (size_t)states);
+  memcpy(residuals, norms, sizeof(double) * (size_t)states);
+  x->columns = states;
+  return QDS_OK;
+}
+
+qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const qds_spectrum_options *options,
+                        qds_block *x, double *eigenvalues, double *residuals,
+                        qds_spectrum_statistics *statistics) {
+  memset(statistics, 0, sizeof *statistics);
+  *x = (qds_block){0};
+  QDS_REQUIRE(options->states >= 1 && options->states <= operator_->rows, "%d states wanted of %lld unknowns",
+              options->states, (long long)operator_->rows);
+  search s = {ctx, operator_, options, statistics, NULL, 0};
+  const double start = qds_seconds();
+  qds_status status;
+  if (operator_->rows <= DENSE_ROWS ||
+      (options->states > operator_->rows / 6 && operator_->rows <= MOST_DENSE_ROWS)) {
+    status = solve_dense(&s, x, eigenvalues, residuals);
+    statistics->solve_s = qds_seconds() - start;
+  } else {
+    QDS_AUTO(qds_multigrid)
+    *multigrid = NULL;
+    QDS_TRY(qds_multigrid_create(ctx, operator_, &multigrid));
+    statistics->setup_s = qds_seconds() - start;
+    s.multigrid = multigrid;
+    status = solve_iteratively(&s, x, eigenvalues, residuals);
+  }
+  if (status != QDS_OK) qds_block_clear(x);
+  return status;
+}
+
+size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions) {
+  const int vectors = states + (rows > FEW_GUARDS_ROWS ? 1 : guards_for(states));
+  const double levels = dimensions == 1 ? 2 : dimensions == 2 ? 4.0 / 3 : 8.0 / 7;
+  const double cycle = levels * (5 + 1 + dimensions) * sizeof(float);
+  const double solve = (double)QDS_LOBPCG_BLOCKS * vectors * sizeof(double);
+  return (size_t)((double)rows * (cycle + solve));
+}

@@ -1,0 +1,34 @@
+/* The lowest eigenpairs of a tensor operator, from coarse grids to fine ones, and the check that none was
+ * missed. */
+#ifndef QDS_LA_SPECTRUM_H
+#define QDS_LA_SPECTRUM_H
+
+#include "la/lobpcg.h"
+#include "la/tensor_operator.h"
+
+typedef struct {
+  int states;
+  /* Converged when ||A x - lambda x|| <= tolerance + relative_tolerance * (lambda - floor). */
+  double tolerance, relative_tolerance, floor;
+  int max_iterations; /* on each grid */
+} qds_spectrum_options;
+
+typedef struct {
+  int grids;                    /* how many grids start vectors came from */
+  qds_lobpcg_statistics finest; /* of the solve on the finest grid, the check not counted */
+  double setup_s, solve_s, verify_s;
+  const char *preconditioner, *verification;
+  int found_by_verification;
+} qds_spectrum_statistics;
+
+/* x receives `states` orthonormal columns; the caller clears it. eigenvalues, residuals: `states` numbers,
+ * ascending. A level that only the check finds joins the result. Errors: ARGUMENT (more states than
+ * unknowns), those of qds_lobpcg. */
+qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const qds_spectrum_options *options,
+                        qds_block *x, double *eigenvalues, double *residuals,
+                        qds_spectrum_statistics *statistics);
+
+/* Bytes that the solve holds at its peak beside the operator. */
+size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions);
+
+#endif
