@@ -1,0 +1,161 @@
+# The public C API of include/qdsim, as the Cython layer uses it. The headers hold the documentation.
+
+from libc.stdint cimport int64_t, uint64_t
+
+
+cdef extern from "qdsim/qdsim.h" nogil:
+    ctypedef enum qds_status:
+        QDS_OK
+        QDS_ERROR_ARGUMENT
+        QDS_ERROR_INPUT
+        QDS_ERROR_INTERRUPTED
+
+    ctypedef struct qds_error:
+        qds_status status
+        const char *message
+        const char *file
+        int line
+        long native
+
+    const char *qds_status_name(qds_status status)
+    const qds_error *qds_last_error()
+    const char *qds_version()
+
+    ctypedef struct qds_context
+    ctypedef enum qds_log_level:
+        QDS_LOG_ERROR
+        QDS_LOG_WARNING
+        QDS_LOG_INFO
+        QDS_LOG_DEBUG
+    ctypedef void (*qds_log_fn)(void *user, qds_log_level level, const char *text) noexcept
+    ctypedef int (*qds_progress_fn)(void *user, const char *phase, double fraction, const char *detail) noexcept
+
+    ctypedef struct qds_context_options:
+        size_t struct_size
+        const char *device
+        int threads
+        size_t memory_limit
+        uint64_t seed
+        qds_log_fn log
+        qds_progress_fn progress
+        void *user
+
+    qds_status qds_context_create(const qds_context_options *options, qds_context **out)
+    void qds_context_destroy(qds_context *ctx)
+    void qds_context_resume(qds_context *ctx)
+    int qds_context_threads(const qds_context *ctx)
+    const char *qds_context_device(const qds_context *ctx)
+    ctypedef struct qds_memory_row:
+        const char *tag
+        size_t current_bytes, peak_bytes
+        size_t current_blocks, total_blocks
+    void qds_context_memory(const qds_context *ctx, qds_memory_row *total)
+
+    ctypedef struct qds_device
+    ctypedef struct qds_result
+    ctypedef enum qds_boundary:
+        QDS_DIRICHLET
+        QDS_NEUMANN
+        QDS_PERIODIC
+    ctypedef struct qds_array_device:
+        size_t struct_size
+        int dimension
+        int64_t nodes[3]
+        const double *coordinates_nm[3]
+        double spacing_nm[3]
+        const double *potential_eV
+        double mass
+        const double *mass_map
+        qds_boundary boundary[3][2]
+        int order
+        int states
+        double tolerance_eV
+    ctypedef struct qds_device_cost:
+        int dimension, order, states
+        int64_t nodes[3]
+        int64_t unknowns
+        size_t memory_bytes
+        double seconds
+
+    qds_status qds_device_read(qds_context *ctx, const char *path, const char **assignments, qds_device **out)
+    qds_status qds_device_parse(qds_context *ctx, const char *name, const char *text, const char **assignments,
+                                qds_device **out)
+    qds_status qds_device_from_arrays(qds_context *ctx, const qds_array_device *arrays, qds_device **out)
+    void qds_device_destroy(qds_device *device)
+    qds_status qds_device_estimate(const qds_device *device, qds_device_cost *out)
+    const char *qds_device_name(const qds_device *device)
+    const char *qds_device_configuration(const qds_device *device)
+    int qds_device_wants_plot(const qds_device *device)
+    qds_status qds_device_solve(qds_device *device, qds_result **out)
+
+    ctypedef struct qds_result_statistics:
+        int iterations
+        int64_t operator_applications
+        int64_t preconditioner_applications
+        double setup_s, solve_s, verify_s, total_s
+        double operator_s, preconditioner_s, algebra_s
+        const char *preconditioner
+        const char *verification
+        int levels_found_by_verification
+
+    void qds_result_destroy(qds_result *result)
+    int qds_result_states(const qds_result *result)
+    int qds_result_dimension(const qds_result *result)
+    const int64_t *qds_result_nodes(const qds_result *result)
+    const double *qds_result_coordinates_nm(const qds_result *result, int axis)
+    const double *qds_result_weights_nm(const qds_result *result, int axis)
+    const double *qds_result_energies_eV(const qds_result *result)
+    const double *qds_result_residuals_eV(const qds_result *result)
+    double qds_result_reference_eV(const qds_result *result)
+    const double *qds_result_position_nm(const qds_result *result, int state)
+    const double *qds_result_spread_nm(const qds_result *result, int state)
+    const char *qds_result_material_name(const qds_result *result, int material)
+    double qds_result_probability(const qds_result *result, int state, int material)
+    const double *qds_result_psi(const qds_result *result, int state)
+    const double *qds_result_band_edge_eV(const qds_result *result)
+    const unsigned char *qds_result_materials(const qds_result *result)
+    void qds_result_get_statistics(const qds_result *result, qds_result_statistics *out)
+    qds_status qds_result_json(const qds_result *result, double output_s, char **out)
+    void qds_text_destroy(char *text)
+    qds_status qds_result_write(const qds_result *result, const char *folder)
+    qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix, char **out)
+
+    qds_status qds_info(qds_context *ctx, int json, char **out)
+
+    ctypedef enum qds_carrier:
+        QDS_ELECTRON
+        QDS_HEAVY_HOLE
+        QDS_LIGHT_HOLE
+    ctypedef enum qds_valley:
+        QDS_VALLEY_GAMMA
+        QDS_VALLEY_X
+        QDS_VALLEY_L
+    ctypedef struct qds_material:
+        char name[64]
+        double temperature_K
+        double lattice_nm
+        double gap_eV[3]
+        double spin_orbit_eV
+        double valence_edge_eV
+        double conduction_edge_eV
+        qds_valley valley
+        double gamma_mass
+        double mass_longitudinal[3]
+        double mass_transverse[3]
+        double luttinger[3]
+        double kane_energy_eV
+        double kane_f
+        double permittivity
+        double permittivity_infinity
+    ctypedef struct qds_material_band:
+        double band_edge_eV
+        double mass[3]
+        qds_valley valley
+
+    qds_status qds_material_find(qds_context *ctx, const char *name, double temperature_K, qds_material *out)
+    qds_status qds_material_alloy(qds_context *ctx, const char *alloy, double x, double temperature_K,
+                                  qds_material *out)
+    qds_status qds_material_band_of(qds_context *ctx, const qds_material *material, qds_carrier carrier,
+                                    qds_material_band *out)
+    const char *qds_material_name(size_t index)
+    const char *qds_material_source(const char *name)

@@ -1,0 +1,16 @@
+from qdsim._core.capi cimport qds_context, qds_status
+
+
+cdef class Context:
+    cdef object __weakref__
+    cdef qds_context *handle
+    cdef object report      # the caller's progress function of the running call, or None
+    cdef object stopped_by  # the exception that stopped the running call, or None
+    cdef bint busy
+
+    cdef int begin(self, object report) except -1
+    cdef int finish(self, qds_status status) except -1
+
+
+cdef int check(qds_status status) except -1
+cdef str take_text(char *text)

@@ -1,0 +1,161 @@
+"""Contexts, and how a status becomes an exception."""
+
+from libc.string cimport memset
+
+from qdsim._core.capi cimport *
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+# The exceptions come from the library's one list of statuses, so that a new status has its class at once.
+cdef extern from *:
+    """
+    #include "qdsim/status.h"
+    typedef struct { int value; const char *name; const char *text; } status_row;
+    #define STATUS_ROW(code, value, exit_status, text) {value, #code, text},
+    static const status_row status_rows[] = {QDS_STATUS_LIST(STATUS_ROW)};
+    enum { status_row_count = sizeof status_rows / sizeof status_rows[0] };
+    """
+    ctypedef struct status_row:
+        int value
+        const char *name
+        const char *text
+    const status_row status_rows[]
+    const int status_row_count
+
+
+class Error(Exception):
+    """What every error of the library derives from. `status` names the library's status, `native` is the errno or
+    library code behind it (0: none), `source` the library's source line that raised it."""
+
+    status = ""
+    native = 0
+    source = ""
+
+
+# Where Python has a class for the same trouble, ours derives from it too, so that plain `except` clauses work.
+_BUILTIN = {
+    "ARGUMENT": ValueError,
+    "INPUT": ValueError,
+    "FILE": OSError,
+    "MEMORY": MemoryError,
+    "BUDGET": MemoryError,
+    "NUMERIC": ArithmeticError,
+}
+# MemoryError is Python's own.
+_NAMES = {"MEMORY": "OutOfMemoryError"}
+
+
+def _make_exceptions():
+    classes = {}
+    for i in range(status_row_count):
+        row = &status_rows[i]
+        word = row.name.decode()[len("QDS_ERROR_"):]
+        if row.value == QDS_OK:
+            continue
+        if row.value == QDS_ERROR_INTERRUPTED:
+            classes[row.value] = KeyboardInterrupt
+            continue
+        name = _NAMES.get(word, word.capitalize() + "Error")
+        text = row.text.decode()
+        classes[row.value] = type(name, (Error, _BUILTIN.get(word, RuntimeError)), {
+            "__module__": "qdsim", "__qualname__": name, "__doc__": text.capitalize() + ".",
+            "status": row.name.decode()})
+    return classes
+
+
+exceptions = _make_exceptions()
+
+
+cdef int check(qds_status status) except -1:
+    """Raises the exception of a failed call. Call it in the thread that made the call, before the next one."""
+    cdef const qds_error *last
+    if status == QDS_OK:
+        return 0
+    last = qds_last_error()
+    error = exceptions[<int>status](last.message.decode("utf-8", "replace"))
+    if isinstance(error, Error):
+        error.native = last.native
+        error.source = f"{last.file.decode('utf-8', 'replace')}:{last.line}"
+    if isinstance(error, OSError) and last.native > 0:
+        error.errno = last.native
+    raise error
+
+
+cdef str take_text(char *text):
+    """The library's text as a str; frees it."""
+    try:
+        return text.decode("utf-8")
+    finally:
+        qds_text_destroy(text)
+
+
+cdef int on_progress(void *user, const char *phase, double fraction, const char *detail) noexcept with gil:
+    context = <Context>user
+    try:
+        # Does nothing outside the main thread, where Python handles no signals.
+        PyErr_CheckSignals()
+        if context.report is not None:
+            context.report(phase.decode("utf-8", "replace"), fraction, detail.decode("utf-8", "replace"))
+    except BaseException as error:
+        context.stopped_by = error
+        return 1
+    return 0
+
+
+cdef void on_log(void *user, qds_log_level level, const char *text) noexcept with gil:
+    import logging
+    levels = {QDS_LOG_ERROR: logging.ERROR, QDS_LOG_WARNING: logging.WARNING, QDS_LOG_INFO: logging.INFO}
+    logging.getLogger("qdsim").log(levels.get(level, logging.DEBUG), "%s", text.decode("utf-8", "replace"))
+
+
+cdef class Context:
+    """Threads, memory account and messages of one device. It runs one long call at a time."""
+
+    def __cinit__(self, int threads=0, size_t memory_limit=0):
+        cdef qds_context_options options
+        memset(&options, 0, sizeof(options))
+        options.struct_size = sizeof(options)
+        options.threads = threads
+        options.memory_limit = memory_limit
+        options.log = on_log
+        options.progress = on_progress
+        options.user = <void *>self
+        check(qds_context_create(&options, &self.handle))
+
+    def __dealloc__(self):
+        qds_context_destroy(self.handle)
+
+    @property
+    def threads(self):
+        return qds_context_threads(self.handle)
+
+    @property
+    def memory_bytes(self):
+        """What the library holds now."""
+        cdef qds_memory_row total
+        qds_context_memory(self.handle, &total)
+        return total.current_bytes
+
+    cdef int begin(self, object report) except -1:
+        if self.busy:
+            raise exceptions[<int>QDS_ERROR_ARGUMENT](
+                "this device is being solved already: in another thread, or by the call whose progress this is; "
+                "make a second device")
+        self.busy = True
+        self.report = report
+        self.stopped_by = None
+        return 0
+
+    cdef int finish(self, qds_status status) except -1:
+        """Ends what begin began: raises the exception that stopped the call, else that of its status."""
+        error, self.stopped_by, self.report, self.busy = self.stopped_by, None, None, False
+        if status == QDS_ERROR_INTERRUPTED:
+            qds_context_resume(self.handle)
+        if error is not None:
+            raise error
+        return check(status)
+
+
+def version():
+    return qds_version().decode()

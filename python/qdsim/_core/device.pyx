@@ -1,0 +1,296 @@
+"""Devices, results and the arrays that look into them."""
+
+cimport cython
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdlib cimport calloc, free
+
+from qdsim._core.capi cimport *
+from qdsim._core.context cimport Context, check, take_text
+
+cdef extern from *:
+    """
+    #include "qdsim/dot.h"
+    static const qds_array_device array_device_init = QDS_ARRAY_DEVICE_INIT;
+    """
+    const qds_array_device array_device_init
+
+
+@cython.no_gc_clear  # the collector must not take the owner away while the array is alive
+cdef class Array:
+    """Numbers that a Result owns, for numpy.asarray to look at without a copy; keeps the owner alive."""
+
+    cdef readonly object owner
+    cdef readonly dict __array_interface__
+
+    @staticmethod
+    cdef Array over(object owner, const void *data, str typestr, tuple shape, tuple strides=None):
+        cdef Array array = Array.__new__(Array)
+        array.owner = owner
+        array.__array_interface__ = {"version": 3, "typestr": typestr, "shape": shape, "strides": strides,
+                                     "data": (<size_t>data, True)}
+        return array
+
+
+cdef class Doubles:
+    """A contiguous array of doubles handed in, locked while the library reads it; None gives NULL."""
+
+    cdef Py_buffer view
+    cdef bint held
+    cdef const double *data
+
+    def __cinit__(self, values):
+        if values is not None:
+            PyObject_GetBuffer(values, &self.view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+            self.held = True
+            if self.view.format == NULL or self.view.format != b"d":
+                raise TypeError("expected a contiguous array of float64")
+            self.data = <const double *>self.view.buf
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+cdef class Texts:
+    """Strings as the NULL-terminated list of the C API; None gives NULL."""
+
+    cdef list kept
+    cdef const char **data
+
+    def __cinit__(self, texts):
+        if texts is None:
+            return
+        self.kept = [text.encode("utf-8") for text in texts]
+        self.data = <const char **>calloc(len(self.kept) + 1, sizeof(char *))
+        if self.data == NULL:
+            raise MemoryError("no room for the assignments")
+        for i in range(len(self.kept)):
+            self.data[i] = <bytes>self.kept[i]
+
+    def __dealloc__(self):
+        free(self.data)
+
+
+@cython.no_gc_clear  # the context must outlive the device
+cdef class Device:
+    """A checked device."""
+
+    cdef Context context
+    cdef qds_device *handle
+
+    def __cinit__(self, Context context not None):
+        self.context = context
+
+    def __dealloc__(self):
+        qds_device_destroy(self.handle)
+
+    @staticmethod
+    def read(Context context not None, bytes path not None, assignments):
+        cdef Device device = Device(context)
+        cdef Texts texts = Texts(assignments)
+        cdef const char *path_text = path
+        cdef qds_status status
+        context.begin(None)
+        with nogil:
+            status = qds_device_read(context.handle, path_text, texts.data, &device.handle)
+        context.finish(status)
+        return device
+
+    @staticmethod
+    def parse(Context context not None, str name not None, str text not None, assignments):
+        cdef Device device = Device(context)
+        cdef Texts texts = Texts(assignments)
+        cdef bytes name_bytes = name.encode("utf-8"), text_bytes = text.encode("utf-8")
+        cdef const char *c_name = name_bytes
+        cdef const char *c_text = text_bytes
+        cdef qds_status status
+        context.begin(None)
+        with nogil:
+            status = qds_device_parse(context.handle, c_name, c_text, texts.data, &device.handle)
+        context.finish(status)
+        return device
+
+    @staticmethod
+    def from_arrays(Context context not None, potential_eV, *, tuple shape not None, coordinates_nm, spacing_nm,
+                    double mass, mass_map, boundary, int order, int states, double tolerance_eV):
+        cdef Device device = Device(context)
+        cdef Doubles potential = Doubles(potential_eV), masses = Doubles(mass_map), axis_coordinates
+        cdef qds_array_device arrays = array_device_init
+        cdef qds_status status
+        arrays.dimension = len(shape)
+        arrays.potential_eV = potential.data
+        arrays.mass = mass
+        arrays.mass_map = masses.data
+        arrays.order = order
+        arrays.states = states
+        arrays.tolerance_eV = tolerance_eV
+        kept = []
+        for axis in range(len(shape)):
+            arrays.nodes[axis] = shape[axis]
+            arrays.boundary[axis][0] = <qds_boundary><int>boundary[axis][0]
+            arrays.boundary[axis][1] = <qds_boundary><int>boundary[axis][1]
+            if coordinates_nm is None:
+                arrays.spacing_nm[axis] = spacing_nm[axis]
+            else:
+                axis_coordinates = Doubles(coordinates_nm[axis])
+                kept.append(axis_coordinates)
+                arrays.coordinates_nm[axis] = axis_coordinates.data
+        context.begin(None)
+        with nogil:
+            status = qds_device_from_arrays(context.handle, &arrays, &device.handle)
+        context.finish(status)
+        return device
+
+    @property
+    def threads(self):
+        return self.context.threads
+
+    @property
+    def name(self):
+        return qds_device_name(self.handle).decode("utf-8")
+
+    @property
+    def configuration(self):
+        return qds_device_configuration(self.handle).decode("utf-8")
+
+    @property
+    def wants_plot(self):
+        return bool(qds_device_wants_plot(self.handle))
+
+    def estimate(self):
+        cdef qds_device_cost cost
+        check(qds_device_estimate(self.handle, &cost))
+        return {"dimension": cost.dimension, "order": cost.order, "states": cost.states,
+                "nodes": tuple([cost.nodes[axis] for axis in range(cost.dimension)]),
+                "unknowns": cost.unknowns, "memory_bytes": cost.memory_bytes, "seconds": cost.seconds}
+
+    def solve(self, report):
+        """Solves without the GIL; `report(phase, fraction, detail)`, or None, stops it by raising."""
+        cdef Result result = Result.__new__(Result)
+        cdef qds_status status
+        result.context = self.context
+        self.context.begin(report)
+        with nogil:
+            status = qds_device_solve(self.handle, &result.handle)
+        self.context.finish(status)
+        return result
+
+
+@cython.no_gc_clear  # the context must outlive the result
+cdef class Result:
+    """Solved states. Its arrays are views that keep it alive."""
+
+    cdef Context context
+    cdef qds_result *handle
+
+    def __init__(self):
+        raise TypeError("a Result comes from Device.solve")
+
+    def __dealloc__(self):
+        qds_result_destroy(self.handle)
+
+    @property
+    def states(self):
+        return qds_result_states(self.handle)
+
+    @property
+    def dimension(self):
+        return qds_result_dimension(self.handle)
+
+    @property
+    def nodes(self):
+        return tuple([qds_result_nodes(self.handle)[axis] for axis in range(self.dimension)])
+
+    @property
+    def reference_eV(self):
+        return qds_result_reference_eV(self.handle)
+
+    def energies_eV(self):
+        return Array.over(self, qds_result_energies_eV(self.handle), "<f8", (self.states,))
+
+    def residuals_eV(self):
+        return Array.over(self, qds_result_residuals_eV(self.handle), "<f8", (self.states,))
+
+    def coordinates_nm(self, int axis):
+        return Array.over(self, qds_result_coordinates_nm(self.handle, axis), "<f8", (self.nodes[axis],))
+
+    def weights_nm(self, int axis):
+        return Array.over(self, qds_result_weights_nm(self.handle, axis), "<f8", (self.nodes[axis],))
+
+    def position_nm(self, int state):
+        return Array.over(self, qds_result_position_nm(self.handle, state), "<f8", (self.dimension,))
+
+    def spread_nm(self, int state):
+        return Array.over(self, qds_result_spread_nm(self.handle, state), "<f8", (self.dimension,))
+
+    def band_edge_eV(self):
+        return Array.over(self, qds_result_band_edge_eV(self.handle), "<f8", self.nodes)
+
+    def materials(self):
+        return Array.over(self, qds_result_materials(self.handle), "|u1", tuple([n - 1 for n in self.nodes]))
+
+    def material_names(self):
+        cdef const char *name
+        names = []
+        while True:
+            name = qds_result_material_name(self.handle, len(names))
+            if name == NULL:
+                return tuple(names)
+            names.append(name.decode("utf-8"))
+
+    def probability(self, int state, int material):
+        return qds_result_probability(self.handle, state, material)
+
+    def psi(self, int state):
+        return Array.over(self, qds_result_psi(self.handle, state), "<f8", self.nodes)
+
+    def all_psi(self):
+        """All states as one array, if they lie in memory at equal distances; else None."""
+        cdef int i, count = self.states
+        cdef const char *first = <const char *>qds_result_psi(self.handle, 0)
+        cdef const char *psi = first
+        cdef Py_ssize_t distance = 0, stride = sizeof(double)
+        if count > 1:
+            distance = <const char *>qds_result_psi(self.handle, 1) - first
+        for i in range(count):
+            if <const char *>qds_result_psi(self.handle, i) - first != i * distance:
+                return None
+        strides = []
+        for n in reversed(self.nodes):
+            strides.insert(0, stride)
+            stride *= n
+        return Array.over(self, first, "<f8", (count, *self.nodes), (distance, *strides))
+
+    def statistics(self):
+        cdef qds_result_statistics statistics
+        qds_result_get_statistics(self.handle, &statistics)
+        return {
+            "iterations": statistics.iterations,
+            "operator_applications": statistics.operator_applications,
+            "preconditioner_applications": statistics.preconditioner_applications,
+            "setup_s": statistics.setup_s, "solve_s": statistics.solve_s, "verify_s": statistics.verify_s,
+            "total_s": statistics.total_s, "operator_s": statistics.operator_s,
+            "preconditioner_s": statistics.preconditioner_s, "algebra_s": statistics.algebra_s,
+            "preconditioner": statistics.preconditioner.decode("utf-8"),
+            "verification": statistics.verification.decode("utf-8"),
+            "levels_found_by_verification": statistics.levels_found_by_verification,
+        }
+
+    def json(self):
+        cdef char *text = NULL
+        check(qds_result_json(self.handle, 0.0, &text))
+        return take_text(text)
+
+    def write(self, bytes folder not None):
+        cdef const char *path = folder
+        cdef qds_status status
+        self.context.begin(None)
+        with nogil:
+            status = qds_result_write(self.handle, path)
+        self.context.finish(status)
+
+    def path(self, bytes folder not None, str suffix not None):
+        cdef char *text = NULL
+        cdef bytes suffix_bytes = suffix.encode("utf-8")
+        check(qds_result_path(self.handle, folder, suffix_bytes, &text))
+        return take_text(text)

@@ -1,0 +1,17 @@
+"""The exceptions that this package raises itself, in the library's classes and its way of speaking."""
+
+import difflib
+
+from ._core.context import exceptions
+
+_by_status = {each.status: each for each in exceptions.values() if each is not KeyboardInterrupt}
+ArgumentError = _by_status["QDS_ERROR_ARGUMENT"]
+InputError = _by_status["QDS_ERROR_INPUT"]
+FileError = _by_status["QDS_ERROR_FILE"]
+
+
+def unknown_word(what, word, allowed):
+    """An ArgumentError that names the allowed words and the nearest of them."""
+    nearest = difflib.get_close_matches(str(word), allowed, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return ArgumentError(f"{what}: unknown {word!r}{hint} (allowed: {', '.join(allowed)})")
