@@ -1,0 +1,61 @@
+"""Pictures of results: levels in the well in 1D, densities in 2D, iso-surfaces and slices in 3D.
+
+Needs matplotlib, scikit-image for 3D, and h5py to draw from files; they are loaded when first needed.
+"""
+
+import os
+from pathlib import Path
+
+from ..errors import ArgumentError
+from .picture import from_files, from_result
+
+_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def plot(result, path=None, **options):
+    """Draws a Result, or the files of one given by the path of its JSON file.
+
+    path None: returns a matplotlib Figure, on the screen where there is one. Else writes it, whole or not at all, as
+    .png, .pdf or .svg, and returns the path. Options: those of draw.
+    """
+    picture = from_files(result) if isinstance(result, (str, os.PathLike)) else from_result(result)
+    if path is None:
+        from matplotlib import pyplot
+
+        return draw(picture, pyplot.figure(), **options)
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    if path.suffix not in _SUFFIXES:
+        raise ArgumentError(f"{path}: a picture's name ends in {', '.join(_SUFFIXES)}")
+    return _write(draw(picture, Figure(), **options), path)
+
+
+def draw(picture, figure, *, states=None):
+    """Draws into an empty matplotlib Figure. states: how many (None: what can be told apart, at most 12)."""
+    from . import levels, planes, solids, style
+
+    count = len(picture.energies_eV)
+    if states is not None and not 1 <= states <= count:
+        raise ArgumentError(f"states: {states}; this result has {count}")
+    with style.applied():
+        if picture.fields is None:
+            levels.draw_diagram(picture, figure, states or count)
+        elif picture.dimension == 1:
+            levels.draw_well(picture, figure, states or min(count, 12))
+        elif picture.dimension == 2:
+            planes.draw(picture, figure, states or min(count, 12))
+        else:
+            solids.draw(picture, figure, states or min(count, 6))
+    return figure
+
+
+def _write(figure, path):
+    """Beside, then renamed: a reader never sees half a picture."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        figure.savefig(beside, format=path.suffix[1:], dpi=160)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path

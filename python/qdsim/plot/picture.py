@@ -1,0 +1,106 @@
+"""What a picture shows, from a Result in memory or from the files of one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileError, InputError
+
+
+@dataclass
+class Fields:
+    """Arrays over the grid."""
+
+    axes_nm: tuple
+    psi: object            # psi(i) -> array on the nodes; None when only densities were kept
+    density: object        # density(i) -> array on the nodes
+    band_edge_eV: object   # array on the nodes, or None
+    materials: object      # array of numbers on the cells, or None
+
+
+@dataclass
+class Picture:
+    name: str
+    nodes: tuple
+    energies_eV: np.ndarray
+    reference_eV: float
+    position_nm: np.ndarray  # [state, axis]
+    spread_nm: np.ndarray
+    material_names: tuple
+    fields: object           # Fields, or None
+
+    @property
+    def dimension(self):
+        return len(self.nodes)
+
+    @property
+    def upward(self):
+        """1 for a carrier whose energy rises from the band edge (electrons), -1 for one whose energy falls (holes)."""
+        return -1.0 if self.energies_eV[-1] < self.energies_eV[0] else 1.0
+
+
+def from_result(result):
+    count = range(len(result))
+    fields = Fields(tuple(np.asarray(axis) for axis in (result.x_nm, *_further_axes(result))), result.psi,
+                    result.density, result.band_edge_eV, result.materials)
+    return Picture(result.name, result.shape, result.energies_eV, result.reference_eV,
+                   np.array([result.position_nm(i) for i in count]), np.array([result.spread_nm(i) for i in count]),
+                   result.material_names, fields)
+
+
+def _further_axes(result):
+    return [getattr(result, name) for name in ("y_nm", "z_nm")[: result.dimension - 1]]
+
+
+def from_files(path):
+    """From RESULT.json and, where there is one, RESULT.vtkhdf beside it."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        states = content["states"]
+        return Picture(content.get("name") or path.stem.replace("_", " "), tuple(content["nodes"]),
+                       np.array([state["energy_eV"] for state in states]), content["reference_eV"],
+                       np.array([state["position_nm"] for state in states]),
+                       np.array([state["spread_nm"] for state in states]),
+                       tuple(states[0]["probability"]), _read_fields(path.with_suffix(".vtkhdf")))
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: not a result of qdsim ({type(error).__name__}: {error})") from error
+
+
+def _read_fields(path):
+    """The fields that were kept, each read when it is asked for; None without wave functions or densities."""
+    if not path.exists():
+        return None
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        axes = tuple(file["qdsim"][name][:] for name in "xyz" if name in file["qdsim"])
+        kept = set(file["VTKHDF/PointData"])
+        labelled = "material" in file.get("VTKHDF/CellData", ())
+    nodes = tuple(len(axis) for axis in axes)
+    cells = tuple(n - 1 for n in nodes)
+
+    def point(name):
+        return _read(path, f"VTKHDF/PointData/{name}", nodes)
+
+    if "psi_0" in kept:
+        psi = lambda i: point(f"psi_{i}")
+        density = lambda i: np.square(psi(i))
+    elif "density_0" in kept:
+        psi, density = None, lambda i: point(f"density_{i}")
+    else:
+        return None
+    return Fields(axes, psi, density, point("band_edge_eV") if "band_edge_eV" in kept else None,
+                  _read(path, "VTKHDF/CellData/material", cells) if labelled else None)
+
+
+def _read(path, name, shape):
+    """VTK runs through x fastest; our arrays through the last axis."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return np.ascontiguousarray(file[name][:].reshape(shape[::-1]).transpose())
