@@ -42,7 +42,7 @@ class Material:
 
 def material(name, x=None, *, temperature_K=300.0):
     """A Material of the database: material("GaAs"), material("Al0.3Ga0.7As"), material("InGaAs", 0.53), where x is the
-    fraction of the first element named."""
+    fraction of the first element named of the two that mix."""
     values = _core.find(Context(), name, x, temperature_K)
     values["bands"] = {carrier: Band(**band) for carrier, band in values["bands"].items()}
     return Material(**values)
@@ -50,7 +50,7 @@ def material(name, x=None, *, temperature_K=300.0):
 
 def materials():
     """The names in the database, binaries and elements first, then alloys."""
-    return _core.names()
+    return _core.names(Context())
 
 
 def info():

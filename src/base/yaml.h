@@ -4,8 +4,7 @@
  * numbers, and every message here names the line). JSON is read by the same path. Anchors and aliases work,
  * cyclic ones are refused; duplicate keys, several documents and files over 16 MiB are errors.
  *
- * A scalar in quotes is text: "5" is no number, in JSON as in YAML. Messages have the form
- *   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"?
+ * Messages have the form   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"?
  */
 #ifndef QDS_BASE_YAML_H
 #define QDS_BASE_YAML_H

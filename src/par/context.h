@@ -24,7 +24,7 @@ double qds_seconds(void);
 
 /* A slot for something that a higher layer loads once and keeps in the context (the BLAS library). `destroy` runs
  * with the context. */
-typedef enum { QDS_SLOT_BLAS, QDS_SLOT_COUNT } qds_context_slot;
+typedef enum { QDS_SLOT_BLAS, QDS_SLOT_MATERIALS, QDS_SLOT_COUNT } qds_context_slot;
 void *qds_context_get(const qds_context *ctx, qds_context_slot slot);
 void qds_context_put(qds_context *ctx, qds_context_slot slot, void *object, void (*destroy)(void *));
 

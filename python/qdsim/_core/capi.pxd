@@ -157,5 +157,5 @@ cdef extern from "qdsim/qdsim.h" nogil:
                                   qds_material *out)
     qds_status qds_material_band_of(qds_context *ctx, const qds_material *material, qds_carrier carrier,
                                     qds_material_band *out)
-    const char *qds_material_name(size_t index)
-    const char *qds_material_source(const char *name)
+    qds_status qds_material_name(qds_context *ctx, size_t index, const char **out)
+    qds_status qds_material_source(qds_context *ctx, const char *name, const char **out)

@@ -32,12 +32,12 @@ cdef dict _bands(Context context, const qds_material *material):
 def find(Context context not None, str name not None, x, double temperature_K):
     cdef qds_material material
     cdef bytes name_bytes = name.encode("utf-8")
-    cdef const char *source
+    cdef const char *source = NULL
     if x is None:
         check(qds_material_find(context.handle, name_bytes, temperature_K, &material))
     else:
         check(qds_material_alloy(context.handle, name_bytes, x, temperature_K, &material))
-    source = qds_material_source(name_bytes)
+    check(qds_material_source(context.handle, name_bytes, &source))
     return {
         "name": material.name.decode("utf-8"),
         "temperature_K": material.temperature_K,
@@ -56,15 +56,15 @@ def find(Context context not None, str name not None, x, double temperature_K):
         "permittivity": _known(material.permittivity),
         "permittivity_infinity": _known(material.permittivity_infinity),
         "bands": _bands(context, &material),
-        "source": None if source == NULL else source.decode("utf-8"),
+        "source": source.decode("utf-8"),
     }
 
 
-def names():
-    cdef const char *name
+def names(Context context not None):
+    cdef const char *name = NULL
     found = []
     while True:
-        name = qds_material_name(len(found))
+        check(qds_material_name(context.handle, len(found), &name))
         if name == NULL:
             return found
         found.append(name.decode("utf-8"))
