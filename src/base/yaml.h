@@ -1,8 +1,11 @@
 /* YAML documents as trees of nodes that remember their place.
  *
  * libyaml parses (design.md names libcyaml, which sits on libyaml, but its loaded values keep no line
- * numbers, and every message here names the line). JSON is read by the same path. Anchors and aliases work,
- * cyclic ones are refused; duplicate keys, several documents and files over 16 MiB are errors.
+ * numbers, and every message here names the line). JSON is read by the same path. Anchors and aliases work.
+ *
+ * Refused are cyclic aliases, duplicate keys, merge keys (<<), tags other than !!str, several documents, zero
+ * bytes, and what passes a limit: files of 16 MiB, 100 levels, 1000000 values (aliases expanded), 1000
+ * anchors, 10000 keys in a map, 200 bytes in a key.
  *
  * Messages have the form   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"?
  */
@@ -25,8 +28,10 @@ void qds_yaml_destroy(qds_yaml *yaml);
 QDS_AUTO_DEFINE(qds_yaml)
 
 /* Sets the value at a dotted path, "grid.x.nodes=201" or "regions.0.radius_nm=12"; the value is parsed as
- * YAML. Missing map keys on the way are created, list indices must exist (one past the end appends). The new
- * node's messages name "--set grid.x.nodes" instead of a line. */
+ * YAML. Missing map keys on the way are created, list indices must exist (one past the end appends). A
+ * key of the tree may contain points ("materials.Al0.3Ga0.7As.mass=0.09"); "regions[0]" means the same as
+ * "regions.0". The new node's messages name "--set grid.x.nodes" instead of a line. Errors: ARGUMENT (not
+ * PATH=VALUE), INPUT (the path or the value does not fit), MEMORY; the tree is unchanged then. */
 qds_status qds_yaml_set(qds_yaml *yaml, const char *assignment);
 
 /* The whole tree as YAML text, tag "text": what a user would write; for qdsim check. */
