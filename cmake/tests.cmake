@@ -8,6 +8,7 @@ if(QDSIM_SANITIZE MATCHES address)
 elseif(QDSIM_SANITIZE MATCHES thread)
   include(archer)
   list(APPEND test_environment ${QDSIM_ARCHER_ENVIRONMENT})
+  add_compile_definitions(QDSIM_THREAD_SANITIZER)
 endif()
 
 file(GLOB QDSIM_TEST_SOURCES CONFIGURE_DEPENDS tests/*/test_*.c)

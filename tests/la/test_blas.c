@@ -207,6 +207,9 @@ static size_t mapped_kib(void) {
 /* Loading and unloading again and again must leave no mappings behind. */
 static void test_reloading(void **state) {
   (void)state;
+#ifdef QDSIM_THREAD_SANITIZER /* its shadow of what was unloaded stays mapped */
+  skip();
+#endif
   for (int i = 0; i < 3; i++) with_context(1, check_gemm);
   const size_t before = mapped_kib();
   for (int i = 0; i < 20; i++) with_context(1, check_gemm);
