@@ -181,8 +181,7 @@ static qds_status parse(qds_formula *formula, const char *text, const char *cons
 
 qds_status qds_formula_create(qds_allocator *allocator, const char *text, const char *const *variables,
                               const char *const *constants, const double *values, qds_formula **out) {
-  QDS_AUTO(qds_formula)
-  *formula = NULL;
+  QDS_AUTO(qds_formula) *formula = NULL;
   QDS_AUTO_RELEASE const char **names = NULL;
   *out = NULL;
   QDS_TRY(list_names(allocator, variables, constants, &names));

@@ -12,8 +12,7 @@ static const double k_omega_values[] = {2.5, -0.75};
 static const double point[] = {0.5, -1.25, 3};
 
 static qds_status evaluate(qds_context *ctx, const char *text, double *out) {
-  QDS_AUTO(qds_formula)
-  *formula = NULL;
+  QDS_AUTO(qds_formula) *formula = NULL;
   QDS_TRY(qds_formula_create(qds_context_allocator(ctx), text, xyz, k_omega, k_omega_values, &formula));
   return qds_formula_evaluate(formula, point, out);
 }
@@ -153,8 +152,7 @@ static void names_body(qds_context *ctx) {
 }
 
 static void rows_body(qds_context *ctx) {
-  QDS_AUTO(qds_formula)
-  *formula = NULL;
+  QDS_AUTO(qds_formula) *formula = NULL;
   assert_ok(qds_formula_create(qds_context_allocator(ctx), "x*100 + y*10 + z^2", xyz, NULL, NULL, &formula));
   const double line[] = {4, 5, 6};
   double row[3];
