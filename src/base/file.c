@@ -203,7 +203,7 @@ qds_status qds_folder_create(qds_allocator *allocator, const char *path) {
     *slash = '/';
   }
   QDS_TRY(make_folder(path));
-  if (access(path, W_OK | X_OK))
+  if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS))
     QDS_FAIL_NATIVE(QDS_ERROR_FILE, errno, "cannot write into the folder \"%s\": %m", path);
   return QDS_OK;
 }

@@ -7,7 +7,8 @@
  * bytes, and what passes a limit: files of 16 MiB, 100 levels, 1000000 values (aliases expanded), 1000
  * anchors, 10000 keys in a map, 200 bytes in a key.
  *
- * Messages have the form   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"?
+ * A scalar in quotes is text: "5" is no number, in JSON as in YAML. Messages have the form
+ *   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"?
  */
 #ifndef QDS_BASE_YAML_H
 #define QDS_BASE_YAML_H

@@ -144,21 +144,30 @@ static const char *path_of(const qds_yaml_node *node, char path[PATH_SIZE]) {
   return start;
 }
 
+/* Texts and keys quoted from a file must not drive the terminal: control characters, C1 ones (U+0080 to
+ * U+009F) included, become question marks. */
+static void disarm(char *text) {
+  for (; *text; text++) {
+    const unsigned char c = (unsigned char)*text;
+    if (c < ' ' || c == 0x7f) *text = '?';
+    if (c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0) text[0] = text[1] = '?';
+  }
+}
+
 qds_status qds_yaml_raise(const qds_yaml_node *node, const char *file, int line, const char *format, ...) {
-  char message[1024], path_buffer[PATH_SIZE], place[PATH_SIZE];
+  char message[1024], path_buffer[PATH_SIZE], place[2 * PATH_SIZE];
   const char *path = path_of(node, path_buffer);
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
-  /* Texts quoted from a file must not drive the terminal. */
-  for (char *c = message; *c; c++)
-    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
-  if (node->setting)
-    snprintf(place, sizeof place, "--set %s", node->setting);
+  if (!node->setting)
+    snprintf(place, sizeof place, "%s:%d%s%s", node->document->name, node->line, *path ? ": " : "", path);
+  else if (strcmp(node->setting, path) == 0)
+    snprintf(place, sizeof place, "--set %s", path);
   else
-    snprintf(place, sizeof place, "%s:%d", node->document->name, node->line);
-  const int named = node->setting && strcmp(node->setting, path) == 0;
-  return qds_raise(QDS_ERROR_INPUT, file, line, 0, "%s: %s%s%s", place, named ? "" : path,
-                   named || !*path ? "" : ": ", message);
+    snprintf(place, sizeof place, "--set %s: %s", node->setting, path);
+  disarm(place);
+  disarm(message);
+  return qds_raise(QDS_ERROR_INPUT, file, line, 0, "%s: %s", place, message);
 }

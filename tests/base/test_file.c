@@ -195,7 +195,28 @@ static void make_folders(qds_context *ctx) {
                "a file has that name");
   assert_fails(qds_folder_create(allocator, ""), QDS_ERROR_FILE, "without a name");
   assert_fails(qds_folder_create(allocator, "/proc/nothing/here"), QDS_ERROR_FILE, "\"/proc/nothing\"");
-  assert_fails(qds_folder_create(allocator, "/proc/1"), QDS_ERROR_FILE, "cannot write into");
+}
+
+/* Root may write everywhere, so it becomes somebody else for this test. */
+static void refuse_locked_folder(qds_context *ctx) {
+  enum { NOBODY = 65534 };
+  const uid_t user = geteuid();
+  char locked[512], path[512];
+  assert_int_equal(mkdir(in_folder("locked", locked), 0755), 0);
+  assert_int_equal(chmod(folder, 0755) | chmod(locked, 0555), 0);
+  if (user == 0 && seteuid(NOBODY)) {
+    print_message("not tested: this process may not change its user\n");
+    return;
+  }
+  const qds_status create = qds_folder_create(qds_context_allocator(ctx), locked);
+  const int told = strstr(qds_last_error()->message, "cannot write into the folder") != NULL;
+  const qds_status write = qds_file_write(qds_context_allocator(ctx), in_folder("locked/a", path), "x", 1);
+  const long reason = qds_last_error()->native;
+  assert_int_equal(seteuid(user), 0);
+  assert_int_equal(create, QDS_ERROR_FILE);
+  assert_true(told);
+  assert_int_equal(write, QDS_ERROR_FILE);
+  assert_int_equal(reason, EACCES);
 }
 
 static qds_status use_files(qds_context *ctx, void *data) {
@@ -227,6 +248,7 @@ CONTEXT_TEST(a_lost_folder_fails_the_commit, lose_folder)
 CONTEXT_TEST(sources_that_are_no_files_are_refused, refuse_sources)
 CONTEXT_TEST(files_longer_than_they_say_are_read, read_proc)
 CONTEXT_TEST(folders_are_made_with_their_parents, make_folders)
+CONTEXT_TEST(a_folder_that_cannot_be_written_is_refused, refuse_locked_folder)
 CONTEXT_TEST(files_survive_running_out_of_memory, run_out_of_memory)
 
 #define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, make_test_folder, remove_test_folder)
@@ -242,6 +264,7 @@ int main(void) {
       FOLDER_TEST(sources_that_are_no_files_are_refused),
       FOLDER_TEST(files_longer_than_they_say_are_read),
       FOLDER_TEST(folders_are_made_with_their_parents),
+      FOLDER_TEST(a_folder_that_cannot_be_written_is_refused),
       FOLDER_TEST(files_survive_running_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,6 +357,8 @@ static void keep_messages_readable(qds_context *ctx) {
   assert_fails(qds_yaml_double(find(qds_yaml_root(yaml), "a"), &value), QDS_ERROR_INPUT,
                "a: expected a finite number, found the quoted text \"?[31mxxx");
   assert_true(strlen(qds_last_error()->message) < 200);
+  assert_refused(ctx, "\"\\e\\x9bk\": 1\n\"\\e\\x9bk\": 2",
+                 "dot.yaml:2: ???k: the key \"???k\" stands in line 1");
   assert_ok(parse(ctx, closed, &nested));
   const qds_yaml_node *leaf = qds_yaml_root(nested);
   while (qds_yaml_count(leaf)) leaf = qds_yaml_item(leaf, 0);

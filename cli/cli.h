@@ -1,0 +1,127 @@
+/* What the commands share: options, a context with progress and Ctrl-C, messages. */
+#ifndef QDSIM_CLI_H
+#define QDSIM_CLI_H
+
+#include <limits.h>
+#include <stddef.h>
+
+#include "qdsim/context.h"
+
+/* The commands; argv[0] is the command's name. They return the exit status. */
+int cmd_run(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_materials(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+
+/* --- options.c --- */
+
+typedef enum {
+  CLI_FLAG,   /* int *: becomes 1 */
+  CLI_TEXT,   /* const char ** */
+  CLI_LIST,   /* const char *[argc + 1], filled from the start and NULL-terminated: the option may be repeated
+               */
+  CLI_COUNT,  /* int *: at least 0 */
+  CLI_NUMBER, /* double *: finite */
+  CLI_BYTES   /* size_t *: "2GiB" */
+} cli_kind;
+
+typedef struct {
+  const char *name; /* without dashes; NULL ends the table */
+  char letter;      /* its short form, 0: none */
+  cli_kind kind;
+  const char *argument; /* its argument's name in the help text; NULL for flags */
+  const char *help;
+  void *value;
+} cli_option;
+
+typedef struct {
+  const char *usage;   /* "run FILE [options]" */
+  const char *purpose; /* what the command does, whole lines */
+  const char *ending;  /* examples and remarks, whole lines */
+  int least_operands, most_operands;
+} cli_syntax;
+
+enum { CLI_CONTINUE = -1 };
+
+/* Reads options and operands; --help is known everywhere. argv is permuted so that the operands stand at its
+ * end, the first at argv[*operand]. Returns CLI_CONTINUE, or the exit status when help was printed or a
+ * message was. */
+int cli_parse(const cli_syntax *syntax, const cli_option *options, int argc, char **argv, int *operand);
+
+/* The options of the commands that read a device file. */
+#define CLI_DEVICE_OPTIONS(assignments, threads, memory_limit)                                               \
+  {                                                                                                          \
+      "set",                                                                                                 \
+      0,                                                                                                     \
+      CLI_LIST,                                                                                              \
+      "KEY=VALUE",                                                                                           \
+      "change a value of FILE: --set grid.x.nodes=201; may be repeated",                                     \
+      (assignments)},                                                                                        \
+      {"threads", 0, CLI_COUNT, "N", "threads to use; default: all cores this process may use", (threads)},  \
+  {                                                                                                          \
+    "memory-limit", 0, CLI_BYTES, "SIZE", "refuse a computation that needs more than, say, 2GiB",            \
+        (memory_limit)                                                                                       \
+  }
+
+/* --- progress.c --- */
+
+/* A bar on a terminal for work that takes longer than two seconds. */
+typedef struct {
+  int enabled, drawn;
+  double start, phase_start; /* seconds of the monotonic clock */
+  char phase[32];
+} cli_progress;
+
+/* Enabled where standard error is a terminal, unless `quiet`. */
+void cli_progress_init(cli_progress *progress, int quiet);
+/* Draws; the shape of a line is in progress.c. */
+void cli_progress_show(cli_progress *progress, const char *phase, double fraction, const char *detail);
+/* Takes the bar away, so that other text can be printed. */
+void cli_progress_clear(cli_progress *progress);
+
+/* --- session.c --- */
+
+/* One run of a command: the context, and where its messages go. */
+typedef struct {
+  qds_context *ctx;
+  int quiet;
+  cli_progress progress;
+} cli_session;
+
+/* Creates the context (threads and memory_limit 0: the defaults) and lets Ctrl-C interrupt it: the first one
+ * stops the work at the next safe point, a second one kills the process. Returns CLI_CONTINUE or, after a
+ * message, an exit status. The session must stay where it is until it is closed. */
+int cli_session_open(cli_session *session, int threads, size_t memory_limit, int quiet);
+void cli_session_close(cli_session *session);
+/* Whether Ctrl-C was pressed in this session. */
+int cli_session_interrupted(void);
+
+/* Prints "qdsim: " and the message of the library's last error; returns the exit status for it. */
+int cli_fail(cli_session *session, qds_status status);
+
+/* --- folder.c --- */
+
+/* An output folder, and the nearest folder above it, or itself, that was there before. */
+typedef struct {
+  const char *path;
+  char existing[PATH_MAX];
+} cli_folder;
+
+/* Finds out before a long solve whether files can be written into a folder (which need not exist) without
+ * leaving anything there. Returns CLI_CONTINUE or, after a message, an exit status. */
+int cli_folder_check(const char *path, cli_folder *folder);
+/* Takes away what was made of the folder since, as far as it is empty. */
+void cli_folder_undo(const cli_folder *folder);
+
+/* --- plot.c --- */
+
+/* Draws the picture of a result file with the Python package, and says in one line why not if that fails. */
+void cli_plot(cli_session *session, const char *result_path);
+
+/* --- text.c --- */
+
+/* Text for people: "1.2 GiB", "3 min 20 s". */
+void cli_format_bytes(size_t bytes, char *out, size_t room);
+void cli_format_seconds(double seconds, char *out, size_t room);
+
+#endif
