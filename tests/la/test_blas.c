@@ -194,6 +194,21 @@ static void test_out_of_memory(void **state) {
   (void)state, with_context(1, check_out_of_memory);
 }
 
+static char loaded_name[4096];
+
+static void check_and_keep_name(qds_context *ctx) {
+  const qds_blas *blas;
+  assert_ok(qds_blas_get(ctx, &blas));
+  snprintf(loaded_name, sizeof loaded_name, "%s", blas->library);
+}
+
+/* The library goes with its context. */
+static void test_unloading(void **state) {
+  (void)state;
+  with_context(1, check_and_keep_name);
+  assert_null(dlopen(loaded_name, RTLD_LAZY | RTLD_NOLOAD));
+}
+
 static size_t mapped_kib(void) {
   char line[256];
   size_t kib = 0;
@@ -227,6 +242,7 @@ int main(void) {
       cmocka_unit_test(test_missing_library),
       cmocka_unit_test(test_separate_lapack),
       cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_unloading),
       cmocka_unit_test(test_reloading),
   };
   return cmocka_run_group_tests_name("blas", tests, NULL, NULL);
