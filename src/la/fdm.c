@@ -77,7 +77,7 @@ static void plan(qds_fdm *fdm) {
     if (numbers > fdm->panel) fdm->panel = numbers;
   }
   fdm->panel = (fdm->panel + QDS_ALIGNMENT - 1) / QDS_ALIGNMENT * QDS_ALIGNMENT;
-  fdm->slots = fdm->rows <= SMALL_VECTOR ? fdm->threads : 1;
+  fdm->vectors = fdm->rows <= SMALL_VECTOR ? fdm->threads : 1;
 }
 
 static qds_status check_sizes(const int64_t n[3]) {
@@ -219,7 +219,7 @@ static qds_status create_divisors(qds_context *ctx, qds_fdm *fdm, double shift) 
 
 static qds_status create_workspace(qds_context *ctx, qds_fdm *fdm) {
   plan(fdm);
-  QDS_TRY(new_numbers(ctx, fdm, fdm->slots * fdm->rows, &fdm->work));
+  QDS_TRY(new_numbers(ctx, fdm, fdm->vectors * fdm->rows, &fdm->work));
   QDS_TRY(new_numbers(ctx, fdm, 2 * fdm->threads * (int64_t)fdm->panel, &fdm->panels));
   return QDS_NEW(qds_context_allocator(ctx), fdm->threads, "fast diagonalisation", &fdm->peaks);
 }
@@ -308,7 +308,7 @@ size_t qds_fdm_bytes(const int64_t n[3], qds_precision precision, int threads) {
   plan(&fdm); /* as it would be with splitting, which the matrices decide */
   if (fdm.panel > panel) panel = fdm.panel;
   const size_t work =
-      ((size_t)fdm.slots * (size_t)fdm.rows + 2 * (size_t)threads * panel) * number_bytes(precision);
+      ((size_t)fdm.vectors * (size_t)fdm.rows + 2 * (size_t)threads * panel) * number_bytes(precision);
   doubles += (size_t)threads;
   return sizeof fdm + numbers * number_bytes(precision) + doubles * sizeof(double) +
          (size_t)larger((int64_t)work, (int64_t)(scratch * sizeof(double)));

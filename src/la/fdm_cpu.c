@@ -13,13 +13,10 @@
 #define VECTOR_CLONES
 #endif
 
+/* Which parts of the workspace are a thread's own. */
 typedef struct {
-  int64_t begin, end;
-} range;
-
-typedef struct {
-  int rank, size;
-} member;
+  int vector, thread;
+} workspace;
 
 static int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
@@ -27,20 +24,6 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 static int64_t panel_count(int64_t items, int64_t width) {
   return (items + width - 1) / width;
-}
-
-static range share(member self, int64_t items) {
-  return (range){items * self.rank / self.size, items * (self.rank + 1) / self.size};
-}
-
-static int thread_number(void) {
-  return omp_get_thread_num();
-}
-
-static void meet(member self) {
-  if (self.size > 1) {
-#pragma omp barrier
-  }
 }
 
 #define REAL float
@@ -61,38 +44,51 @@ static void meet(member self) {
 #define f64_magnitude fabs
 #include "la/fdm_sweeps.h"
 
-/* The largest magnitude, NaN when a number is not finite. */
-VECTOR_CLONES static double peak_of(range part, const double *x) {
-  double peak = 0, poison = 0;
-#pragma omp simd reduction(max : peak) reduction(+ : poison)
-  for (int64_t i = part.begin; i < part.end; i++) {
-    const double size = fabs(x[i]);
-    peak = size > peak ? size : peak;
-    poison += 0 * x[i];
+/* The largest magnitude, NaN when a number is not finite. In lanes, since compilers take no maximum over
+ * doubles apart by themselves. */
+VECTOR_CLONES static double peak_of(int64_t count, const double *x) {
+  enum { LANES = 16 };
+  double peaks[LANES] = {0}, poison[LANES] = {0};
+  int64_t i = 0;
+  for (; i + LANES <= count; i += LANES)
+    for (int l = 0; l < LANES; l++) {
+      const double size = fabs(x[i + l]);
+      peaks[l] = size > peaks[l] ? size : peaks[l];
+      poison[l] += 0 * size;
+    }
+  for (int l = 0; i < count; i++, l++) {
+    peaks[l] = fmax(peaks[l], fabs(x[i]));
+    poison[l] += 0 * x[i];
   }
-  return peak + poison;
+  double peak = 0, poisoned = 0;
+  for (int l = 0; l < LANES; l++) {
+    peak = fmax(peak, peaks[l]);
+    poisoned += poison[l];
+  }
+  return peak + poisoned;
 }
 
-static double team_peak(const qds_fdm *fdm, member self, const double *x) {
-  double *peaks = fdm->peaks + (self.size > 1 ? 0 : thread_number());
-  peaks[self.rank] = peak_of(share(self, fdm->rows), x);
-  meet(self);
+static double team_peak(const qds_fdm *fdm, workspace own, const double *x) {
+  const int parts = omp_get_num_threads();
+  double *peaks = fdm->peaks + (parts > 1 ? 0 : own.thread);
+#pragma omp for schedule(static)
+  for (int p = 0; p < parts; p++) {
+    const int64_t begin = fdm->rows * p / parts, end = fdm->rows * (p + 1) / parts;
+    peaks[p] = peak_of(end - begin, x + begin);
+  }
   double peak = 0;
-  for (int i = 0; i < self.size && !isnan(peak); i++)
-    if (!(peaks[i] <= peak)) peak = peaks[i];
+  for (int p = 0; p < parts && !isnan(peak); p++)
+    if (!(peaks[p] <= peak)) peak = peaks[p];
   return peak;
-}
-
-static void fill(range part, double value, double *y) {
-  for (int64_t i = part.begin; i < part.end; i++) y[i] = value;
 }
 
 /* Single precision has a narrow range of exponents: the vector passes through it scaled to a peak of about 1,
  * by a power of two, which is exact. */
-static void apply_single(const qds_fdm *fdm, member self, int slot, const double *x, double *y) {
-  const double peak = team_peak(fdm, self, x);
+static void apply_single(const qds_fdm *fdm, workspace own, const double *x, double *y) {
+  const double peak = team_peak(fdm, own, x);
   if (peak == 0 || isnan(peak)) {
-    fill(share(self, fdm->rows), peak, y);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < fdm->rows; i++) y[i] = peak;
     return;
   }
   enum { LIMIT = 1000 }; /* both powers of two stay in range */
@@ -100,28 +96,27 @@ static void apply_single(const qds_fdm *fdm, member self, int slot, const double
   frexp(peak, &exponent);
   if (exponent < -LIMIT) exponent = -LIMIT;
   if (exponent > LIMIT) exponent = LIMIT;
-  f32_apply(fdm, self, slot, ldexp(1, -exponent), ldexp(1, exponent) / fdm->unit, x, y);
+  f32_apply(fdm, own, ldexp(1, -exponent), ldexp(1, exponent) / fdm->unit, x, y);
 }
 
-static void apply_vector(const qds_fdm *fdm, member self, int slot, const double *x, double *y) {
+static void apply_vector(const qds_fdm *fdm, workspace own, const double *x, double *y) {
   if (fdm->precision == QDS_FLOAT32)
-    apply_single(fdm, self, slot, x, y);
+    apply_single(fdm, own, x, y);
   else
-    f64_apply(fdm, self, slot, 1, 1 / fdm->unit, x, y);
-  meet(self); /* before the next vector takes the workspace */
+    f64_apply(fdm, own, 1, 1 / fdm->unit, x, y);
 }
 
 void qds_fdm_apply_cpu(const qds_fdm *fdm, const qds_block *x, qds_block *y) {
-  if (fdm->slots > 1 && x->columns >= fdm->threads) {
+  if (fdm->vectors > 1 && x->columns >= fdm->threads) {
 #pragma omp parallel for schedule(dynamic) num_threads(fdm->threads)
-    for (int j = 0; j < x->columns; j++)
-      apply_vector(fdm, (member){0, 1}, thread_number(), qds_block_column(x, j), qds_block_column(y, j));
+    for (int j = 0; j < x->columns; j++) {
+      const int thread = omp_get_thread_num();
+#pragma omp parallel num_threads(1) /* a team of one, which the loops over panels belong to */
+      apply_vector(fdm, (workspace){thread, thread}, qds_block_column(x, j), qds_block_column(y, j));
+    }
     return;
   }
 #pragma omp parallel num_threads(fdm->threads)
-  {
-    const member self = {thread_number(), omp_get_num_threads()};
-    for (int j = 0; j < x->columns; j++)
-      apply_vector(fdm, self, 0, qds_block_column(x, j), qds_block_column(y, j));
-  }
+  for (int j = 0; j < x->columns; j++)
+    apply_vector(fdm, (workspace){0, omp_get_thread_num()}, qds_block_column(x, j), qds_block_column(y, j));
 }

@@ -34,8 +34,8 @@ struct qds_fdm {
   int64_t
       planes;    /* planes of the first index that go through the other axes together; 0: all, axis by axis */
   size_t panel;  /* numbers in a panel */
-  int slots;     /* vectors of workspace: 1, or one per thread when vectors are small */
-  void *work;    /* slots vectors */
+  int vectors;   /* of workspace: 1, or one per thread when vectors are small */
+  void *work;    /* the vectors */
   void *panels;  /* two per thread */
   double *peaks; /* threads */
 };

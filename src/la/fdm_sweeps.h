@@ -118,107 +118,103 @@ static void NAMED(from_modes)(const qds_fdm *fdm, const qds_fdm_axis *axis, cons
   (fdm, "T", width, o, o, source + (int64_t)e * ld, ld, axis->modes[1], o, panel + (int64_t)e * width, width);
 }
 
-/* First axis, there: work = modes^T (scale * x). */
-static void NAMED(first_axis_forward)(const qds_fdm *fdm, range panels, const double *x, double scale,
+/* First axis, there: a panel of work = modes^T (scale * x). */
+static void NAMED(first_axis_forward)(const qds_fdm *fdm, int64_t number, double scale, const double *x,
                                       REAL *work, REAL *panel) {
   const int columns = fdm->axis[1].n * fdm->axis[2].n;
-  for (int64_t p = panels.begin; p < panels.end; p++) {
-    const int64_t c = p * fdm->width[0];
-    const int width = (int)smaller(fdm->width[0], columns - c);
-    NAMED(import_columns)(&fdm->axis[0], x + c, columns, width, scale, panel);
-    NAMED(to_modes)(fdm, &fdm->axis[0], panel, width, work + c, columns);
-  }
+  const int64_t c = number * fdm->width[0];
+  const int width = (int)smaller(fdm->width[0], columns - c);
+  NAMED(import_columns)(&fdm->axis[0], x + c, columns, width, scale, panel);
+  NAMED(to_modes)(fdm, &fdm->axis[0], panel, width, work + c, columns);
 }
 
-/* First axis, back: y = factor * modes work. */
-static void NAMED(first_axis_backward)(const qds_fdm *fdm, range panels, const REAL *work, double factor,
+/* First axis, back: a panel of y = factor * modes work. */
+static void NAMED(first_axis_backward)(const qds_fdm *fdm, int64_t number, double factor, const REAL *work,
                                        double *y, REAL *panel) {
   const int columns = fdm->axis[1].n * fdm->axis[2].n;
-  for (int64_t p = panels.begin; p < panels.end; p++) {
-    const int64_t c = p * fdm->width[0];
-    const int width = (int)smaller(fdm->width[0], columns - c);
-    NAMED(from_modes)(fdm, &fdm->axis[0], work + c, columns, width, panel);
-    NAMED(export_columns)(&fdm->axis[0], panel, width, factor, y + c, columns);
-  }
+  const int64_t c = number * fdm->width[0];
+  const int width = (int)smaller(fdm->width[0], columns - c);
+  NAMED(from_modes)(fdm, &fdm->axis[0], work + c, columns, width, panel);
+  NAMED(export_columns)(&fdm->axis[0], panel, width, factor, y + c, columns);
 }
 
-/* Middle axis, there or back, in place, on panels numbered through all planes. */
-static void NAMED(middle_axis)(const qds_fdm *fdm, range panels, int back, REAL *work, REAL *panel) {
+/* Middle axis, there or back, in place on a panel numbered through all planes. */
+static void NAMED(middle_axis)(const qds_fdm *fdm, int64_t number, int back, REAL *work, REAL *panel) {
   const qds_fdm_axis *axis = &fdm->axis[1];
   const int columns = fdm->axis[2].n;
   const int64_t per_plane = panel_count(columns, fdm->width[1]);
-  for (int64_t p = panels.begin; p < panels.end; p++) {
-    const int64_t c = p % per_plane * fdm->width[1];
-    REAL *part = work + p / per_plane * axis->n * columns + c;
-    const int width = (int)smaller(fdm->width[1], columns - c);
-    if (back) {
-      NAMED(from_modes)(fdm, axis, part, columns, width, panel);
-      NAMED(unfold_columns)(axis, panel, width, 1, part, columns);
-    } else {
-      NAMED(fold_columns)(axis, part, columns, width, 1, panel);
-      NAMED(to_modes)(fdm, axis, panel, width, part, columns);
-    }
+  const int64_t c = number % per_plane * fdm->width[1];
+  const int width = (int)smaller(fdm->width[1], columns - c);
+  REAL *part = work + number / per_plane * axis->n * columns + c;
+  if (back) {
+    NAMED(from_modes)(fdm, axis, part, columns, width, panel);
+    NAMED(unfold_columns)(axis, panel, width, 1, part, columns);
+  } else {
+    NAMED(fold_columns)(axis, part, columns, width, 1, panel);
+    NAMED(to_modes)(fdm, axis, panel, width, part, columns);
   }
 }
 
-/* Last axis, there, division by the eigenvalues, and back, in place on the rows begin .. end - 1. */
-static void NAMED(last_axis)(const qds_fdm *fdm, range rows, REAL *work, REAL *panel, REAL *modes) {
+/* Last axis, there, division by the eigenvalues, and back, in place on `count` rows from `first`. */
+static void NAMED(last_axis)(const qds_fdm *fdm, int64_t first, int count, REAL *work, REAL *panel,
+                             REAL *modes) {
   const qds_fdm_axis *axis = &fdm->axis[2];
   const int n = axis->n, e = axis->even, o = axis->odd;
-  for (int64_t r = rows.begin; r < rows.end; r += fdm->width[2]) {
-    const int count = (int)smaller(fdm->width[2], rows.end - r);
-    REAL *part = work + r * n;
-    if (n == 1) {
-      NAMED(divide_rows)(fdm, r, count, part);
-      continue;
-    }
-    NAMED(fold_rows)(axis, part, count, panel);
-    NAMED(multiply)(fdm, "N", e, count, e, axis->transposed[0], e, panel, n, modes, n);
-    NAMED(multiply)(fdm, "N", o, count, o, axis->transposed[1], o, panel + e, n, modes + e, n);
-    NAMED(divide_rows)(fdm, r, count, modes);
-    NAMED(multiply)(fdm, "N", e, count, e, axis->modes[0], e, modes, n, panel, n);
-    NAMED(multiply)(fdm, "N", o, count, o, axis->modes[1], o, modes + e, n, panel + e, n);
-    NAMED(unfold_rows)(axis, panel, count, part);
+  REAL *part = work + first * n;
+  if (n == 1) {
+    NAMED(divide_rows)(fdm, first, count, part);
+    return;
   }
+  NAMED(fold_rows)(axis, part, count, panel);
+  NAMED(multiply)(fdm, "N", e, count, e, axis->transposed[0], e, panel, n, modes, n);
+  NAMED(multiply)(fdm, "N", o, count, o, axis->transposed[1], o, panel + e, n, modes + e, n);
+  NAMED(divide_rows)(fdm, first, count, modes);
+  NAMED(multiply)(fdm, "N", e, count, e, axis->modes[0], e, modes, n, panel, n);
+  NAMED(multiply)(fdm, "N", o, count, o, axis->modes[1], o, modes + e, n, panel + e, n);
+  NAMED(unfold_rows)(axis, panel, count, part);
 }
 
-/* Middle and last axis plane by plane, so that a plane passes through the cache once. */
-static void NAMED(planes)(const qds_fdm *fdm, range units, REAL *work, REAL *panel, REAL *modes) {
-  const int64_t per_plane = panel_count(fdm->axis[2].n, fdm->width[1]);
-  for (int64_t u = units.begin; u < units.end; u++) {
-    const int64_t begin = u * fdm->planes, end = smaller(begin + fdm->planes, fdm->axis[0].n);
-    const range columns = {begin * per_plane, end * per_plane};
-    NAMED(middle_axis)(fdm, columns, 0, work, panel);
-    NAMED(last_axis)(fdm, (range){begin * fdm->axis[1].n, end * fdm->axis[1].n}, work, panel, modes);
-    NAMED(middle_axis)(fdm, columns, 1, work, panel);
-  }
+/* Middle and last axis of some planes, so that they pass through the cache once. */
+static void NAMED(planes)(const qds_fdm *fdm, int64_t number, REAL *work, REAL *panel, REAL *modes) {
+  const int64_t per_plane = panel_count(fdm->axis[2].n, fdm->width[1]), rows_per_plane = fdm->axis[1].n;
+  const int64_t begin = number * fdm->planes, end = smaller(begin + fdm->planes, fdm->axis[0].n);
+  for (int64_t p = begin * per_plane; p < end * per_plane; p++) NAMED(middle_axis)(fdm, p, 0, work, panel);
+  for (int64_t r = begin * rows_per_plane; r < end * rows_per_plane; r += fdm->width[2])
+    NAMED(last_axis)(fdm, r, (int)smaller(fdm->width[2], end * rows_per_plane - r), work, panel, modes);
+  for (int64_t p = begin * per_plane; p < end * per_plane; p++) NAMED(middle_axis)(fdm, p, 1, work, panel);
 }
 
 /* Middle and last axis one after the other, for few or large planes; in 2D and 1D there is no middle axis. */
-static void NAMED(sweeps)(const qds_fdm *fdm, member self, REAL *work, REAL *panel, REAL *modes) {
+static void NAMED(axis_by_axis)(const qds_fdm *fdm, REAL *work, REAL *panel, REAL *modes) {
   const int64_t planes = fdm->axis[0].n, rows = planes * fdm->axis[1].n;
-  const range columns =
-      share(self, fdm->axis[1].n == 1 ? 0 : planes * panel_count(fdm->axis[2].n, fdm->width[1]));
-  const range parts = share(self, panel_count(rows, fdm->width[2]));
-  NAMED(middle_axis)(fdm, columns, 0, work, panel);
-  meet(self);
-  NAMED(last_axis)
-  (fdm, (range){parts.begin * fdm->width[2], smaller(parts.end * fdm->width[2], rows)}, work, panel, modes);
-  meet(self);
-  NAMED(middle_axis)(fdm, columns, 1, work, panel);
+  const int64_t middle = fdm->axis[1].n == 1 ? 0 : planes * panel_count(fdm->axis[2].n, fdm->width[1]);
+  const int64_t last = panel_count(rows, fdm->width[2]);
+#pragma omp for schedule(dynamic)
+  for (int64_t p = 0; p < middle; p++) NAMED(middle_axis)(fdm, p, 0, work, panel);
+#pragma omp for schedule(dynamic)
+  for (int64_t p = 0; p < last; p++) {
+    const int64_t first = p * fdm->width[2];
+    NAMED(last_axis)(fdm, first, (int)smaller(fdm->width[2], rows - first), work, panel, modes);
+  }
+#pragma omp for schedule(dynamic)
+  for (int64_t p = 0; p < middle; p++) NAMED(middle_axis)(fdm, p, 1, work, panel);
 }
 
-static void NAMED(apply)(const qds_fdm *fdm, member self, int slot, double scale, double factor,
-                         const double *x, double *y) {
-  REAL *work = (REAL *)fdm->work + (size_t)slot * (size_t)fdm->rows;
-  REAL *panel = (REAL *)fdm->panels + 2 * (size_t)thread_number() * fdm->panel, *modes = panel + fdm->panel;
-  const range panels = share(self, panel_count((int64_t)fdm->axis[1].n * fdm->axis[2].n, fdm->width[0]));
-  NAMED(first_axis_forward)(fdm, panels, x, scale, work, panel);
-  meet(self);
-  if (fdm->planes)
-    NAMED(planes)(fdm, share(self, panel_count(fdm->axis[0].n, fdm->planes)), work, panel, modes);
-  else
-    NAMED(sweeps)(fdm, self, work, panel, modes);
-  meet(self);
-  NAMED(first_axis_backward)(fdm, panels, work, factor, y, panel);
+/* y = factor * inverse (scale * x), shared out among the threads of the innermost team. */
+static void NAMED(apply)(const qds_fdm *fdm, workspace own, double scale, double factor, const double *x,
+                         double *y) {
+  REAL *work = (REAL *)fdm->work + (size_t)own.vector * (size_t)fdm->rows;
+  REAL *panel = (REAL *)fdm->panels + 2 * (size_t)own.thread * fdm->panel, *modes = panel + fdm->panel;
+  const int64_t panels = panel_count((int64_t)fdm->axis[1].n * fdm->axis[2].n, fdm->width[0]);
+#pragma omp for schedule(dynamic)
+  for (int64_t p = 0; p < panels; p++) NAMED(first_axis_forward)(fdm, p, scale, x, work, panel);
+  if (fdm->planes) {
+    const int64_t units = panel_count(fdm->axis[0].n, fdm->planes);
+#pragma omp for schedule(dynamic)
+    for (int64_t u = 0; u < units; u++) NAMED(planes)(fdm, u, work, panel, modes);
+  } else {
+    NAMED(axis_by_axis)(fdm, work, panel, modes);
+  }
+#pragma omp for schedule(dynamic)
+  for (int64_t p = 0; p < panels; p++) NAMED(first_axis_backward)(fdm, p, factor, work, y, panel);
 }
