@@ -72,6 +72,9 @@ QDS_API qds_status qds_material_band_of(qds_context *ctx, const qds_material *ma
 
 /* The names in the database's order, binaries and elements first, then alloys; *out is NULL past the last. */
 QDS_API qds_status qds_material_name(qds_context *ctx, size_t index, const char **out);
+/* Whether a name is that of an alloy in the database, in either order of its mixed elements, which needs a
+ * composition. */
+QDS_API qds_status qds_material_is_alloy(qds_context *ctx, const char *name, int *out);
 /* The source of the numbers of a material or alloy, with or without composition ("I. Vurgaftman, ..."). INPUT
  * as qds_material_find. */
 QDS_API qds_status qds_material_source(qds_context *ctx, const char *name, const char **out);

@@ -146,6 +146,22 @@ qds_status qds_material_name(qds_context *ctx, size_t index, const char **out) {
   return QDS_OK;
 }
 
+static const qds_alloy_entry *find_alloy_entry(const qds_material_database *database, const char *name) {
+  for (size_t i = 0; i < database->alloys; i++)
+    if (!strcmp(database->alloy[i].name, name) || !strcmp(database->alloy[i].swapped, name))
+      return &database->alloy[i];
+  return NULL;
+}
+
+qds_status qds_material_is_alloy(qds_context *ctx, const char *name, int *out) {
+  const qds_material_database *database;
+  QDS_REQUIRE(ctx && name && out, "qds_material_is_alloy: an argument is NULL");
+  *out = 0;
+  QDS_TRY(qds_material_database_get(ctx, &database));
+  *out = find_alloy_entry(database, name) != NULL;
+  return QDS_OK;
+}
+
 qds_status qds_material_source(qds_context *ctx, const char *name, const char **out) {
   const qds_material_database *database;
   qds_composition composition;
@@ -153,11 +169,11 @@ qds_status qds_material_source(qds_context *ctx, const char *name, const char **
   QDS_REQUIRE(ctx && name && out, "qds_material_source: an argument is NULL");
   *out = NULL;
   QDS_TRY(qds_material_database_get(ctx, &database));
-  for (size_t i = 0; i < database->alloys; i++)
-    if (!strcmp(database->alloy[i].name, name) || !strcmp(database->alloy[i].swapped, name)) {
-      *out = database->alloy[i].source;
-      return QDS_OK;
-    }
+  const qds_alloy_entry *alloy = find_alloy_entry(database, name);
+  if (alloy) {
+    *out = alloy->source;
+    return QDS_OK;
+  }
   QDS_TRY(qds_composition_read(database, name, &composition));
   return qds_material_interpolate(database, &composition, 0, &values, out);
 }

@@ -204,6 +204,19 @@ static qds_status read_parent(const qds_yaml_node *node, const qds_material_data
   QDS_YAML_FAIL(node, "no material \"%s\" before", name);
 }
 
+static qds_status read_alloy_source(qds_allocator *allocator, const qds_yaml_node *sources,
+                                    const qds_yaml_node *entry, const qds_material_database *database,
+                                    qds_alloy_entry *alloy) {
+  const qds_yaml_node *id;
+  const char *citation;
+  QDS_TRY(qds_yaml_require(entry, "source", &id));
+  QDS_TRY(read_citation(sources, id, &citation));
+  return qds_format(
+      allocator, &alloy->source,
+      "bowing parameters: %s; the rest linearly between %s and %s, whose sources stand under their names",
+      citation, database->material[alloy->parent[0]].name, database->material[alloy->parent[1]].name);
+}
+
 /* The parents share one sublattice; the name lists the elements, cations first. */
 static qds_status spell_alloy(const qds_yaml_node *entry, const qds_material_database *database,
                               qds_alloy_entry *alloy) {
@@ -234,13 +247,13 @@ static qds_status read_alloy(qds_allocator *allocator, const qds_yaml_node *sour
   const qds_yaml_node *parents, *bowing;
   QDS_TRY(qds_yaml_check_keys(entry, keys));
   out->name = name;
-  QDS_TRY(read_source(allocator, sources, entry, &out->source));
   QDS_TRY(qds_yaml_require(entry, "parents", &parents));
   if (qds_yaml_node_kind(parents) != QDS_YAML_LIST || qds_yaml_count(parents) != 2)
     QDS_YAML_FAIL(parents, "write [first, second]");
   QDS_TRY(read_parent(qds_yaml_item(parents, 0), database, &out->parent[0]));
   QDS_TRY(read_parent(qds_yaml_item(parents, 1), database, &out->parent[1]));
   QDS_TRY(spell_alloy(entry, database, out));
+  QDS_TRY(read_alloy_source(allocator, sources, entry, database, out));
   QDS_TRY(qds_yaml_require(entry, "bowing", &bowing));
   QDS_TRY(check_groups(bowing, ALLOYS, none));
   for (int p = 0; p < QDS_PARAMETER_COUNT; p++) {
