@@ -1,3 +1,7 @@
+/* The CPU version of fast diagonalisation. Per unknown of a 3D vector in single precision it moves 40 bytes:
+ * the peak reads 8, the first axis reads 8 and writes 4, the planes read and write 4, the first axis back
+ * reads 4 and writes 8. When it cannot go plane by plane, the middle and the last axis make three such passes
+ * instead of one: 56 bytes. */
 #include "la/fdm_internal.h"
 
 #include <math.h>
