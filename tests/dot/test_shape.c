@@ -469,6 +469,7 @@ static const refusal refusals[] = {
     {2, POLYGON("[0, 0], [1, 0, 2], [1, 1]"), {"points_nm[1]"}},
     {2, POLYGON("[0, 0], [1, 1], [1, 0], [0, 1]"), {"intersects itself", "edge 0-1 meets edge 2-3"}},
     {2, POLYGON("[0, 0], [2, 0], [2, 2], [1, 0], [0, 2]"), {"intersects itself"}},
+    {2, POLYGON("[0, 0], [2, -1], [2, 1], [3, 2], [4, 0]"), {"edge 1-2 meets edge 4-0"}},
     {2, POLYGON("[0, 0], [1, 0], [1, 1], [0, 0]"), {"coincide"}},
     {2, POLYGON("[0, 0], [2, 0], [1, 0]"), {"folds back"}},
     {3,
