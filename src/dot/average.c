@@ -74,9 +74,9 @@ static void average_cut(void *self, int64_t tile, qds_walker *walker, const qds_
   double low[3], high[3], mean = 0;
   qds_box_corners(task->grid, box, low, high);
   if (task->along >= 0) {
-    mean = qds_cut_box_along(walker, candidates, low, high, task->along, task->values);
+    mean = qds_cut_box(walker, candidates, low, high, task->along, task->values);
   } else {
-    qds_cut_box(walker, candidates, low, high);
+    qds_cut_box(walker, candidates, low, high, -1, NULL);
     for (int m = 0; m < task->grid->medium->materials; m++) mean += walker->fraction[m] * task->values[m];
   }
   task->out[qds_box_index(task->grid, box->first[0], box->first[1], box->first[2])] = mean;
@@ -133,7 +133,7 @@ static void fractions_cut(void *self, int64_t tile, qds_walker *walker, const qd
   const int64_t index = qds_box_index(task->grid, box->first[0], box->first[1], box->first[2]);
   double *sums = sums_of_tile(task, tile), low[3], high[3];
   qds_box_corners(task->grid, box, low, high);
-  qds_cut_box(walker, candidates, low, high);
+  qds_cut_box(walker, candidates, low, high, -1, NULL);
   for (size_t s = 0; s < task->count; s++) {
     const double weight = task->vectors[s][index] * task->vectors[s][index];
     for (size_t m = 0; m < materials; m++) sums[s * materials + m] += weight * walker->fraction[m];

@@ -22,9 +22,10 @@ typedef struct {
 typedef struct {
   const qds_box_grid *grid;
   int *regions;     /* the lists of candidates */
-  double *cuts[3];  /* the bounds of the pieces of a box */
-  size_t room[3];   /* for so many bounds */
-  size_t pieces[3]; /* so many pieces in the box at hand */
+  double *faces[3]; /* room for the flat faces in a box and its two ends */
+  size_t room[3];
+  double *breaks; /* room for the faces of one shape */
+  size_t breaks_room;
   double *line;     /* per material: its length on a line */
   double *fraction; /* per material: its part of a box */
 } qds_walker;
@@ -64,15 +65,38 @@ qds_status qds_walk_boxes(qds_context *ctx, const qds_box_grid *grid, const qds_
 qds_candidates qds_candidates_within(const qds_box_grid *grid, const qds_candidates *outer,
                                      const double low[3], const double high[3]);
 
+/* Ascending coordinates that bound the pieces of an interval: count + 1 of them. */
+typedef struct {
+  double *nm;
+  size_t room, count;
+} qds_cuts;
+
+void qds_cuts_start(qds_cuts *cuts, double *nm, size_t room, double low, double high);
+/* Cuts once more at `nm`, unless that is no inner point or there is no more room. */
+void qds_cuts_add(qds_cuts *cuts, double nm);
+
+/* A line parallel to an axis through a point, and what is to be found on it (either may be NULL). */
+typedef struct {
+  qds_walker *walker;
+  int axis;
+  double point[3];
+  double *lengths;   /* per material: what is found is added */
+  qds_cuts *changes; /* cut wherever the material changes */
+  int material;      /* the latest found, -1 at the start */
+} qds_line;
+
+/* Follows the line through the material between two coordinates; several segments of a line come in ascending
+ * order. */
+void qds_line_follow(qds_line *line, const qds_candidates *candidates, double from, double to);
+
 /* How often the search for surfaces cuts a line, at a surface or in the middle, before it takes the material
  * in the middle of the rest. */
 enum { QDS_LINE_DEPTH = 10 };
 
-/* Fills walker->fraction for a box. */
-void qds_cut_box(qds_walker *walker, const qds_candidates *candidates, const double low[3],
-                 const double high[3]);
-/* 1 / mean(1 / value) along lines parallel to `along`, averaged over the lines. */
-double qds_cut_box_along(qds_walker *walker, const qds_candidates *candidates, const double low[3],
-                         const double high[3], int along, const double *values);
+/* The box is averaged along lines parallel to `along`, -1: the axis that suits it best. Fills
+ * walker->fraction; with values, returns 1 / mean(1 / value) along each line averaged over the lines, else 0.
+ */
+double qds_cut_box(qds_walker *walker, const qds_candidates *candidates, const double low[3],
+                   const double high[3], int along, const double *values);
 
 #endif

@@ -105,15 +105,24 @@ static size_t most_breaks(const qds_box_grid *grid, int axis) {
   return breaks;
 }
 
-static void place_walker(const qds_box_grid *grid, const size_t cuts[3], int *regions, double *doubles,
+static size_t largest(const size_t numbers[3]) {
+  const size_t first = numbers[0] > numbers[1] ? numbers[0] : numbers[1];
+  return first > numbers[2] ? first : numbers[2];
+}
+
+/* Room for the faces of any shape along any axis is room for those of the axis that has most. */
+static void place_walker(const qds_box_grid *grid, const size_t room[3], int *regions, double *doubles,
                          qds_walker *walker) {
   const size_t materials = (size_t)grid->medium->materials;
   *walker = (qds_walker){.grid = grid, .regions = regions, .line = doubles, .fraction = doubles + materials};
   double *next = doubles + 2 * materials;
+  walker->breaks = next;
+  walker->breaks_room = largest(room);
+  next += walker->breaks_room;
   for (int a = 0; a < 3; a++) {
-    walker->cuts[a] = next;
-    walker->room[a] = cuts[a];
-    next += cuts[a];
+    walker->faces[a] = next;
+    walker->room[a] = room[a];
+    next += room[a];
   }
 }
 
@@ -124,8 +133,9 @@ qds_status qds_walk_boxes(qds_context *ctx, const qds_box_grid *grid, const qds_
   const int threads = boxes < PARALLEL_BOXES ? 1 : qds_context_threads(ctx);
   const size_t materials = (size_t)grid->medium->materials;
   const size_t lists = (DEPTH + 2 * QDS_LINE_DEPTH + 4) * grid->medium->count;
-  size_t cuts[3], doubles = 2 * materials;
-  for (int a = 0; a < 3; a++) doubles += cuts[a] = most_breaks(grid, a) + 2;
+  size_t room[3], doubles = 2 * materials;
+  for (int a = 0; a < 3; a++) doubles += room[a] = most_breaks(grid, a) + 2;
+  doubles += largest(room);
   QDS_AUTO_RELEASE int *regions = NULL;
   QDS_AUTO_RELEASE double *numbers = NULL;
   QDS_TRY(QDS_NEW(allocator, (size_t)threads * lists, "average", &regions));
@@ -134,7 +144,7 @@ qds_status qds_walk_boxes(qds_context *ctx, const qds_box_grid *grid, const qds_
   {
     const size_t thread = (size_t)omp_get_thread_num();
     qds_walker walker;
-    place_walker(grid, cuts, regions + thread * lists, numbers + thread * doubles, &walker);
+    place_walker(grid, room, regions + thread * lists, numbers + thread * doubles, &walker);
 #pragma omp for schedule(dynamic)
     for (int64_t tile = 0; tile < tiles; tile++) walk_tile(&walker, sink, tile);
   }
