@@ -1,0 +1,79 @@
+/* A device: what was read from a file or arrays, checked and ready to solve. */
+#ifndef QDS_DOT_DEVICE_H
+#define QDS_DOT_DEVICE_H
+
+#include "base/yaml.h"
+#include "dot/average.h"
+#include "la/axis.h"
+#include "qdsim/dot.h"
+
+/* A material as the device's carrier sees it. */
+typedef struct {
+  char *name;
+  int hard_wall;       /* the carrier cannot enter; the numbers below stand for the medium next to it */
+  double band_edge_eV; /* on the electron's scale also for holes */
+  double mass[3];      /* along x, y, z */
+} qds_device_material;
+
+/* One term of the potential energy: a formula with its parameters, or an array of one number per node. */
+typedef struct {
+  char *formula;
+  char **names; /* NULL-terminated */
+  double *values;
+  double *array;
+  char *place; /* "dot.yaml:9: potential[0]" for messages about its values */
+} qds_potential_term;
+
+enum { QDS_FIELD_PSI = 1, QDS_FIELD_DENSITY = 2, QDS_FIELD_BAND_EDGE = 4, QDS_FIELD_MATERIAL = 8 };
+
+struct qds_device {
+  qds_context *ctx;
+  char *name, *stem;   /* title; file name without folder and suffix */
+  char *input;         /* the file as it was named */
+  char *configuration; /* effective, YAML */
+  char *folder;        /* of the file, for relative paths */
+  int dimension, states;
+  double temperature_K, tolerance_eV; /* tolerance 0: relative */
+  qds_carrier carrier;
+  qds_axis *axis[3]; /* internal axes: those that the device lacks come first, as points */
+  qds_device_material *material;
+  int materials;
+  qds_medium medium;
+  qds_medium_region *region; /* medium.count, owned */
+  qds_shape **shape;         /* medium.count, owned */
+  qds_potential_term *term;
+  size_t terms;
+  double *mass_map; /* one per node, or NULL */
+  unsigned fields;  /* QDS_FIELD_ flags to write */
+  int plot;
+};
+
+static inline int64_t qds_device_nodes(const qds_device *d) {
+  return d->axis[0]->nodes * d->axis[1]->nodes * d->axis[2]->nodes;
+}
+static inline int64_t qds_device_unknowns(const qds_device *d) {
+  return d->axis[0]->unknowns * d->axis[1]->unknowns * d->axis[2]->unknowns;
+}
+/* The internal axis of user axis 0, 1, 2 = x, y, z. */
+static inline int qds_device_axis(const qds_device *d, int user) {
+  return user + 3 - d->dimension;
+}
+
+/* An empty device of a context, to be filled. */
+qds_status qds_device_new(qds_context *ctx, qds_device **out);
+QDS_AUTO_DEFINE(qds_device)
+
+/* Readers of the parts of a device file; each checks keys and values. */
+qds_status qds_device_read_grid(qds_device *device, const qds_yaml_node *root);
+qds_status qds_device_read_materials(qds_device *device, const qds_yaml_node *root);
+qds_status qds_device_read_potential(qds_device *device, const qds_yaml_node *root);
+
+/* The material named or described by a node, read on first use: its number. */
+qds_status qds_device_find_material(qds_device *device, const qds_yaml_node *root, const qds_yaml_node *node,
+                                    int *out);
+
+/* Adds all terms of the potential at all nodes. A value that is no finite number is INPUT and names the
+ * place. */
+qds_status qds_device_add_potential(const qds_device *device, double *potential_eV);
+
+#endif
