@@ -9,6 +9,7 @@
 #include "qdsim/context.h"
 #include "qdsim/grid.h"
 #include "qdsim/material.h"
+#include "qdsim/text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -109,7 +110,6 @@ QDS_API void qds_result_get_statistics(const qds_result *result, qds_result_stat
 /* The result as JSON (the file format of docs/result.md); `output_s` is the time spent writing so far. Free the text
  * with qds_text_destroy. */
 QDS_API qds_status qds_result_json(const qds_result *result, double output_s, char **out);
-QDS_API void qds_text_destroy(char *text);
 /* Writes FOLDER/NAME.json and, if the device asks for fields, FOLDER/NAME.vtkhdf, whole or not at all; makes the
  * folder. NAME is the device file's name without its suffix. */
 QDS_API qds_status qds_result_write(const qds_result *result, const char *folder);

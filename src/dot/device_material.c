@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_MATERIALS = 250, MOST_KNOWN_NAMES = 512 };
+enum { MOST_MATERIALS = 250 };
 static const char hard_wall[] = "hard_wall";
 
 static qds_status add_material(qds_device *d, const char *name, int *out) {
@@ -93,21 +93,15 @@ static qds_status read_description(const qds_device *d, const qds_yaml_node *nod
   return qds_yaml_find(node, "alloy") ? read_alloy(d, node, material) : read_own(d, node, material);
 }
 
-/* Says which known name is nearest: those of the file first, then those of the database. */
+/* Says which name of the file is nearest, or repeats what the database says. */
 static qds_status refuse_name(const qds_yaml_node *root, const qds_yaml_node *node, const char *name,
                               const char *reason) {
-  const char *known[MOST_KNOWN_NAMES];
-  size_t count = 0;
+  const char *known[MOST_MATERIALS + 2] = {hard_wall};
   const qds_yaml_node *own = qds_yaml_find(root, "materials");
-  for (size_t i = 0; own && i < qds_yaml_count(own) && count < MOST_KNOWN_NAMES / 2; i++)
-    known[count++] = qds_yaml_key(own, i);
-  known[count++] = hard_wall;
-  for (size_t i = 0; qds_material_name(i) && count < MOST_KNOWN_NAMES - 1; i++)
-    known[count++] = qds_material_name(i);
-  known[count] = NULL;
+  for (size_t i = 0; own && i < qds_yaml_count(own) && i < MOST_MATERIALS; i++)
+    known[i + 1] = qds_yaml_key(own, i);
   const char *nearest = qds_nearest(name, known);
-  if (nearest && strcmp(nearest, name) != 0)
-    QDS_YAML_FAIL(node, "no material \"%s\"; did you mean \"%s\"?", name, nearest);
+  if (nearest) QDS_YAML_FAIL(node, "no material \"%s\"; did you mean \"%s\"?", name, nearest);
   QDS_YAML_FAIL(node, "%s", reason);
 }
 
@@ -127,8 +121,7 @@ static qds_status find_named(qds_device *d, const qds_yaml_node *root, const qds
     const qds_status status = qds_material_find(d->ctx, name, d->temperature_K, &found);
     if (status == QDS_ERROR_INPUT) {
       char reason[512];
-      strncpy(reason, qds_last_error()->message, sizeof reason - 1);
-      reason[sizeof reason - 1] = 0;
+      snprintf(reason, sizeof reason, "%s", qds_last_error()->message);
       return refuse_name(root, node, name, reason);
     }
     QDS_TRY(status);

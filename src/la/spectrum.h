@@ -30,5 +30,7 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
 
 /* Bytes that the solve holds at its peak beside the operator. */
 size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions);
+/* A rough time from the bytes that an iteration moves. */
+double qds_spectrum_seconds(int64_t rows, int states, int threads);
 
 #endif

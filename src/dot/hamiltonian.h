@@ -1,0 +1,20 @@
+/* The effective-mass Hamiltonian  H = -(hbar^2/2) div (1/m) grad + V  (BenDaniel, Duke, Phys. Rev. 152 (1966)
+ * 683) of a device as a tensor operator.
+ *
+ * Band edges are averaged over the volume around a node. An inverse mass couples two nodes: along its own
+ * axis it is averaged in series (mean mass), across it in parallel (mean inverse mass), which keeps the flux
+ * right at interfaces that cut a cell; docs/discretisation.md compares it with the alternatives. */
+#ifndef QDS_DOT_HAMILTONIAN_H
+#define QDS_DOT_HAMILTONIAN_H
+
+#include "dot/device.h"
+#include "la/tensor_operator.h"
+
+/* potential_eV: at all nodes, on the electron's scale; the caller releases it. For holes the operator holds
+ * the negative, so that its lowest states are the carrier's. */
+qds_status qds_hamiltonian_create(const qds_device *device, double **potential_eV, qds_tensor_operator **out);
+
+/* Bytes of the operator and the potential. */
+size_t qds_hamiltonian_bytes(const qds_device *device);
+
+#endif

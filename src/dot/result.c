@@ -1,0 +1,88 @@
+#include "dot/result.h"
+
+#include "base/allocator.h"
+
+void qds_result_destroy(qds_result *r) {
+  if (!r) return;
+  char *texts[] = {r->name, r->stem, r->input, r->configuration};
+  for (int i = 0; i < 4; i++) qds_release(texts[i]);
+  for (int a = 0; a < 3; a++) {
+    qds_release(r->coordinates_nm[a]);
+    qds_release(r->weights_nm[a]);
+  }
+  for (int m = 0; m < r->materials; m++) qds_release(r->material_name[m]);
+  qds_release(r->material_name);
+  qds_release(r->energies_eV);
+  qds_release(r->residuals_eV);
+  qds_release(r->moments);
+  qds_release(r->probability);
+  qds_release(r->psi);
+  qds_release(r->band_edge_eV);
+  qds_release(r->material);
+  qds_release(r);
+}
+
+int qds_result_states(const qds_result *r) {
+  return r->states;
+}
+int qds_result_dimension(const qds_result *r) {
+  return r->dimension;
+}
+const int64_t *qds_result_nodes(const qds_result *r) {
+  return r->nodes;
+}
+const double *qds_result_energies_eV(const qds_result *r) {
+  return r->energies_eV;
+}
+const double *qds_result_residuals_eV(const qds_result *r) {
+  return r->residuals_eV;
+}
+double qds_result_reference_eV(const qds_result *r) {
+  return r->reference_eV;
+}
+const double *qds_result_band_edge_eV(const qds_result *r) {
+  return r->band_edge_eV;
+}
+const unsigned char *qds_result_materials(const qds_result *r) {
+  return r->material;
+}
+void qds_result_get_statistics(const qds_result *r, qds_result_statistics *out) {
+  *out = r->statistics;
+}
+
+static int has_axis(const qds_result *r, int axis) {
+  return axis >= 0 && axis < r->dimension;
+}
+static int has_state(const qds_result *r, int state) {
+  return state >= 0 && state < r->states;
+}
+
+const double *qds_result_coordinates_nm(const qds_result *r, int axis) {
+  return has_axis(r, axis) ? r->coordinates_nm[axis] : NULL;
+}
+
+const double *qds_result_weights_nm(const qds_result *r, int axis) {
+  return has_axis(r, axis) ? r->weights_nm[axis] : NULL;
+}
+
+const double *qds_result_position_nm(const qds_result *r, int state) {
+  return has_state(r, state) ? r->moments[state].position_nm : NULL;
+}
+
+const double *qds_result_spread_nm(const qds_result *r, int state) {
+  return has_state(r, state) ? r->moments[state].spread_nm : NULL;
+}
+
+const char *qds_result_material_name(const qds_result *r, int material) {
+  return material >= 0 && material < r->materials ? r->material_name[material] : NULL;
+}
+
+double qds_result_probability(const qds_result *r, int state, int material) {
+  return has_state(r, state) && material >= 0 && material < r->materials
+             ? r->probability[state * r->materials + material]
+             : 0;
+}
+
+const double *qds_result_psi(const qds_result *r, int state) {
+  return has_state(r, state) ? r->psi + state * qds_result_node_count(r) : NULL;
+}

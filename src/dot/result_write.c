@@ -1,0 +1,149 @@
+/* Results as files: JSON for programs, VTKHDF for pictures. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "base/vtkhdf.h"
+#include "dot/device.h"
+#include "dot/result.h"
+
+static void write_state(qds_json *json, const qds_result *r, int s) {
+  qds_json_open_map(json, NULL);
+  qds_json_int(json, "index", s);
+  qds_json_double(json, "energy_eV", r->energies_eV[s]);
+  qds_json_double(json, "residual_eV", r->residuals_eV[s]);
+  qds_json_doubles(json, "position_nm", (size_t)r->dimension, r->moments[s].position_nm);
+  qds_json_doubles(json, "spread_nm", (size_t)r->dimension, r->moments[s].spread_nm);
+  qds_json_open_map(json, "probability");
+  for (int m = 0; m < r->materials; m++)
+    qds_json_double(json, r->material_name[m], r->probability[s * r->materials + m]);
+  qds_json_close_map(json);
+  qds_json_close_map(json);
+}
+
+static void write_memory(qds_json *json, const qds_context *ctx) {
+  qds_memory_row row;
+  qds_context_memory(ctx, &row);
+  qds_json_open_map(json, "memory");
+  qds_json_int(json, "peak_bytes", (int64_t)row.peak_bytes);
+  qds_json_open_map(json, "peak_bytes_by_tag");
+  for (size_t i = 0; qds_context_memory_tag(ctx, i, &row); i++)
+    qds_json_int(json, row.tag, (int64_t)row.peak_bytes);
+  qds_json_close_map(json);
+  qds_json_close_map(json);
+}
+
+static void write_statistics(qds_json *json, const qds_result *r) {
+  const qds_result_statistics *s = &r->statistics;
+  qds_json_open_map(json, "statistics");
+  qds_json_string(json, "preconditioner", s->preconditioner);
+  qds_json_string(json, "verification", s->verification);
+  qds_json_int(json, "levels_found_by_verification", s->levels_found_by_verification);
+  qds_json_int(json, "operator_applications", s->operator_applications);
+  qds_json_int(json, "preconditioner_applications", s->preconditioner_applications);
+  qds_json_double(json, "operator_s", s->operator_s);
+  qds_json_double(json, "preconditioner_s", s->preconditioner_s);
+  qds_json_double(json, "algebra_s", s->algebra_s);
+  qds_json_double(json, "verify_s", s->verify_s);
+  write_memory(json, r->ctx);
+  qds_json_close_map(json);
+}
+
+static void write_result(qds_json *json, const qds_result *r, double output_s) {
+  const qds_result_statistics *s = &r->statistics;
+  qds_json_open_map(json, NULL);
+  qds_json_string(json, "qdsim", qds_version());
+  qds_json_string(json, "name", r->name);
+  qds_json_string(json, "input", r->input);
+  qds_json_string(json, "configuration", r->configuration);
+  qds_json_open_list(json, "nodes");
+  for (int a = 0; a < r->dimension; a++) qds_json_int(json, NULL, r->nodes[a]);
+  qds_json_close_list(json);
+  qds_json_int(json, "unknowns", r->unknowns);
+  qds_json_string(json, "device", qds_context_device(r->ctx));
+  qds_json_int(json, "threads", qds_context_threads(r->ctx));
+  qds_json_double(json, "reference_eV", r->reference_eV);
+  qds_json_bool(json, "converged", 1); /* a solve that does not converge has no result */
+  qds_json_int(json, "iterations", s->iterations);
+  qds_json_open_list(json, "states");
+  for (int i = 0; i < r->states; i++) write_state(json, r, i);
+  qds_json_close_list(json);
+  qds_json_open_map(json, "time_s");
+  qds_json_double(json, "setup", s->setup_s);
+  qds_json_double(json, "solve", s->solve_s + s->verify_s);
+  qds_json_double(json, "output", output_s);
+  qds_json_double(json, "total", s->total_s + output_s);
+  qds_json_close_map(json);
+  qds_json_int(json, "memory_peak_bytes", (int64_t)qds_process_peak_bytes());
+  write_statistics(json, r);
+  qds_json_close_map(json);
+}
+
+qds_status qds_result_json(const qds_result *r, double output_s, char **out) {
+  QDS_AUTO(qds_json)
+  *json = NULL;
+  const char *text;
+  QDS_REQUIRE(r && out, "qds_result_json: a NULL argument");
+  *out = NULL;
+  QDS_TRY(qds_json_create(qds_context_allocator(r->ctx), &json));
+  write_result(json, r, output_s);
+  QDS_TRY(qds_json_text(json, &text));
+  return QDS_STRDUP(qds_context_allocator(r->ctx), text, "text", out);
+}
+
+qds_status qds_result_path(const qds_result *r, const char *folder, const char *suffix, char **out) {
+  QDS_REQUIRE(r && folder && suffix && out, "qds_result_path: a NULL argument");
+  const size_t length = strlen(folder);
+  return qds_format(qds_context_allocator(r->ctx), out, "%s%s%s%s", folder,
+                    length && folder[length - 1] != '/' ? "/" : "", r->stem, suffix);
+}
+
+static qds_status write_states(const qds_result *r, qds_vtkhdf *file) {
+  const int64_t nodes = qds_result_node_count(r);
+  QDS_AUTO_RELEASE double *density = NULL;
+  if (r->fields & QDS_FIELD_DENSITY)
+    QDS_TRY(QDS_NEW(qds_context_allocator(r->ctx), nodes, "result", &density));
+  for (int s = 0; s < r->states; s++) {
+    char name[32];
+    const double *psi = qds_result_psi(r, s);
+    snprintf(name, sizeof name, "psi_%d", s);
+    if (r->fields & QDS_FIELD_PSI) QDS_TRY(qds_vtkhdf_point_field(file, name, psi, 0));
+    if (density) {
+      for (int64_t i = 0; i < nodes; i++) density[i] = psi[i] * psi[i];
+      snprintf(name, sizeof name, "density_%d", s);
+      QDS_TRY(qds_vtkhdf_point_field(file, name, density, 0));
+    }
+    QDS_TRY(qds_progress(r->ctx, "output", (s + 1.0) / r->states, "state %d of %d", s + 1, r->states));
+  }
+  return QDS_OK;
+}
+
+static qds_status write_fields(const qds_result *r, const char *path) {
+  QDS_AUTO(qds_vtkhdf)
+  *file = NULL;
+  QDS_TRY(qds_vtkhdf_create(qds_context_allocator(r->ctx), path, r->dimension, r->nodes,
+                            (const double *const *)r->coordinates_nm, &file));
+  QDS_TRY(qds_vtkhdf_text(file, "name", r->name));
+  QDS_TRY(qds_vtkhdf_text(file, "configuration", r->configuration));
+  QDS_TRY(qds_vtkhdf_doubles(file, "energies_eV", (size_t)r->states, r->energies_eV));
+  QDS_TRY(write_states(r, file));
+  if (r->fields & QDS_FIELD_BAND_EDGE)
+    QDS_TRY(qds_vtkhdf_point_field(file, "band_edge_eV", r->band_edge_eV, 0));
+  if (r->fields & QDS_FIELD_MATERIAL) QDS_TRY(qds_vtkhdf_cell_labels(file, "material", r->material));
+  return qds_vtkhdf_commit(file);
+}
+
+qds_status qds_result_write(const qds_result *r, const char *folder) {
+  QDS_AUTO_RELEASE char *json = NULL, *path = NULL, *fields_path = NULL;
+  QDS_REQUIRE(r && folder, "qds_result_write: a NULL argument");
+  qds_allocator *allocator = qds_context_allocator(r->ctx);
+  const double start = qds_seconds();
+  QDS_TRY(qds_folder_create(allocator, folder));
+  QDS_TRY(qds_result_path(r, folder, ".json", &path));
+  QDS_TRY(qds_result_path(r, folder, ".vtkhdf", &fields_path));
+  if (r->fields) QDS_TRY(write_fields(r, fields_path));
+  QDS_TRY(qds_result_json(r, qds_seconds() - start, &json));
+  return qds_file_write(allocator, path, json, strlen(json));
+}

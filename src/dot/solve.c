@@ -1,0 +1,230 @@
+/* Solving a device: Hamiltonian, lowest states, and what is measured on them. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dot/device.h"
+#include "dot/hamiltonian.h"
+#include "dot/result.h"
+
+/* Residuals relative to the energy above the lowest potential, when the file gives no tolerance. */
+static const double default_tolerance = 1e-8;
+enum { MAX_ITERATIONS = 200 };
+
+static qds_status copy_text(qds_context *ctx, const char *from, char **to) {
+  return QDS_STRDUP(qds_context_allocator(ctx), from, "result", to);
+}
+
+/* Names, axes and materials of the device, so that the result can do without it. */
+static qds_status describe(const qds_device *d, qds_result *r) {
+  qds_allocator *allocator = qds_context_allocator(d->ctx);
+  r->dimension = d->dimension;
+  r->states = d->states;
+  r->fields = d->fields;
+  r->unknowns = qds_device_unknowns(d);
+  r->reference_eV = d->material[d->medium.background].band_edge_eV;
+  QDS_TRY(copy_text(d->ctx, d->name, &r->name));
+  QDS_TRY(copy_text(d->ctx, d->stem, &r->stem));
+  QDS_TRY(copy_text(d->ctx, d->input, &r->input));
+  QDS_TRY(copy_text(d->ctx, d->configuration, &r->configuration));
+  for (int user = 0; user < 3; user++) {
+    r->nodes[user] = 1;
+    if (user >= d->dimension) continue;
+    const qds_axis *axis = d->axis[qds_device_axis(d, user)];
+    const size_t bytes = sizeof(double) * (size_t)axis->nodes;
+    r->nodes[user] = axis->nodes;
+    QDS_TRY(QDS_NEW(allocator, axis->nodes, "result", &r->coordinates_nm[user]));
+    QDS_TRY(QDS_NEW(allocator, axis->nodes, "result", &r->weights_nm[user]));
+    memcpy(r->coordinates_nm[user], axis->coordinates_nm, bytes);
+    memcpy(r->weights_nm[user], axis->weights_nm, bytes);
+  }
+  QDS_TRY(QDS_NEW_ZERO(allocator, d->materials, "result", &r->material_name));
+  r->materials = d->materials;
+  for (int m = 0; m < d->materials; m++)
+    QDS_TRY(copy_text(d->ctx, d->material[m].name, &r->material_name[m]));
+  QDS_TRY(QDS_NEW_ZERO(allocator, r->states, "result", &r->energies_eV));
+  QDS_TRY(QDS_NEW_ZERO(allocator, r->states, "result", &r->residuals_eV));
+  return QDS_NEW_ZERO(allocator, r->states, "result", &r->moments);
+}
+
+static qds_status map_materials(const qds_device *d, qds_result *r) {
+  qds_intervals cells[3];
+  int64_t count = 1;
+  for (int a = 0; a < 3; a++) {
+    const qds_axis *axis = d->axis[a];
+    cells[a] = (qds_intervals){axis->nodes > 1 ? axis->nodes - 1 : 1,
+                               axis->nodes > 1 ? axis->coordinates_nm : axis->dual_nm};
+    count *= cells[a].count;
+  }
+  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), count, "result", &r->material));
+  return qds_medium_map(d->ctx, &d->medium, d->dimension, cells, r->material);
+}
+
+/* psi on all nodes from one scaled vector: u / sqrt(mass), 0 at Dirichlet ends, with its largest value
+ * positive. */
+static void unscale(const qds_tensor_operator *t, int threads, const double *u, double *psi) {
+  const int64_t n0 = t->axis[0]->nodes, n1 = t->axis[1]->nodes, n2 = t->axis[2]->nodes;
+  double low = 0, high = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : low) reduction(max : high)
+  for (int64_t line = 0; line < n0 * n1; line++) {
+    const int64_t i = qds_axis_unknown(t->axis[0], line / n1), j = qds_axis_unknown(t->axis[1], line % n1);
+    double *to = psi + line * n2;
+    memset(to, 0, sizeof(double) * (size_t)n2);
+    if (i < 0 || j < 0) continue;
+    const double *from = u + (i * t->n[1] + j) * t->n[2], scale = t->axis[0]->scale[i] * t->axis[1]->scale[j];
+    for (int64_t node = 0; node < n2; node++) {
+      const int64_t k = qds_axis_unknown(t->axis[2], node);
+      if (k < 0) continue;
+      to[node] = from[k] * scale * t->axis[2]->scale[k];
+      if (to[node] < low) low = to[node];
+      if (to[node] > high) high = to[node];
+    }
+  }
+  if (high >= -low) return;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t index = 0; index < n0 * n1 * n2; index++) psi[index] = -psi[index];
+}
+
+/* The square root of the probability at each node: psi sqrt(weight). */
+static void weigh(const qds_device *d, const double *psi, double *root) {
+  const qds_axis *x = d->axis[0], *y = d->axis[1], *z = d->axis[2];
+#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
+  for (int64_t line = 0; line < x->nodes * y->nodes; line++) {
+    const double weight = x->weights_nm[line / y->nodes] * y->weights_nm[line % y->nodes];
+    for (int64_t k = 0; k < z->nodes; k++)
+      root[line * z->nodes + k] = psi[line * z->nodes + k] * sqrt(weight * z->weights_nm[k]);
+  }
+}
+
+/* Mean position and spread from the probability at each plane of nodes along an axis. */
+static void moments_along(const qds_axis *axis, const double *marginal, double *position, double *spread) {
+  double mean = 0, square = 0;
+  for (int64_t i = 0; i < axis->nodes; i++) mean += marginal[i] * axis->coordinates_nm[i];
+  for (int64_t i = 0; i < axis->nodes; i++) square += marginal[i] * pow(axis->coordinates_nm[i] - mean, 2);
+  *position = mean;
+  *spread = sqrt(square);
+}
+
+static qds_status measure_moments(const qds_device *d, const double *root, qds_moments *moments) {
+  const int64_t n0 = d->axis[0]->nodes, n1 = d->axis[1]->nodes, n2 = d->axis[2]->nodes;
+  QDS_AUTO_RELEASE double *marginal = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), n0 + n1 + n2, "result", &marginal));
+  for (int64_t line = 0; line < n0 * n1; line++) {
+    double sum = 0;
+    for (int64_t k = 0; k < n2; k++) {
+      const double probability = root[line * n2 + k] * root[line * n2 + k];
+      marginal[n0 + n1 + k] += probability;
+      sum += probability;
+    }
+    marginal[line / n1] += sum;
+    marginal[n0 + line % n1] += sum;
+  }
+  const double *along[3] = {marginal, marginal + n0, marginal + n0 + n1};
+  for (int user = 0; user < d->dimension; user++) {
+    const int a = qds_device_axis(d, user);
+    moments_along(d->axis[a], along[a], &moments->position_nm[user], &moments->spread_nm[user]);
+  }
+  return QDS_OK;
+}
+
+/* Wave functions on all nodes, and position, spread and probability per material of each state. */
+static qds_status measure(const qds_device *d, const qds_tensor_operator *t, const qds_block *x,
+                          qds_result *r) {
+  qds_allocator *allocator = qds_context_allocator(d->ctx);
+  const int64_t nodes = qds_device_nodes(d);
+  QDS_AUTO_RELEASE double *root = NULL;
+  qds_intervals intervals[3];
+  for (int a = 0; a < 3; a++) intervals[a] = (qds_intervals){d->axis[a]->nodes, d->axis[a]->dual_nm};
+  QDS_TRY(QDS_NEW(allocator, nodes, "result", &root));
+  QDS_TRY(QDS_NEW(allocator, r->states * d->materials, "result", &r->probability));
+  QDS_TRY(QDS_NEW(allocator, r->states * nodes, "result", &r->psi));
+  for (int s = 0; s < r->states; s++) {
+    double *psi = r->psi + s * nodes;
+    unscale(t, qds_context_threads(d->ctx), qds_block_column(x, s), psi);
+    weigh(d, psi, root);
+    QDS_TRY(measure_moments(d, root, &r->moments[s]));
+    const double *vector = root;
+    QDS_TRY(qds_volume_fractions(d->ctx, &d->medium, d->dimension, intervals, 1, &vector,
+                                 r->probability + s * d->materials));
+    QDS_TRY(qds_progress(d->ctx, "measure", (s + 1.0) / r->states, "state %d of %d", s + 1, r->states));
+  }
+  return QDS_OK;
+}
+
+static double lowest(const qds_tensor_operator *t) {
+  double low = INFINITY;
+  for (int64_t i = 0; i < t->rows; i++) low = fmin(low, t->v[i]);
+  return low;
+}
+
+static void keep_statistics(const qds_spectrum_statistics *s, qds_result *r) {
+  r->statistics =
+      (qds_result_statistics){.iterations = s->finest.iterations,
+                              .operator_applications = s->finest.operator_applications,
+                              .preconditioner_applications = s->finest.preconditioner_applications,
+                              .solve_s = s->solve_s,
+                              .verify_s = s->verify_s,
+                              .setup_s = s->setup_s,
+                              .operator_s = s->finest.operator_s,
+                              .preconditioner_s = s->finest.preconditioner_s,
+                              .algebra_s = s->finest.algebra_s,
+                              .preconditioner = s->preconditioner,
+                              .verification = s->verification,
+                              .levels_found_by_verification = s->found_by_verification};
+}
+
+static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
+  __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
+  qds_spectrum_statistics statistics;
+  qds_spectrum_options options = {.states = d->states,
+                                  .tolerance = d->tolerance_eV,
+                                  .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,
+                                  .floor = lowest(t),
+                                  .max_iterations = MAX_ITERATIONS};
+  QDS_TRY(qds_spectrum(d->ctx, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
+  keep_statistics(&statistics, r);
+  for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];
+  return measure(d, t, &x, r);
+}
+
+qds_status qds_device_solve(qds_device *d, qds_result **out) {
+  QDS_REQUIRE(d && out, "qds_device_solve: a NULL argument");
+  const double start = qds_seconds();
+  *out = NULL;
+  qds_device_cost cost;
+  QDS_TRY(qds_device_estimate(d, &cost));
+  QDS_TRY(qds_context_reserve_check(d->ctx, cost.memory_bytes, "the solve"));
+  QDS_AUTO(qds_result)
+  *r = NULL;
+  QDS_AUTO(qds_tensor_operator)
+  *t = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), 1, "result", &r));
+  r->ctx = d->ctx;
+  QDS_TRY(describe(d, r));
+  QDS_TRY(qds_progress(d->ctx, "hamiltonian", 0, "%lld unknowns", (long long)r->unknowns));
+  QDS_TRY(qds_hamiltonian_create(d, &r->band_edge_eV, &t));
+  QDS_TRY(map_materials(d, r));
+  const double built = qds_seconds() - start;
+  QDS_TRY(solve(d, t, r));
+  r->statistics.setup_s += built;
+  r->statistics.total_s = qds_seconds() - start;
+  *out = r;
+  r = NULL;
+  return QDS_OK;
+}
+
+qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
+  QDS_REQUIRE(d && out, "qds_device_estimate: a NULL argument");
+  const int64_t unknowns = qds_device_unknowns(d), nodes = qds_device_nodes(d);
+  *out = (qds_device_cost){
+      .dimension = d->dimension, .order = d->axis[2]->order, .states = d->states, .unknowns = unknowns};
+  for (int user = 0; user < 3; user++)
+    out->nodes[user] = user < d->dimension ? d->axis[qds_device_axis(d, user)]->nodes : 1;
+  const size_t solve_bytes = qds_spectrum_bytes(unknowns, d->states, d->dimension);
+  const size_t result_bytes =
+      sizeof(double) * ((size_t)nodes + (size_t)(unknowns + nodes) * (size_t)d->states);
+  out->memory_bytes =
+      qds_hamiltonian_bytes(d) + (size_t)nodes + (solve_bytes > result_bytes ? solve_bytes : result_bytes);
+  out->seconds = qds_spectrum_seconds(unknowns, d->states, qds_context_threads(d->ctx));
+  return QDS_OK;
+}
