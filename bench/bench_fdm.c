@@ -51,16 +51,16 @@ static qds_status create(qds_context *ctx, const workload *w, qds_precision prec
   do {                                                                                                       \
     *(out) = 1e300;                                                                                          \
     for (int repetition = 0; repetition <= REPETITIONS; repetition++) {                                      \
-      const double start = qds_seconds();                                                                    \
+      const double began = qds_seconds();                                                                    \
       QDS_TRY(call);                                                                                         \
-      const double time = qds_seconds() - start;                                                             \
+      const double time = qds_seconds() - began;                                                             \
       if (repetition > 0 && time < *(out)) *(out) = time;                                                    \
     }                                                                                                        \
   } while (0)
 
 static qds_status products(qds_context *ctx, const qds_blas *blas, qds_precision precision, float *numbers) {
   const int order = GEMM_ORDER;
-  const size_t size = (size_t)order * order;
+  const size_t size = (size_t)order * (size_t)order;
 #pragma omp parallel num_threads(qds_context_threads(ctx))
   {
     float *a = numbers + (size_t)omp_get_thread_num() * 6 * size;
