@@ -211,3 +211,5 @@ void qds_text_append(qds_text *text, const char *bytes, size_t count) {
 void qds_text_add(qds_text *text, const char *string) {
   qds_text_append(text, string, strlen(string));
 }
+
+void qds_text_destroy(char *text) { qds_release(text); }

@@ -1,0 +1,218 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "cli.h"
+#include "qdsim/dot.h"
+#include "qdsim/text.h"
+
+typedef struct {
+  const char *folder;
+  const char **assignments;
+  int threads, json, quiet, no_plot;
+  size_t memory_limit;
+} run_options;
+
+static const cli_syntax syntax = {
+    .usage = "run FILE [options]",
+    .purpose = "Solves the device that FILE describes for its lowest states, prints them, and writes "
+               "FOLDER/NAME.json,\n"
+               "FOLDER/NAME.vtkhdf (the fields, for ParaView) and FOLDER/NAME.png (the picture).\n",
+    .ending = "examples:\n"
+              "  qdsim run examples/lens_dot.yaml\n"
+              "  qdsim run dot.yaml --set regions.0.radius_nm=12 --set states=8 -o results/r12\n"
+              "  qdsim run dot.yaml --json --no-plot | jq '.states[].energy_eV'\n"
+              "\n"
+              "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged, 5 out of memory or "
+              "budget,\n"
+              "130 interrupted (Ctrl-C; a second one kills). Whatever fails leaves no output files behind.\n",
+    .least_operands = 1,
+    .most_operands = 1,
+};
+
+/* --- the files that a run writes --- */
+
+static const char *const suffixes[] = {".json", ".vtkhdf", ".png"};
+enum { FILES = sizeof suffixes / sizeof *suffixes };
+
+/* Which file stands under a name: a file that was written anew differs from the one before. */
+typedef struct {
+  int there;
+  ino_t inode;
+  struct timespec changed;
+} file_state;
+
+static file_state state_of(const char *path) {
+  struct stat status;
+  if (stat(path, &status) != 0) return (file_state){0};
+  return (file_state){1, status.st_ino, status.st_mtim};
+}
+
+static int was_written(const char *path, const file_state *before) {
+  const file_state now = state_of(path);
+  return now.there &&
+         (!before->there || now.inode != before->inode || now.changed.tv_sec != before->changed.tv_sec ||
+          now.changed.tv_nsec != before->changed.tv_nsec);
+}
+
+typedef struct {
+  char *paths[FILES];
+  file_state before[FILES];
+} outputs;
+
+static qds_status outputs_find(outputs *files, const qds_result *result, const char *folder) {
+  for (int i = 0; i < FILES; i++) {
+    const qds_status status = qds_result_path(result, folder, suffixes[i], &files->paths[i]);
+    if (status != QDS_OK) return status;
+    files->before[i] = state_of(files->paths[i]);
+  }
+  return QDS_OK;
+}
+
+static void outputs_clear(outputs *files) {
+  for (int i = 0; i < FILES; i++) qds_text_destroy(files->paths[i]);
+}
+
+static void print_written(const outputs *files) {
+  const char *separator = "wrote ";
+  for (int i = 0; i < FILES; i++) {
+    if (!was_written(files->paths[i], &files->before[i])) continue;
+    printf("%s%s", separator, files->paths[i]);
+    separator = ", ";
+  }
+  printf("\n");
+}
+
+/* --- the table --- */
+
+/* Rounding noise about a symmetric middle would print as -0.00. */
+static double without_minus_zero(double value) {
+  return fabs(value) < 0.005 ? 0 : value;
+}
+
+static void print_state(const qds_result *result, int state) {
+  const double *energies = qds_result_energies_eV(result), *position = qds_result_position_nm(result, state);
+  const int dimension = qds_result_dimension(result);
+  char place[80];
+  int main_material = 0, used = 0;
+  for (int m = 1; qds_result_material_name(result, m); m++)
+    if (qds_result_probability(result, state, m) > qds_result_probability(result, state, main_material))
+      main_material = m;
+  for (int axis = 0; axis < dimension; axis++)
+    used += snprintf(place + used, sizeof place - (size_t)used, "%s%.2f", axis ? ", " : "",
+                     without_minus_zero(position[axis]));
+  printf("%5d  %13.6f  %14.3f  %12.3f  %11.1e  %5.1f %% %-14s (%s)\n", state, energies[state],
+         1e3 * (energies[state] - qds_result_reference_eV(result)), 1e3 * (energies[state] - energies[0]),
+         qds_result_residuals_eV(result)[state], 100 * qds_result_probability(result, state, main_material),
+         qds_result_material_name(result, main_material), place);
+}
+
+static void print_table(const qds_device *device, const qds_result *result) {
+  const int64_t *nodes = qds_result_nodes(result);
+  printf("%s: %lld", qds_device_name(device), (long long)nodes[0]);
+  for (int axis = 1; axis < qds_result_dimension(result); axis++) printf(" x %lld", (long long)nodes[axis]);
+  printf(" nodes, background's band edge %.6g eV\n", qds_result_reference_eV(result));
+  printf("%5s  %13s  %14s  %12s  %11s  %-22s %s\n", "state", "energy eV", "from edge meV", "from 0 meV",
+         "residual eV", "most of it in", "position nm");
+  for (int state = 0; state < qds_result_states(result); state++) print_state(result, state);
+}
+
+static void print_work(const qds_result *result, double output_s) {
+  qds_result_statistics statistics;
+  char total[32], memory[32];
+  qds_result_get_statistics(result, &statistics);
+  cli_format_seconds(statistics.total_s + output_s, total, sizeof total);
+  cli_format_bytes(qds_process_peak_bytes(), memory, sizeof memory);
+  printf("%d iterations with %s; completeness: %s\n", statistics.iterations, statistics.preconditioner,
+         statistics.verification);
+  printf("time %s (set-up %.2f, solve %.2f, check %.2f, output %.2f s), memory %s\n", total,
+         statistics.setup_s, statistics.solve_s, statistics.verify_s, output_s, memory);
+}
+
+/* --- the command --- */
+
+static double seconds_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static qds_status print_json(const qds_result *result, double output_s) {
+  char *text = NULL;
+  const qds_status status = qds_result_json(result, output_s, &text);
+  if (status == QDS_OK) fputs(text, stdout);
+  qds_text_destroy(text);
+  return status;
+}
+
+/* Writes and prints; the picture is drawn last, from the file. */
+static qds_status deliver(cli_session *session, const run_options *options, const qds_device *device,
+                          const qds_result *result, outputs *files) {
+  qds_status status = outputs_find(files, result, options->folder);
+  if (status != QDS_OK) return status;
+  const double start = seconds_now();
+  if ((status = qds_result_write(result, options->folder)) != QDS_OK) return status;
+  const double output_s = seconds_now() - start;
+  cli_progress_clear(&session->progress);
+  if (options->json) {
+    if ((status = print_json(result, output_s)) != QDS_OK) return status;
+  } else if (!options->quiet) {
+    print_table(device, result);
+    print_work(result, output_s);
+    fflush(stdout);
+  }
+  if (!options->no_plot && qds_device_wants_plot(device)) cli_plot(session, files->paths[0]);
+  if (!options->json && !options->quiet) print_written(files);
+  return QDS_OK;
+}
+
+static qds_status solve_and_deliver(cli_session *session, const run_options *options, qds_device *device) {
+  qds_result *result = NULL;
+  outputs files = {0};
+  qds_status status = qds_device_solve(device, &result);
+  if (status == QDS_OK) status = deliver(session, options, device, result, &files);
+  outputs_clear(&files);
+  qds_result_destroy(result);
+  return status;
+}
+
+static int run_file(cli_session *session, const run_options *options, const char *file) {
+  qds_device *device = NULL;
+  qds_status status = qds_device_read(session->ctx, file, options->assignments, &device);
+  if (status != QDS_OK) return cli_fail(session, status);
+  cli_folder folder;
+  int code = cli_folder_check(options->folder, &folder);
+  if (code == CLI_CONTINUE) {
+    status = solve_and_deliver(session, options, device);
+    code = status == QDS_OK ? 0 : cli_fail(session, status);
+    if (code != 0) cli_folder_undo(&folder);
+  }
+  qds_device_destroy(device);
+  if (code == 0 && cli_session_interrupted()) code = qds_status_exit(QDS_ERROR_INTERRUPTED);
+  return code;
+}
+
+int cmd_run(int argc, char **argv) {
+  const char *assignments[argc + 1];
+  run_options o = {.folder = "out", .assignments = assignments};
+  const cli_option options[] = {
+      {"output", 'o', CLI_TEXT, "FOLDER", "where the files go; made if needed; default: out", &o.folder},
+      CLI_DEVICE_OPTIONS(assignments, &o.threads, &o.memory_limit),
+      {"json", 0, CLI_FLAG, NULL, "print the result as JSON instead of the table, and nothing else", &o.json},
+      {"quiet", 0, CLI_FLAG, NULL, "print errors only", &o.quiet},
+      {"no-plot", 0, CLI_FLAG, NULL, "draw no picture", &o.no_plot},
+      {0},
+  };
+  cli_session session;
+  int operand;
+  assignments[0] = NULL;
+  int code = cli_parse(&syntax, options, argc, argv, &operand);
+  if (code != CLI_CONTINUE) return code;
+  code = cli_session_open(&session, o.threads, o.memory_limit, o.quiet);
+  if (code != CLI_CONTINUE) return code;
+  code = run_file(&session, &o, argv[operand]);
+  cli_session_close(&session);
+  return code;
+}
