@@ -8,26 +8,23 @@
 enum { MAX_RESTARTS = 4, START_ATTEMPTS = 3 };
 
 static void state_clear(qds_lobpcg_state *s) {
-  qds_block *blocks[] = {&s->p, &s->w, &s->ax, &s->ap, &s->aw};
-  for (int b = 0; b < 5; b++) qds_block_clear(blocks[b]);
+  qds_block *blocks[] = {&s->p, &s->w, &s->aw};
+  for (int b = 0; b < 3; b++) qds_block_clear(blocks[b]);
   qds_release(s->p_gram);
   qds_release(s->gram);
   qds_release(s->combine);
   qds_release(s->target);
-  qds_release(s->a_target);
   qds_release(s->active);
 }
 
 static qds_status state_create(qds_context *ctx, qds_lobpcg_state *s) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  qds_block *blocks[] = {&s->p, &s->w, &s->ax, &s->ap, &s->aw};
-  for (int b = 0; b < 5; b++) QDS_TRY(qds_block_create(ctx, s->x.rows, s->m, "eigensolver", blocks[b]));
-  s->r = s->w;
+  qds_block *blocks[] = {&s->p, &s->w, &s->aw};
+  for (int b = 0; b < 3; b++) QDS_TRY(qds_block_create(ctx, s->x.rows, s->m, "eigensolver", blocks[b]));
   QDS_TRY(QDS_NEW(allocator, s->m * s->m, "eigensolver", &s->p_gram));
   QDS_TRY(QDS_NEW(allocator, 6 * s->m * s->m, "eigensolver", &s->gram));
   QDS_TRY(QDS_NEW(allocator, 6 * s->m * s->m, "eigensolver", &s->combine));
   QDS_TRY(QDS_NEW(allocator, 2 * s->m, "eigensolver", &s->target));
-  QDS_TRY(QDS_NEW(allocator, 2 * s->m, "eigensolver", &s->a_target));
   return QDS_NEW(allocator, s->m, "eigensolver", &s->active);
 }
 
@@ -60,30 +57,32 @@ static qds_status replace_dependent(qds_context *ctx, qds_lobpcg_state *s, int r
   return deflate(ctx, s->options->deflate, &fresh);
 }
 
-/* Rotates the columns of x to orthonormal Ritz vectors with an image computed anew; the residuals go to r.
- * This starts a solve, and ends it by removing the rounding that the updates have gathered. p is emptied. */
+/* The new residuals, in w. */
+static qds_status residuals(qds_context *ctx, qds_lobpcg_state *s) {
+  QDS_TRY(apply_operator(ctx, s, &s->x, &s->w));
+  return qds_lobpcg_residual_pass(ctx, s);
+}
+
+static void aim(qds_lobpcg_state *s, qds_block *block, int count, int offset) {
+  for (int j = 0; j < count; j++) s->target[offset + j] = qds_block_column(block, j);
+}
+
+/* Rotates the columns of x to orthonormal Ritz vectors, with p emptied and the residuals in w. This starts a
+ * solve, and ends it by removing the rounding that x has gathered. */
 static qds_status restart(qds_context *ctx, qds_lobpcg_state *s) {
   QDS_AUTO_RELEASE double *projected = NULL;
   QDS_TRY(QDS_NEW(qds_context_allocator(ctx), s->m * s->m, "eigensolver", &projected));
-  qds_lobpcg_state only = *s; /* x takes the place of w in the pass */
-  only.m = only.np = 0;
-  only.nw = s->m;
-  only.w = s->x;
-  only.aw = s->ax;
   QDS_TRY(deflate(ctx, s->options->deflate, &s->x));
+  s->np = s->nw = 0;
   for (int attempt = 0; attempt < START_ATTEMPTS; attempt++) {
     int rank;
-    QDS_TRY(apply_operator(ctx, s, &s->x, &s->ax));
+    QDS_TRY(apply_operator(ctx, s, &s->x, &s->w));
     QDS_TRY(qds_block_gram(ctx, &s->x, &s->x, s->gram));
-    QDS_TRY(qds_block_gram(ctx, &s->x, &s->ax, projected));
+    QDS_TRY(qds_block_gram(ctx, &s->x, &s->w, projected));
     QDS_TRY(qds_lobpcg_start_ritz(ctx, s->blas, s->m, s->gram, projected, s->combine, s->eigenvalues, &rank));
-    for (int j = 0; j < rank; j++) {
-      s->target[j] = qds_block_column(&s->x, j);
-      s->a_target[j] = qds_block_column(&s->ax, j);
-    }
-    QDS_TRY(qds_lobpcg_combine_pass(ctx, &only, rank, s->target, s->a_target, rank == s->m ? rank : 0));
-    s->np = 0;
-    if (rank == s->m) return QDS_OK;
+    aim(s, &s->x, rank, 0);
+    QDS_TRY(qds_lobpcg_combine_pass(ctx, s, rank));
+    if (rank == s->m) return residuals(ctx, s);
     QDS_TRY(replace_dependent(ctx, s, rank, attempt));
   }
   QDS_FAIL(QDS_ERROR_NUMERIC,
@@ -113,6 +112,12 @@ static qds_status check_finite(const qds_lobpcg_state *s) {
   return QDS_OK;
 }
 
+static qds_status image_of_directions(qds_context *ctx, qds_lobpcg_state *s) {
+  const qds_block w = qds_block_part(&s->w, 0, s->nw);
+  qds_block aw = qds_block_part(&s->aw, 0, s->nw);
+  return apply_operator(ctx, s, &w, &aw);
+}
+
 /* w: the residuals of the active columns, moved to the front, through the preconditioner; aw: their image. */
 static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
   s->nw = 0;
@@ -122,7 +127,7 @@ static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
       memcpy(qds_block_column(&s->w, s->nw), qds_block_column(&s->w, j), sizeof(double) * (size_t)s->w.rows);
     s->nw++;
   }
-  qds_block w = qds_block_part(&s->w, 0, s->nw), aw = qds_block_part(&s->aw, 0, s->nw);
+  qds_block w = qds_block_part(&s->w, 0, s->nw);
   const qds_operator *preconditioner = s->options->preconditioner;
   const double start = qds_seconds();
   if (preconditioner) {
@@ -131,14 +136,7 @@ static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
   }
   s->statistics->preconditioner_s += qds_seconds() - start;
   QDS_TRY(deflate(ctx, s->options->deflate, &w));
-  return apply_operator(ctx, s, &w, &aw);
-}
-
-static void aim(qds_lobpcg_state *s, qds_block *block, qds_block *image, int count, int offset) {
-  for (int j = 0; j < count; j++) {
-    s->target[offset + j] = qds_block_column(block, j);
-    s->a_target[offset + j] = qds_block_column(image, j);
-  }
+  return image_of_directions(ctx, s);
 }
 
 /* One step: search directions, Rayleigh-Ritz in [x p w], new x, p and residuals. */
@@ -148,16 +146,18 @@ static qds_status iterate(qds_context *ctx, qds_lobpcg_state *s) {
   QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
   QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 1, &np, &reorthogonalise));
   if (reorthogonalise) {
-    aim(s, &s->w, &s->aw, np, 0);
-    QDS_TRY(qds_lobpcg_combine_pass(ctx, s, np, s->target, s->a_target, 0));
+    aim(s, &s->w, np, 0);
+    QDS_TRY(qds_lobpcg_combine_pass(ctx, s, np));
     s->nw = np;
+    QDS_TRY(image_of_directions(ctx, s));
     QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
     QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 0, &np, &reorthogonalise));
   }
-  aim(s, &s->x, &s->ax, s->m, 0);
-  aim(s, &s->p, &s->ap, np, s->m);
-  QDS_TRY(qds_lobpcg_combine_pass(ctx, s, s->m + np, s->target, s->a_target, s->m));
+  aim(s, &s->x, s->m, 0);
+  aim(s, &s->p, np, s->m);
+  QDS_TRY(qds_lobpcg_combine_pass(ctx, s, s->m + np));
   s->np = np;
+  QDS_TRY(residuals(ctx, s));
   return check_finite(s);
 }
 

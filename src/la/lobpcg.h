@@ -33,6 +33,6 @@ qds_status qds_lobpcg(qds_context *ctx, const qds_lobpcg_options *options, qds_b
                       double *residuals, qds_lobpcg_statistics *statistics);
 
 /* Blocks of the size of x that a solve holds at its peak, x included. */
-enum { QDS_LOBPCG_BLOCKS = 6 };
+enum { QDS_LOBPCG_BLOCKS = 4 };
 
 #endif

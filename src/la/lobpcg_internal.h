@@ -12,13 +12,12 @@ typedef struct {
   qds_lobpcg_statistics *statistics;
   const qds_blas *blas;
   qds_block x, p, w, ax, ap, aw;   /* m columns allocated in each */
-  qds_block r;                     /* where residuals go: w in an iteration */
   int m, np, nw;                   /* columns in use */
   double *eigenvalues, *residuals; /* m */
   double *p_gram;                  /* p^T A p, np x np */
   double *gram;                    /* [w aw]^T [x p w], 2 nw x (m + np + nw) */
   double *combine;                 /* coefficients of the new vectors, (m + np + nw) x 2 m */
-  double **target, **a_target;     /* 2 m columns to write */
+  double **target;                 /* 2 m columns to write */
   int *active;                     /* m flags: the column has not converged */
 } qds_lobpcg_state;
 
@@ -26,12 +25,12 @@ typedef struct {
  */
 qds_status qds_lobpcg_gram_pass(qds_context *ctx, qds_lobpcg_state *s);
 
-/* `count` new columns as combinations of [x p w], and likewise of [ax ap aw]: column j of `combine` gives
- * target[j] and a_target[j], which may be columns of x, p, w (ax, ap, aw). The first `residuals` targets are
- * the new x: column j of r receives A x - eigenvalue x and state->residuals its norm. One pass over six
- * blocks. */
-qds_status qds_lobpcg_combine_pass(qds_context *ctx, qds_lobpcg_state *s, int count, double *const *target,
-                                   double *const *a_target, int residuals);
+/* `count` new columns as combinations of [x p w]: column j of `combine` gives target[j], which may be a
+ * column of x, p or w. One pass over three blocks. */
+qds_status qds_lobpcg_combine_pass(qds_context *ctx, qds_lobpcg_state *s, int count);
+
+/* From w = A x: w = A x - x diag(eigenvalues), and its norms to residuals. */
+qds_status qds_lobpcg_residual_pass(qds_context *ctx, qds_lobpcg_state *s);
 
 /* The Rayleigh-Ritz step on the small matrices: from gram, eigenvalues and p_gram it computes the new
  * eigenvalues, the coefficients of the new x (m columns) and p (*new_np columns) in `combine`, and the new

@@ -2,6 +2,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/vectorise.h"
 #include "la/lobpcg_internal.h"
 
 /* Rows are cut into tiles whose columns stay in the second-level cache, and tiles into a fixed number of
@@ -54,69 +55,66 @@ qds_status qds_lobpcg_gram_pass(qds_context *ctx, qds_lobpcg_state *s) {
   return QDS_OK;
 }
 
-typedef struct {
-  qds_lobpcg_state *s;
-  int count;
-  double *const *target, *const *a_target;
-  int residuals;
-} combination;
-
-/* out (rows x count) = [x p w] combine on one tile, or of their images. */
-static void tile_combine(const combination *c, const qds_block *x, const qds_block *p, const qds_block *w,
-                         int64_t row, int rows, double *out) {
-  const qds_lobpcg_state *s = c->s;
-  const qds_block *blocks[3] = {x, p, w};
+/* out (rows x count) = [x p w] combine on one tile. */
+static void tile_combine(const qds_lobpcg_state *s, int count, int64_t row, int rows, double *out) {
+  const qds_block *blocks[3] = {&s->x, &s->p, &s->w};
   const int columns[3] = {s->m, s->np, s->nw}, ldc = s->m + s->np + s->nw, ldo = TILE_ROWS;
   const double one = 1;
   double beta = 0;
   for (int b = 0, offset = 0; b < 3; offset += columns[b++]) {
     if (columns[b] == 0) continue;
     const int ld = (int)blocks[b]->stride;
-    s->blas->dgemm("N", "N", &rows, &c->count, &columns[b], &one, blocks[b]->data + row, &ld,
+    s->blas->dgemm("N", "N", &rows, &count, &columns[b], &one, blocks[b]->data + row, &ld,
                    s->combine + offset, &ldc, &beta, out, &ldo);
     beta = 1;
   }
 }
 
-static void chunk_combine(const combination *c, range r, double *scratch, double *squares) {
-  qds_lobpcg_state *s = c->s;
-  double *fresh = scratch, *image = scratch + (size_t)TILE_ROWS * (size_t)c->count;
+static void chunk_combine(const qds_lobpcg_state *s, int count, range r, double *scratch) {
   for (int64_t row = r.first; row < r.last; row += TILE_ROWS) {
     const int rows = (int)(r.last - row < TILE_ROWS ? r.last - row : TILE_ROWS);
-    tile_combine(c, &s->x, &s->p, &s->w, row, rows, fresh);
-    tile_combine(c, &s->ax, &s->ap, &s->aw, row, rows, image);
-    for (int j = 0; j < c->count; j++) {
-      memcpy(c->target[j] + row, fresh + (size_t)j * TILE_ROWS, sizeof(double) * (size_t)rows);
-      memcpy(c->a_target[j] + row, image + (size_t)j * TILE_ROWS, sizeof(double) * (size_t)rows);
-    }
-    for (int j = 0; j < c->residuals; j++) {
-      const double *u = fresh + (size_t)j * TILE_ROWS, *au = image + (size_t)j * TILE_ROWS,
-                   value = s->eigenvalues[j];
-      double *residual = qds_block_column(&s->r, j) + row, sum = 0;
-      for (int i = 0; i < rows; i++) {
-        residual[i] = au[i] - value * u[i];
-        sum += residual[i] * residual[i];
-      }
-      squares[j] += sum;
-    }
+    tile_combine(s, count, row, rows, scratch);
+    for (int j = 0; j < count; j++)
+      memcpy(s->target[j] + row, scratch + (size_t)j * TILE_ROWS, sizeof(double) * (size_t)rows);
   }
 }
 
-qds_status qds_lobpcg_combine_pass(qds_context *ctx, qds_lobpcg_state *s, int count, double *const *target,
-                                   double *const *a_target, int residuals) {
-  combination c = {s, count, target, a_target, residuals};
-  qds_allocator *allocator = qds_context_allocator(ctx);
-  const size_t scratch_size = 2 * (size_t)TILE_ROWS * (size_t)count;
-  QDS_AUTO_RELEASE double *scratch = NULL, *squares = NULL;
-  QDS_TRY(QDS_NEW(allocator, scratch_size * (size_t)qds_context_threads(ctx), "eigensolver", &scratch));
-  QDS_TRY(QDS_NEW_ZERO(allocator, residuals * CHUNKS, "eigensolver", &squares));
+qds_status qds_lobpcg_combine_pass(qds_context *ctx, qds_lobpcg_state *s, int count) {
+  const size_t size = (size_t)TILE_ROWS * (size_t)count;
+  QDS_AUTO_RELEASE double *scratch = NULL;
+  QDS_TRY(
+      QDS_NEW(qds_context_allocator(ctx), size * (size_t)qds_context_threads(ctx), "eigensolver", &scratch));
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(dynamic) if (s->x.rows > 8192)
   for (int chunk = 0; chunk < CHUNKS; chunk++)
-    chunk_combine(&c, chunk_rows(s->x.rows, chunk), scratch + scratch_size * (size_t)omp_get_thread_num(),
-                  squares + chunk * residuals);
-  for (int j = 0; j < residuals; j++) {
+    chunk_combine(s, count, chunk_rows(s->x.rows, chunk), scratch + size * (size_t)omp_get_thread_num());
+  return QDS_OK;
+}
+
+QDS_VECTORISE static double subtract(int64_t rows, double value, const double *restrict x,
+                                     double *restrict w) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < rows; i++) {
+    w[i] -= value * x[i];
+    sum += w[i] * w[i];
+  }
+  return sum;
+}
+
+qds_status qds_lobpcg_residual_pass(qds_context *ctx, qds_lobpcg_state *s) {
+  QDS_AUTO_RELEASE double *squares = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), (size_t)s->m * CHUNKS, "eigensolver", &squares));
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(dynamic) if (s->x.rows > 8192)
+  for (int chunk = 0; chunk < CHUNKS; chunk++) {
+    const range r = chunk_rows(s->x.rows, chunk);
+    for (int j = 0; j < s->m; j++)
+      squares[chunk * s->m + j] =
+          subtract(r.last - r.first, s->eigenvalues[j], qds_block_column(&s->x, j) + r.first,
+                   qds_block_column(&s->w, j) + r.first);
+  }
+  for (int j = 0; j < s->m; j++) {
     double sum = 0;
-    for (int chunk = 0; chunk < CHUNKS; chunk++) sum += squares[chunk * residuals + j];
+    for (int chunk = 0; chunk < CHUNKS; chunk++) sum += squares[chunk * s->m + j];
     s->residuals[j] = sqrt(sum);
   }
   return QDS_OK;
