@@ -15,7 +15,7 @@ enum {
   PLANE_BYTES = 1 << 20, /* largest plane that goes through two axes while in cache */
   PLANE_COUNT = 32,      /* at least, for the threads to share */
   PLANE_ROWS = 64,       /* of planes that go together, at least */
-  SMALL_VECTOR = 1 << 16 /* vectors up to which each thread takes its own when there are enough */
+  SMALL_VECTOR = 1 << 18 /* unknowns up to which each thread may take a vector of its own */
 };
 
 static const double SYMMETRY_TOLERANCE = 1e-12;

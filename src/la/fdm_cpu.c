@@ -110,9 +110,18 @@ static void apply_vector(const qds_fdm *fdm, workspace own, const double *x, dou
     f64_apply(fdm, own, 1, 1 / fdm->unit, x, y);
 }
 
+/* Threads need not wait for each other when each takes vectors of its own: worth it for tiny vectors, and for
+ * small ones when at least three quarters of the threads are busy to the end. */
+static int one_vector_per_thread(const qds_fdm *fdm, int columns) {
+  enum { TINY_VECTOR = 1 << 13 };
+  const int64_t rounds = panel_count(columns, fdm->threads);
+  return fdm->vectors > 1 && (fdm->rows <= TINY_VECTOR || 4 * (int64_t)columns >= 3 * rounds * fdm->threads);
+}
+
 void qds_fdm_apply_cpu(const qds_fdm *fdm, const qds_block *x, qds_block *y) {
-  if (fdm->vectors > 1 && x->columns >= fdm->threads) {
-#pragma omp parallel for schedule(dynamic) num_threads(fdm->threads)
+  if (x->columns == 0) return;
+  if (one_vector_per_thread(fdm, x->columns)) {
+#pragma omp parallel for schedule(dynamic) num_threads((int)smaller(fdm->threads, x->columns))
     for (int j = 0; j < x->columns; j++) {
       const int thread = omp_get_thread_num();
 #pragma omp parallel num_threads(1) /* a team of one, which the loops over panels belong to */
