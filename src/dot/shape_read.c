@@ -402,8 +402,7 @@ static qds_status create(const reader *r, const qds_solid *solid, qds_shape **ou
 }
 
 static qds_status read_unturned(const reader *r, const qds_yaml_node *node, qds_shape **out) {
-  QDS_AUTO(qds_shape)
-  *shape = NULL;
+  QDS_AUTO(qds_shape) *shape = NULL;
   const shape_row *row = NULL;
   QDS_TRY(find_row(node, &row));
   if (!row->dimensions[r->dimension - 1])
@@ -422,8 +421,7 @@ static qds_status read_nested(const reader *outer, const qds_yaml_node *node, qd
   const qds_yaml_node *rotate = qds_yaml_find(node, "rotate");
   if (!rotate) return read_unturned(&r, node, out);
 
-  QDS_AUTO(qds_shape)
-  *rotation = NULL;
+  QDS_AUTO(qds_shape) *rotation = NULL;
   QDS_TRY(create(&r, &qds_solid_rotation, &rotation));
   QDS_TRY(QDS_NEW_ZERO(r.allocator, 1, "shape", &rotation->parts));
   QDS_TRY(read_unturned(&r, node, &rotation->parts[0]));

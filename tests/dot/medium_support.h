@@ -41,8 +41,7 @@ __attribute__((format(printf, 4, 5))) static inline void medium_add(qds_context 
   va_end(arguments);
   const size_t i = medium->medium.count;
   assert_true(i < MOST_REGIONS);
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   assert_ok(qds_yaml_parse(qds_context_allocator(ctx), "dot.yaml", text, strlen(text), &yaml));
   assert_ok(qds_shape_read(ctx, qds_yaml_root(yaml), medium->dimension, &medium->shapes[i]));
   medium->regions[i] = (qds_medium_region){medium->shapes[i], material};

@@ -11,8 +11,7 @@ static const uint64_t seed = 20260117;
 
 static qds_status parse(qds_context *ctx, int dimension, const char *text, qds_shape **out) {
   static const char *const others[] = {"material", NULL};
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   *out = NULL;
   QDS_TRY(qds_yaml_parse(qds_context_allocator(ctx), "dot.yaml", text, strlen(text), &yaml));
   QDS_TRY(qds_shape_check_keys(qds_yaml_root(yaml), others));
@@ -182,8 +181,7 @@ static void for_each_sample(qds_context *ctx,
                             void (*check)(const sample *s, const qds_shape *shape, uint64_t stream)) {
   printf("seed %llu\n", (unsigned long long)seed);
   for (int i = 0; i < SAMPLES; i++) {
-    QDS_AUTO(qds_shape)
-    *shape = shape_of(ctx, samples[i].dimension, samples[i].text);
+    QDS_AUTO(qds_shape) *shape = shape_of(ctx, samples[i].dimension, samples[i].text);
     check(&samples[i], shape, (uint64_t)i);
   }
 }
@@ -332,10 +330,8 @@ static void rotation_body(qds_context *ctx) {
     snprintf(text, sizeof text, "%.*s, rotate: {axis: %c, degrees: %.17g, center_nm: [%.17g, %.17g, %.17g]}}",
              (int)strlen(samples[i].text) - 1, samples[i].text, "xyz"[axis], degrees, about[0], about[1],
              about[2]);
-    QDS_AUTO(qds_shape)
-    *plain = shape_of(ctx, 3, samples[i].text);
-    QDS_AUTO(qds_shape)
-    *turned = shape_of(ctx, 3, text);
+    QDS_AUTO(qds_shape) *plain = shape_of(ctx, 3, samples[i].text);
+    QDS_AUTO(qds_shape) *turned = shape_of(ctx, 3, text);
     window_of(plain, 3, low, high);
     for (uint64_t k = 0; k < 2000; k++) {
       random_point(800 + i, k, 3, low, high, p);
@@ -360,8 +356,7 @@ static void a_turned_shape_has_the_turned_levels(void **state) {
 static void assert_breaks(qds_context *ctx, int dimension, const char *text, int axis, size_t count,
                           const double *expected) {
   double breaks[16];
-  QDS_AUTO(qds_shape)
-  *shape = shape_of(ctx, dimension, text);
+  QDS_AUTO(qds_shape) *shape = shape_of(ctx, dimension, text);
   assert_int_equal(qds_shape_breaks(shape, axis, NULL, 0), count);
   assert_int_equal(qds_shape_breaks(shape, axis, breaks, 16), count);
   for (size_t i = 0; i < count; i++) {
@@ -520,8 +515,7 @@ static void deep_nesting_is_refused(void **state) {
 }
 
 static qds_status read_once(qds_context *ctx, void *text) {
-  QDS_AUTO(qds_shape)
-  *shape = NULL;
+  QDS_AUTO(qds_shape) *shape = NULL;
   return parse(ctx, 2, text, &shape);
 }
 
@@ -544,8 +538,7 @@ static void documentation_body(qds_context *ctx) {
     if (strncmp(line, "## In 3D", 8) == 0) dimension = 3;
     char *map = strstr(line, "    - {");
     if (map != line) continue;
-    QDS_AUTO(qds_shape)
-    *shape = shape_of(ctx, dimension, line + strlen("    - "));
+    QDS_AUTO(qds_shape) *shape = shape_of(ctx, dimension, line + strlen("    - "));
     count++;
   }
   fclose(file);
