@@ -20,6 +20,8 @@ static const double coarse_tolerance = 1e-4;
 static const double check_resolution = 1e-5;
 /* So many more levels than states may turn up in the check before it is an error. */
 enum { MAX_MISSED = 8 };
+/* A V-cycle leaves about this part of an error. */
+static const double cycle_error = 0.15;
 /* Streams of random numbers. */
 enum { START_STREAM = 1, CHECK_STREAM = 100000, CHECK_FINE_STREAM = 200000 };
 
@@ -29,21 +31,44 @@ typedef struct {
   const qds_spectrum_options *options;
   qds_spectrum_statistics *statistics;
   qds_multigrid *multigrid;
-  int start_level; /* of the multigrid, where the first vectors are sought */
+  int start_level;    /* of the multigrid, where the first vectors are sought */
+  double shift;       /* of the multigrid, in force */
+  int finest_vectors; /* states and guards on the finest grid */
 } search;
 
+/* Guards on the coarse grids, where they cost little and show where the next levels lie. */
 static int guards_for(int states) {
-  const int guards = (states + 3) / 4;
-  return guards < 2 ? 2 : guards;
+  const int guards = (states + 1) / 2;
+  return guards < 4 ? 4 : guards;
 }
 
-/* The vectors on a level: the wanted states and the guards that fit. */
-static int vectors_on(const search *s, int level, int states) {
-  const int64_t rows = qds_multigrid_rows(s->multigrid, level);
-  int guards = guards_for(states);
-  if (level == 0 && rows > FEW_GUARDS_ROWS) guards = 1;
+static int vectors_that_fit(int64_t rows, int states, int guards) {
   if (guards > rows / 3 - states) guards = (int)(rows / 3 - states);
   return states + (guards > 0 ? guards : 0);
+}
+
+static int vectors_on(const search *s, int level, int states) {
+  return vectors_that_fit(qds_multigrid_rows(s->multigrid, level), states, guards_for(states));
+}
+
+/* The vectors on the finest grid that make the least work, from the levels that the next coarser grid found:
+ * with m vectors an iteration costs m and shrinks errors by (sqrt(c) - 1) / (sqrt(c) + 1), c = (l_m - shift)
+ * / (l_m - l_wanted) with l_m the first level beyond them, as conjugate gradients do, but by no more than the
+ * cycle's own error. */
+static int vectors_on_finest(const search *s, int states, const double *levels, int count) {
+  const int64_t rows = qds_multigrid_rows(s->multigrid, 0);
+  const int most = rows > FEW_GUARDS_ROWS ? states + 1 : count - 1;
+  int best = states + 1 < count ? states + 1 : count;
+  double least = INFINITY;
+  for (int m = states + 1; m <= most && m < count; m++) {
+    const double condition = (levels[m] - s->shift) / fmax(levels[m] - levels[states - 1], 1e-300),
+                 root = sqrt(condition);
+    const double work = m / -log(fmax((root - 1) / (root + 1), cycle_error));
+    if (work >= least) continue;
+    least = work;
+    best = m;
+  }
+  return vectors_that_fit(rows, states, best - states);
 }
 
 /* Diagonalises a small operator as a dense matrix: nothing can be missed. */
@@ -93,12 +118,11 @@ static qds_lobpcg_options level_options(const search *s, const qds_operator *a, 
 }
 
 /* A shift just below the wanted levels makes the cycle a better inverse where it matters. */
-static qds_status aim_shift(const search *s, const double *eigenvalues, int count) {
-  double used;
+static qds_status aim_shift(search *s, const double *eigenvalues, int count) {
   const double width = eigenvalues[count - 1] - eigenvalues[0], above = eigenvalues[0] - s->options->floor;
   const double wanted = eigenvalues[0] - fmax(0.15 * width, 0.1 * fabs(above));
-  QDS_TRY(qds_multigrid_set_shift(s->multigrid, s->ctx, wanted, &used));
-  qds_log(s->ctx, QDS_LOG_DEBUG, "shift %.6g eV wanted, %.6g used; lowest %.6g", wanted, used,
+  QDS_TRY(qds_multigrid_set_shift(s->multigrid, s->ctx, wanted, &s->shift));
+  qds_log(s->ctx, QDS_LOG_DEBUG, "shift %.6g eV wanted, %.6g used; lowest %.6g", wanted, s->shift,
           eigenvalues[0]);
   return QDS_OK;
 }
@@ -128,7 +152,7 @@ static qds_status carry_over(const search *s, int level, int columns, uint64_t s
 
 /* Solves on the levels from the start level to level 1, beginning with random vectors, and leaves the vectors
  * of level 1 in *x; with no coarser level than 0 they are the random vectors. */
-static qds_status solve_coarse(const search *s, int states, uint64_t stream, int move_shift, qds_block *x) {
+static qds_status solve_coarse(search *s, int states, uint64_t stream, int main_search, qds_block *x) {
   QDS_AUTO_RELEASE double *values = NULL, *residuals = NULL;
   QDS_TRY(start_vectors(s, states, stream, x));
   const int most = states + guards_for(states);
@@ -142,7 +166,10 @@ static qds_status solve_coarse(const search *s, int states, uint64_t stream, int
     QDS_TRY(qds_lobpcg(s->ctx, &options, x, values, residuals, &work));
     qds_log(s->ctx, QDS_LOG_DEBUG, "level %d: %lld unknowns, %d vectors, %d iterations", level,
             (long long)x->rows, x->columns, work.iterations);
-    if (move_shift) QDS_TRY(aim_shift(s, values, x->columns));
+    if (main_search) {
+      QDS_TRY(aim_shift(s, values, states));
+      s->finest_vectors = vectors_on_finest(s, states, values, x->columns);
+    }
     if (level > 1) QDS_TRY(carry_over(s, level - 1, vectors_on(s, level - 1, states), stream + 1000, x));
   }
   return QDS_OK;
@@ -183,7 +210,7 @@ static int check_is_decided(void *self, const double *values, const double *resi
 /* One start vector for the second search: the sum of the vectors that another random start finds on the
  * coarse levels, of which deflation leaves what the states found do not contain, and some noise of the finest
  * grid. */
-static qds_status check_start(const search *s, int states, qds_block *y) {
+static qds_status check_start(search *s, int states, qds_block *y) {
   QDS_TRY(solve_coarse(s, states, CHECK_STREAM, 0, y));
   for (int j = 1; j < y->columns; j++)
     for (int64_t i = 0; i < y->rows; i++) y->data[i] += qds_block_column(y, j)[i];
@@ -199,8 +226,8 @@ static qds_status check_start(const search *s, int states, qds_block *y) {
 
 /* A second search, from another start and orthogonal to the states found. *missed: it found a level below the
  * highest of them, whose vector is *y. */
-static qds_status second_search(const search *s, const qds_block *found, double highest, int states,
-                                qds_block *y, int *missed) {
+static qds_status second_search(search *s, const qds_block *found, double highest, int states, qds_block *y,
+                                int *missed) {
   double value, residual;
   check_goal goal = {highest, check_resolution * fabs(highest - s->options->floor)};
   const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_multigrid_cycle(s->multigrid, 0);
@@ -231,7 +258,7 @@ static qds_status append(const search *s, int states, const qds_block *y, qds_bl
 }
 
 /* Searches again until nothing lower is found; every level found that way joins the states. */
-static qds_status verify(const search *s, qds_block *x, double *values, double *residuals) {
+static qds_status verify(search *s, qds_block *x, double *values, double *residuals) {
   const int states = s->options->states;
   s->statistics->verification = "second search from random vectors, orthogonal to the states";
   if (states >= x->rows) return QDS_OK;
@@ -262,7 +289,7 @@ static qds_status solve_iteratively(search *s, qds_block *x, double *eigenvalues
   s->statistics->grids = s->start_level + 1;
   s->statistics->preconditioner = "multigrid";
   QDS_TRY(solve_coarse(s, states, START_STREAM, 1, x));
-  if (s->start_level > 0) QDS_TRY(carry_over(s, 0, vectors_on(s, 0, states), START_STREAM, x));
+  if (s->start_level > 0) QDS_TRY(carry_over(s, 0, s->finest_vectors, START_STREAM, x));
   QDS_TRY(solve_finest(s, states, x, values, norms));
   s->statistics->solve_s = qds_seconds() - start;
   start = qds_seconds();
@@ -281,7 +308,7 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
   *x = (qds_block){0};
   QDS_REQUIRE(options->states >= 1 && options->states <= operator_->rows, "%d states wanted of %lld unknowns",
               options->states, (long long)operator_->rows);
-  search s = {ctx, operator_, options, statistics, NULL, 0};
+  search s = {.ctx = ctx, .operator_ = operator_, .options = options, .statistics = statistics};
   const double start = qds_seconds();
   qds_status status;
   if (operator_->rows <= DENSE_ROWS ||
