@@ -1,10 +1,10 @@
 #include "mem/heap.h"
 
-#include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mem/limits.h"
 
 /* A block is a record, padded to one alignment unit, followed by the user's bytes; the base header is the
  * record's tail, so that it stands directly before them. */
@@ -24,6 +24,7 @@ struct qds_heap {
   pthread_mutex_t lock;
   record live; /* ring of live blocks */
   size_t limit;
+  size_t reserved;  /* bytes granted to allocations that the system has yet to serve */
   uint64_t fail_in; /* 0: never */
   qds_memory_row total;
   size_t tags;
@@ -34,7 +35,9 @@ static record *record_of(void *block) {
   return (record *)((char *)block - sizeof(qds_block_header) - offsetof(record, header));
 }
 
-static void *block_of(record *r) { return (char *)r + offsetof(record, header) + sizeof(qds_block_header); }
+static void *block_of(record *r) {
+  return (char *)r + offsetof(record, header) + sizeof(qds_block_header);
+}
 
 static void count_up(qds_memory_row *row, size_t bytes) {
   row->current_bytes += bytes;
@@ -48,56 +51,78 @@ static void count_down(qds_memory_row *row, size_t bytes) {
   row->current_blocks--;
 }
 
-/* Tags beyond MAX_TAGS share the last row. */
+/* The last row is shared by all tags that have none of their own. */
 static int find_tag(qds_heap *heap, const char *tag) {
   size_t i = 0;
   while (i < heap->tags && strcmp(heap->rows[i].tag, tag) != 0) i++;
-  if (i == heap->tags) {
-    if (heap->tags == MAX_TAGS) return MAX_TAGS - 1;
-    heap->rows[heap->tags++] = (qds_memory_row){.tag = tag};
-  }
+  if (i == MAX_TAGS) return MAX_TAGS - 1;
+  if (i == heap->tags) heap->rows[heap->tags++] = (qds_memory_row){.tag = i < MAX_TAGS - 1 ? tag : "others"};
   return (int)i;
 }
 
-static qds_status refuse(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
-  if (heap->fail_in && --heap->fail_in == 0)
-    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)", bytes,
-                     tag);
-  if (heap->limit && (bytes > heap->limit || heap->total.current_bytes > heap->limit - bytes))
-    return qds_raise(QDS_ERROR_BUDGET, file, line, 0,
-                     "memory budget exceeded: %.1f MiB for %s on top of %.1f MiB pass the limit of %.1f MiB; raise "
-                     "--memory-limit, or use fewer nodes or states",
-                     (double)bytes / 1048576, tag, (double)heap->total.current_bytes / 1048576,
-                     (double)heap->limit / 1048576);
-  return QDS_OK;
-}
-
-static qds_status heap_allocate(qds_allocator *self, size_t bytes, const char *tag, const char *file, int line,
-                                void **out) {
-  qds_heap *heap = (qds_heap *)self;
-  *out = NULL;
-  pthread_mutex_lock(&heap->lock);
-  const qds_status status = refuse(heap, bytes, tag, file, line);
-  pthread_mutex_unlock(&heap->lock);
-  QDS_TRY(status);
-
-  void *memory = NULL;
-  const size_t lead = RECORD_BYTES - sizeof(record);
-  if (bytes > SIZE_MAX - 2 * (size_t)RECORD_BYTES || posix_memalign(&memory, QDS_ALIGNMENT, bytes + RECORD_BYTES))
-    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: the system refused %.1f MiB for %s",
-                     (double)bytes / 1048576, tag);
-  record *r = (record *)((char *)memory + lead);
-  *r = (record){.tag = tag, .file = file, .line = line, .header = {self, bytes}};
-
-  pthread_mutex_lock(&heap->lock);
-  r->tag_index = find_tag(heap, tag);
+/* Call with the lock held. */
+static void enlist(qds_heap *heap, record *r) {
+  r->tag_index = find_tag(heap, r->tag);
   r->next = heap->live.next;
   r->previous = &heap->live;
   r->next->previous = r;
   heap->live.next = r;
-  count_up(&heap->total, bytes);
-  count_up(&heap->rows[r->tag_index], bytes);
+  count_up(&heap->total, r->header.bytes);
+  count_up(&heap->rows[r->tag_index], r->header.bytes);
+}
+
+/* Call with the lock held. */
+static int fits(const qds_heap *heap, size_t bytes) {
+  const size_t taken = heap->total.current_bytes + heap->reserved;
+  return !heap->limit || (bytes <= heap->limit && taken <= heap->limit - bytes);
+}
+
+static double mib(size_t bytes) {
+  return (double)bytes / 1048576;
+}
+
+/* Grants the bytes, so that threads cannot pass the limit together. Call with the lock held. */
+static qds_status reserve(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  if (heap->fail_in && --heap->fail_in == 0)
+    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)",
+                     bytes, tag);
+  if (!fits(heap, bytes))
+    return qds_raise(
+        QDS_ERROR_BUDGET, file, line, 0,
+        "memory budget exceeded: %.1f MiB for %s on top of %.1f MiB pass the limit of %.1f MiB; raise "
+        "--memory-limit, or use fewer nodes or states",
+        mib(bytes), tag, mib(heap->total.current_bytes), mib(heap->limit));
+  heap->reserved += bytes;
+  return QDS_OK;
+}
+
+static qds_status reserve_locked(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  if (bytes > PTRDIFF_MAX - (size_t)RECORD_BYTES)
+    return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
+                     "out of memory: %zu bytes for %s pass the address range", bytes, tag);
+  pthread_mutex_lock(&heap->lock);
+  const qds_status status = reserve(heap, bytes, tag, file, line);
   pthread_mutex_unlock(&heap->lock);
+  return status;
+}
+
+static qds_status heap_allocate(qds_allocator *self, size_t bytes, const char *tag, const char *file,
+                                int line, void **out) {
+  qds_heap *heap = (qds_heap *)self;
+  *out = NULL;
+  QDS_TRY(reserve_locked(heap, bytes, tag, file, line));
+  void *memory = NULL;
+  const int refused = posix_memalign(&memory, QDS_ALIGNMENT, bytes + RECORD_BYTES);
+  record *r = refused ? NULL : (record *)((char *)memory + RECORD_BYTES - sizeof(record));
+  if (r) *r = (record){.tag = tag, .file = file, .line = line, .header = {self, bytes}};
+
+  pthread_mutex_lock(&heap->lock);
+  heap->reserved -= bytes;
+  if (r) enlist(heap, r);
+  pthread_mutex_unlock(&heap->lock);
+  if (refused)
+    return qds_raise(QDS_ERROR_MEMORY, file, line, refused,
+                     "out of memory: the system refused %.1f MiB for %s", mib(bytes), tag);
   *out = block_of(r);
   return QDS_OK;
 }
@@ -138,7 +163,9 @@ void qds_heap_destroy(qds_heap *heap, qds_leak_fn leak, void *user) {
   free(heap);
 }
 
-qds_allocator *qds_heap_allocator(qds_heap *heap) { return &heap->interface; }
+qds_allocator *qds_heap_allocator(qds_heap *heap) {
+  return &heap->interface;
+}
 
 void qds_heap_total(qds_heap *heap, qds_memory_row *total) {
   pthread_mutex_lock(&heap->lock);
@@ -160,31 +187,22 @@ void qds_heap_fail(qds_heap *heap, uint64_t n) {
   pthread_mutex_unlock(&heap->lock);
 }
 
-/* What the kernel would hand out without swapping; SIZE_MAX when it does not say. */
-static size_t available_bytes(void) {
-  size_t kib = 0;
-  char line[128];
-  FILE *file = fopen("/proc/meminfo", "re");
-  if (!file) return SIZE_MAX;
-  int found = 0;
-  while (!found && fgets(line, sizeof line, file)) found = sscanf(line, "MemAvailable: %zu kB", &kib) == 1;
-  fclose(file);
-  return found ? kib * 1024 : SIZE_MAX;
-}
-
 qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purpose) {
-  qds_memory_row total;
-  qds_heap_total(heap, &total);
-  const double mib = 1048576;
-  if (heap->limit && (bytes > heap->limit || total.current_bytes > heap->limit - bytes))
+  pthread_mutex_lock(&heap->lock);
+  const int fitting = fits(heap, bytes);
+  const size_t held = heap->total.current_bytes;
+  pthread_mutex_unlock(&heap->lock);
+  if (!fitting)
     QDS_FAIL(QDS_ERROR_BUDGET,
-             "memory budget exceeded: %s needs %.1f MiB, the limit is %.1f MiB; raise --memory-limit, or use fewer "
-             "nodes or states",
-             purpose, (double)bytes / mib, (double)heap->limit / mib);
-  const size_t available = available_bytes();
+             "memory budget exceeded: %s needs %.1f MiB on top of %.1f MiB, the limit is %.1f MiB; raise "
+             "--memory-limit, or use fewer nodes or states",
+             purpose, mib(bytes), mib(held), mib(heap->limit));
+  const size_t available = qds_available_memory();
   if (bytes > available)
-    QDS_FAIL(QDS_ERROR_BUDGET,
-             "memory budget exceeded: %s needs %.1f MiB, the machine has %.1f MiB free; use fewer nodes or states",
-             purpose, (double)bytes / mib, (double)available / mib);
+    QDS_FAIL(
+        QDS_ERROR_BUDGET,
+        "memory budget exceeded: %s needs %.1f MiB, %.1f MiB are free on this machine for this process; use "
+        "fewer nodes or states",
+        purpose, mib(bytes), mib(available));
   return QDS_OK;
 }
