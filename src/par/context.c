@@ -1,6 +1,5 @@
 #include "par/context.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -10,6 +9,8 @@
 #include <time.h>
 
 #include "mem/heap.h"
+#include "mem/limits.h"
+#include "par/communicator.h"
 
 typedef struct {
   void *object;
@@ -25,6 +26,7 @@ struct qds_context {
   void *user;
   double last_progress;
   atomic_int interrupted;
+  qds_communicator communicator;
   slot slots[QDS_SLOT_COUNT];
 };
 
@@ -36,19 +38,13 @@ double qds_seconds(void) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static int available_cores(void) {
-  cpu_set_t set;
-  const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-  return cores > 0 ? cores : 1;
-}
-
 static qds_status check_options(const qds_context_options *options) {
   QDS_REQUIRE(options->struct_size == sizeof *options,
               "qds_context_options: struct_size %zu, this library expects %zu; initialise it with "
               "QDS_CONTEXT_OPTIONS_INIT",
               options->struct_size, sizeof *options);
-  QDS_REQUIRE(options->threads >= 0 && options->threads <= 4096, "threads %d: 0 (all cores) to 4096 are allowed",
-              options->threads);
+  QDS_REQUIRE(options->threads >= 0 && options->threads <= 4096,
+              "threads %d: 0 (all cores) to 4096 are allowed", options->threads);
   QDS_REQUIRE(!options->device || !strcmp(options->device, "cpu") || !strcmp(options->device, "auto"),
               "no device \"%s\"; this build knows cpu and auto", options->device);
   return QDS_OK;
@@ -67,11 +63,12 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
     free(ctx);
     return status;
   }
-  ctx->threads = options->threads ? options->threads : available_cores();
+  ctx->threads = options->threads ? options->threads : qds_available_cores();
   ctx->seed = options->seed;
   ctx->log = options->log;
   ctx->progress = options->progress;
   ctx->user = options->user;
+  qds_communicator_make_serial(&ctx->communicator);
   *out = ctx;
   return QDS_OK;
 }
@@ -84,23 +81,41 @@ void qds_context_destroy(qds_context *ctx) {
   if (!ctx) return;
   for (int i = 0; i < QDS_SLOT_COUNT; i++)
     if (ctx->slots[i].destroy) ctx->slots[i].destroy(ctx->slots[i].object);
+  qds_communicator_destroy(&ctx->communicator);
   qds_heap_destroy(ctx->heap, report_leak, ctx);
   free(ctx);
 }
 
-void qds_context_interrupt(qds_context *ctx) { atomic_store(&ctx->interrupted, 1); }
-void qds_context_resume(qds_context *ctx) { atomic_store(&ctx->interrupted, 0); }
-int qds_context_threads(const qds_context *ctx) { return ctx->threads; }
+void qds_context_interrupt(qds_context *ctx) {
+  atomic_store(&ctx->interrupted, 1);
+}
+void qds_context_resume(qds_context *ctx) {
+  atomic_store(&ctx->interrupted, 0);
+}
+int qds_context_threads(const qds_context *ctx) {
+  return ctx->threads;
+}
 
 const char *qds_context_device(const qds_context *ctx) {
   (void)ctx;
   return "cpu";
 }
 
-uint64_t qds_context_seed(const qds_context *ctx) { return ctx->seed; }
-qds_allocator *qds_context_allocator(qds_context *ctx) { return qds_heap_allocator(ctx->heap); }
-void qds_context_memory(const qds_context *ctx, qds_memory_row *total) { qds_heap_total(ctx->heap, total); }
-void qds_context_fail_allocation(qds_context *ctx, uint64_t n) { qds_heap_fail(ctx->heap, n); }
+uint64_t qds_context_seed(const qds_context *ctx) {
+  return ctx->seed;
+}
+qds_communicator *qds_context_communicator(qds_context *ctx) {
+  return &ctx->communicator;
+}
+qds_allocator *qds_context_allocator(qds_context *ctx) {
+  return qds_heap_allocator(ctx->heap);
+}
+void qds_context_memory(const qds_context *ctx, qds_memory_row *total) {
+  qds_heap_total(ctx->heap, total);
+}
+void qds_context_fail_allocation(qds_context *ctx, uint64_t n) {
+  qds_heap_fail(ctx->heap, n);
+}
 
 int qds_context_memory_tag(const qds_context *ctx, size_t index, qds_memory_row *row) {
   return qds_heap_tag(ctx->heap, index, row);
@@ -148,7 +163,9 @@ qds_status qds_progress(qds_context *ctx, const char *phase, double fraction, co
   return QDS_OK;
 }
 
-void *qds_context_get(const qds_context *ctx, qds_context_slot index) { return ctx->slots[index].object; }
+void *qds_context_get(const qds_context *ctx, qds_context_slot index) {
+  return ctx->slots[index].object;
+}
 
 void qds_context_put(qds_context *ctx, qds_context_slot index, void *object, void (*destroy)(void *)) {
   ctx->slots[index] = (slot){object, destroy};

@@ -8,7 +8,8 @@
 qds_allocator *qds_context_allocator(qds_context *ctx);
 uint64_t qds_context_seed(const qds_context *ctx);
 
-/* Refuses `bytes` more, before the work starts, when the budget or the machine's free memory cannot hold them. */
+/* Refuses `bytes` more, before the work starts, when the budget or the machine's free memory cannot hold
+ * them. */
 qds_status qds_context_reserve_check(qds_context *ctx, size_t bytes, const char *purpose);
 
 void qds_log(qds_context *ctx, qds_log_level level, const char *format, ...)
@@ -22,8 +23,8 @@ qds_status qds_progress(qds_context *ctx, const char *phase, double fraction, co
 /* Seconds of a monotonic clock. */
 double qds_seconds(void);
 
-/* A slot for something that a higher layer loads once and keeps in the context (the BLAS library). `destroy` runs
- * with the context. */
+/* A slot for something that a higher layer loads once and keeps in the context (the BLAS library). `destroy`
+ * runs with the context. */
 typedef enum { QDS_SLOT_BLAS, QDS_SLOT_MATERIALS, QDS_SLOT_COUNT } qds_context_slot;
 void *qds_context_get(const qds_context *ctx, qds_context_slot slot);
 void qds_context_put(qds_context *ctx, qds_context_slot slot, void *object, void (*destroy)(void *));
