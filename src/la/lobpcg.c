@@ -5,7 +5,9 @@
 
 #include "la/lobpcg_internal.h"
 
-enum { MAX_RESTARTS = 4, START_ATTEMPTS = 3 };
+enum { MAX_RESTARTS = 4, START_ATTEMPTS = 4 };
+/* Random numbers for vectors that replace dependent ones. */
+enum { DEPENDENT_STREAM = 1000000 };
 
 static void state_clear(qds_lobpcg_state *s) {
   qds_block *blocks[] = {&s->p, &s->w, &s->aw};
@@ -21,10 +23,11 @@ static qds_status state_create(qds_context *ctx, qds_lobpcg_state *s) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   qds_block *blocks[] = {&s->p, &s->w, &s->aw};
   for (int b = 0; b < 3; b++) QDS_TRY(qds_block_create(ctx, s->x.rows, s->m, "eigensolver", blocks[b]));
-  QDS_TRY(QDS_NEW(allocator, s->m * s->m, "eigensolver", &s->p_gram));
-  QDS_TRY(QDS_NEW(allocator, 6 * s->m * s->m, "eigensolver", &s->gram));
-  QDS_TRY(QDS_NEW(allocator, 6 * s->m * s->m, "eigensolver", &s->combine));
-  QDS_TRY(QDS_NEW(allocator, 2 * s->m, "eigensolver", &s->target));
+  const size_t square = (size_t)s->m * (size_t)s->m;
+  QDS_TRY(QDS_NEW(allocator, square, "eigensolver", &s->p_gram));
+  QDS_TRY(QDS_NEW(allocator, 6 * square, "eigensolver", &s->gram));
+  QDS_TRY(QDS_NEW(allocator, 6 * square, "eigensolver", &s->combine));
+  QDS_TRY(QDS_NEW(allocator, 2 * (size_t)s->m, "eigensolver", &s->target));
   return QDS_NEW(allocator, s->m, "eigensolver", &s->active);
 }
 
@@ -50,11 +53,11 @@ static qds_status deflate(qds_context *ctx, const qds_block *q, qds_block *x) {
   return QDS_OK;
 }
 
-/* Makes the columns of x independent: a column that depends on the others gives way to a random one. */
-static qds_status replace_dependent(qds_context *ctx, qds_lobpcg_state *s, int rank, int attempt) {
+/* Columns that depend on the others, which a combination of `rank` columns has left out, give way to random
+ * ones. */
+static void replace_dependent(qds_context *ctx, qds_lobpcg_state *s, int rank, int attempt) {
   qds_block fresh = qds_block_part(&s->x, rank, s->m - rank);
-  qds_block_fill_random(ctx, &fresh, 1000 + (uint64_t)attempt);
-  return deflate(ctx, s->options->deflate, &fresh);
+  qds_block_fill_random(ctx, &fresh, DEPENDENT_STREAM + (uint64_t)attempt * (uint64_t)s->m);
 }
 
 /* The new residuals, in w. */
@@ -67,27 +70,38 @@ static void aim(qds_lobpcg_state *s, qds_block *block, int count, int offset) {
   for (int j = 0; j < count; j++) s->target[offset + j] = qds_block_column(block, j);
 }
 
+static int all_finite(const double *numbers, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (!isfinite(numbers[i])) return 0;
+  return 1;
+}
+
 /* Rotates the columns of x to orthonormal Ritz vectors, with p emptied and the residuals in w. This starts a
  * solve, and ends it by removing the rounding that x has gathered. */
 static qds_status restart(qds_context *ctx, qds_lobpcg_state *s) {
+  const size_t square = (size_t)s->m * (size_t)s->m;
   QDS_AUTO_RELEASE double *projected = NULL;
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), s->m * s->m, "eigensolver", &projected));
-  QDS_TRY(deflate(ctx, s->options->deflate, &s->x));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), square, "eigensolver", &projected));
   s->np = s->nw = 0;
   for (int attempt = 0; attempt < START_ATTEMPTS; attempt++) {
-    int rank;
+    int rank, separated;
+    QDS_TRY(deflate(ctx, s->options->deflate, &s->x));
     QDS_TRY(apply_operator(ctx, s, &s->x, &s->w));
     QDS_TRY(qds_block_gram(ctx, &s->x, &s->x, s->gram));
     QDS_TRY(qds_block_gram(ctx, &s->x, &s->w, projected));
-    QDS_TRY(qds_lobpcg_start_ritz(ctx, s->blas, s->m, s->gram, projected, s->combine, s->eigenvalues, &rank));
+    if (!all_finite(s->gram, square) || !all_finite(projected, square))
+      QDS_FAIL(QDS_ERROR_NUMERIC, "%s: the start vectors, or what the %s makes of them, hold NaN or infinity",
+               s->options->phase, s->options->operator_->name);
+    QDS_TRY(qds_lobpcg_start_ritz(ctx, s->blas, s->m, s->gram, projected, s->combine, s->eigenvalues, &rank,
+                                  &separated));
     aim(s, &s->x, rank, 0);
     QDS_TRY(qds_lobpcg_combine_pass(ctx, s, rank));
-    if (rank == s->m) return residuals(ctx, s);
-    QDS_TRY(replace_dependent(ctx, s, rank, attempt));
+    if (separated) return residuals(ctx, s);
+    replace_dependent(ctx, s, rank, attempt);
   }
   QDS_FAIL(QDS_ERROR_NUMERIC,
-           "the %d start vectors stay linearly dependent: the operator has too few unknowns or returns zeros",
-           s->m);
+           "%s: the %d vectors stay linearly dependent on each other or on those to stay orthogonal to",
+           s->options->phase, s->m);
 }
 
 static double tolerance_of(const qds_lobpcg_state *s, int j) {
@@ -108,13 +122,14 @@ static int mark_active(qds_lobpcg_state *s) {
 static qds_status check_finite(const qds_lobpcg_state *s) {
   for (int j = 0; j < s->m; j++)
     if (!isfinite(s->residuals[j]) || !isfinite(s->eigenvalues[j]))
-      QDS_FAIL(QDS_ERROR_NUMERIC, "%s: state %d became infinite or not a number", s->options->phase, j);
+      QDS_FAIL(QDS_ERROR_NUMERIC, "%s: the %s made state %d infinite or not a number", s->options->phase,
+               s->options->operator_->name, j);
   return QDS_OK;
 }
 
 static qds_status image_of_directions(qds_context *ctx, qds_lobpcg_state *s) {
-  const qds_block w = qds_block_part(&s->w, 0, s->nw);
-  qds_block aw = qds_block_part(&s->aw, 0, s->nw);
+  qds_block w = qds_block_part(&s->w, 0, s->nw), aw = qds_block_part(&s->aw, 0, s->nw);
+  QDS_TRY(deflate(ctx, s->options->deflate, &w));
   return apply_operator(ctx, s, &w, &aw);
 }
 
@@ -135,22 +150,32 @@ static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
     s->statistics->preconditioner_applications += s->nw;
   }
   s->statistics->preconditioner_s += qds_seconds() - start;
-  QDS_TRY(deflate(ctx, s->options->deflate, &w));
   return image_of_directions(ctx, s);
+}
+
+/* The products of the search directions with the whole basis. */
+static qds_status project(qds_context *ctx, qds_lobpcg_state *s) {
+  const qds_operator *preconditioner = s->options->preconditioner;
+  QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
+  if (!all_finite(s->gram, 2 * (size_t)s->nw * (size_t)(s->m + s->np + s->nw)))
+    QDS_FAIL(QDS_ERROR_NUMERIC, "%s: the %s%s%s returned NaN or infinity", s->options->phase,
+             s->options->operator_->name, preconditioner ? " or its preconditioner " : "",
+             preconditioner ? preconditioner->name : "");
+  return QDS_OK;
 }
 
 /* One step: search directions, Rayleigh-Ritz in [x p w], new x, p and residuals. */
 static qds_status iterate(qds_context *ctx, qds_lobpcg_state *s) {
   int np, reorthogonalise;
   QDS_TRY(search_directions(ctx, s));
-  QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
+  QDS_TRY(project(ctx, s));
   QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 1, &np, &reorthogonalise));
   if (reorthogonalise) {
     aim(s, &s->w, np, 0);
     QDS_TRY(qds_lobpcg_combine_pass(ctx, s, np));
     s->nw = np;
     QDS_TRY(image_of_directions(ctx, s));
-    QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
+    QDS_TRY(project(ctx, s));
     QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 0, &np, &reorthogonalise));
   }
   aim(s, &s->x, s->m, 0);
@@ -176,36 +201,41 @@ static qds_status report(qds_context *ctx, const qds_lobpcg_state *s, double fir
   return qds_progress(ctx, s->options->phase, done < 0 ? 0 : done > 1 ? 1 : done, "residual %.1e eV", now);
 }
 
-/* Iterates until the updates claim convergence, then computes everything anew and goes on if the claim was
- * rounding. */
+static qds_status not_converged(const qds_lobpcg_state *s) {
+  const int w = worst(s);
+  QDS_FAIL(
+      QDS_ERROR_CONVERGENCE,
+      "%s: not converged after %d iterations: state %d has residual %.2e, wanted %.2e; allow more "
+      "iterations, loosen the tolerance, or ask for another number of states (a level may be cut in two)",
+      s->options->phase, s->options->max_iterations, w, s->residuals[w], tolerance_of(s, w));
+}
+
+static qds_status restart_checked(qds_context *ctx, qds_lobpcg_state *s) {
+  QDS_TRY(restart(ctx, s));
+  return check_finite(s);
+}
+
+/* Iterates until the updates claim convergence or find no new direction, then computes everything anew and
+ * goes on if the claim was rounding. */
 static qds_status solve(qds_context *ctx, qds_lobpcg_state *s) {
   const qds_lobpcg_options *o = s->options;
-  QDS_TRY(restart(ctx, s));
-  QDS_TRY(check_finite(s));
-  double first = s->residuals[worst(s)];
-  for (int restarts = 0; restarts < MAX_RESTARTS; restarts++) {
-    if (mark_active(s) == 0) return QDS_OK;
+  QDS_TRY(restart_checked(ctx, s));
+  const double first = s->residuals[worst(s)];
+  for (int restarts = 0; restarts < MAX_RESTARTS && mark_active(s) > 0; restarts++) {
     while (mark_active(s) > 0) {
       QDS_TRY(report(ctx, s, first));
-      if (o->stop && o->stop(o->stop_self, s->eigenvalues, s->residuals)) return restart(ctx, s);
-      if (s->statistics->iterations == o->max_iterations) {
-        const int w = worst(s);
-        QDS_FAIL(QDS_ERROR_CONVERGENCE,
-                 "%s: not converged after %d iterations: state %d has residual %.2e, wanted %.2e; allow more "
-                 "iterations, "
-                 "loosen the tolerance, or ask for another number of states (a level may be cut in two)",
-                 o->phase, o->max_iterations, w, s->residuals[w], tolerance_of(s, w));
-      }
+      if (o->stop && o->stop(o->stop_self, s->eigenvalues, s->residuals)) return restart_checked(ctx, s);
+      if (s->statistics->iterations == o->max_iterations) return not_converged(s);
       QDS_TRY(iterate(ctx, s));
       s->statistics->iterations++;
+      if (s->np == 0) break;
     }
-    QDS_TRY(restart(ctx, s));
-    QDS_TRY(check_finite(s));
+    QDS_TRY(restart_checked(ctx, s));
   }
   if (mark_active(s) == 0) return QDS_OK;
   QDS_FAIL(QDS_ERROR_CONVERGENCE,
-           "%s: the residual stays at %.2e, wanted %.2e: the tolerance lies below rounding", o->phase,
-           s->residuals[worst(s)], tolerance_of(s, worst(s)));
+           "%s: the residual stays at %.2e, wanted %.2e: the tolerance lies below rounding; loosen it",
+           o->phase, s->residuals[worst(s)], tolerance_of(s, worst(s)));
 }
 
 qds_status qds_lobpcg(qds_context *ctx, const qds_lobpcg_options *options, qds_block *x, double *eigenvalues,

@@ -1,12 +1,18 @@
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "la/lobpcg_internal.h"
 
-/* Directions of w below this squared length, relative to the largest, are rounding noise and are dropped. */
-static const double drop_tolerance = 1e-13;
-/* Below this the separation of w from x and p through the Gram matrix has lost half of its digits. */
+/* Directions below this squared length, relative to what they were before their parts along others were taken
+ * away, are rounding noise and are dropped. */
+static const double noise = 1e-13;
+/* The same for vectors that have been made orthonormal once: what is new in them keeps its length. */
+static const double noise_again = 1e-2;
+/* Below this an orthonormalisation through the Gram matrix has lost half of its digits. */
 static const double separation_tolerance = 1e-7;
+/* Above this it has lost next to nothing. */
+static const double good_separation = 1e-2;
 
 /* c (m x n) = op(a) op(b), column-major. */
 static void multiply(const qds_blas *blas, const char *ta, const char *tb, int m, int n, int k,
@@ -16,46 +22,53 @@ static void multiply(const qds_blas *blas, const char *ta, const char *tb, int m
 }
 
 /* From the n x n Gram matrix of some vectors, coefficients (n x *rank, leading dimension n) that make them
- * orthonormal; *smallest is the least eigenvalue of the Gram matrix scaled to unit diagonal. `gram` is
- * destroyed. */
-static qds_status orthonormalise(qds_context *ctx, int n, double *gram, double *coefficients, int *rank,
-                                 double *smallest) {
+ * orthonormal. Vectors shorter than `drop` times their squared length in `lengths` (NULL: none) are left out,
+ * and so are combinations shorter than `drop` times the longest. *smallest is the least eigenvalue of the
+ * Gram matrix scaled to unit diagonal. `gram` is destroyed. */
+static qds_status orthonormalise(qds_context *ctx, int n, double *gram, const double *lengths, double drop,
+                                 double *coefficients, int *rank, double *smallest) {
   QDS_AUTO_RELEASE double *scale = NULL, *values = NULL;
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), n + 1, "eigensolver", &scale));
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), n + 1, "eigensolver", &values));
   *rank = 0;
   *smallest = 1;
   if (n == 0) return QDS_OK;
-  for (int j = 0; j < n; j++) scale[j] = gram[j * n + j] > 0 ? 1 / sqrt(gram[j * n + j]) : 0;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), n, "eigensolver", &scale));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), n, "eigensolver", &values));
+  for (int j = 0; j < n; j++) {
+    const double square = gram[j * n + j], least = fmax(lengths ? drop * lengths[j] : 0, DBL_MIN);
+    scale[j] = square > least ? 1 / sqrt(square) : 0;
+  }
   for (int j = 0; j < n; j++)
     for (int i = 0; i < n; i++) gram[j * n + i] *= scale[i] * scale[j];
   QDS_TRY(qds_symmetric_eigen(ctx, n, gram, values));
   *smallest = values[0];
-  for (int j = n - 1; j >= 0 && values[j] > drop_tolerance * values[n - 1] && values[j] > 0; j--, ++*rank)
+  for (int j = n - 1; j >= 0 && values[j] > drop * values[n - 1] && values[j] > 0; j--, ++*rank)
     for (int i = 0; i < n; i++) coefficients[*rank * n + i] = scale[i] * gram[j * n + i] / sqrt(values[j]);
   return QDS_OK;
 }
 
 /* The coefficients, in terms of [x p w], of an orthonormal basis of their span: x and p as they are, then w
  * less its parts along x and p, made orthonormal. basis: d x *q. */
-static qds_status orthonormal_basis(qds_context *ctx, qds_lobpcg_state *s, double *basis, int *q,
+static qds_status orthonormal_basis(qds_context *ctx, qds_lobpcg_state *s, double drop, double *basis, int *q,
                                     int *separated) {
   const int nxp = s->m + s->np, nw = s->nw, d = nxp + nw, ld = 2 * nw;
   qds_allocator *allocator = qds_context_allocator(ctx);
-  QDS_AUTO_RELEASE double *gram = NULL, *coefficients = NULL;
-  QDS_TRY(QDS_NEW(allocator, nw * nw + 1, "eigensolver", &gram));
-  QDS_TRY(QDS_NEW(allocator, nw * nw + 1, "eigensolver", &coefficients));
+  QDS_AUTO_RELEASE double *gram = NULL, *coefficients = NULL, *lengths = NULL;
+  QDS_TRY(QDS_NEW(allocator, nw * nw, "eigensolver", &gram));
+  QDS_TRY(QDS_NEW(allocator, nw * nw, "eigensolver", &coefficients));
+  QDS_TRY(QDS_NEW(allocator, nw, "eigensolver", &lengths));
   *separated = 1;
-  for (int j = 0; j < nw; j++)
+  for (int j = 0; j < nw; j++) {
+    lengths[j] = s->gram[(nxp + j) * ld + j];
     for (int i = 0; i < nw; i++) {
       double sum = s->gram[(nxp + j) * ld + i];
       for (int k = 0; k < nxp; k++) sum -= s->gram[k * ld + i] * s->gram[k * ld + j];
       gram[j * nw + i] = sum;
-      if (i == j && !(sum > separation_tolerance * s->gram[(nxp + j) * ld + i])) *separated = 0;
     }
+    if (!(gram[j * nw + j] > separation_tolerance * lengths[j])) *separated = 0;
+  }
   int rank = 0;
   double smallest = 1;
-  QDS_TRY(orthonormalise(ctx, nw, gram, coefficients, &rank, &smallest));
+  QDS_TRY(orthonormalise(ctx, nw, gram, lengths, drop, coefficients, &rank, &smallest));
   if (smallest < separation_tolerance) *separated = 0;
   memset(basis, 0, sizeof(double) * (size_t)d * (size_t)(nxp + rank));
   for (int j = 0; j < nxp; j++) basis[j * d + j] = 1;
@@ -89,31 +102,49 @@ static void projected_operator(const qds_lobpcg_state *s, double *projected) {
     }
 }
 
+/* Replaces n vectors of q numbers by *count orthonormal ones of the same span. `gram` and `coefficients` hold
+ * n x n numbers. The second pass removes what rounding has left when the vectors are nearly dependent. */
+static qds_status orthonormalise_small(qds_context *ctx, const qds_blas *blas, int q, int n, double *gram,
+                                       double *coefficients, double *vectors, int *count) {
+  QDS_AUTO_RELEASE double *old = NULL;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), (size_t)q * (size_t)n, "eigensolver", &old));
+  *count = n;
+  for (int pass = 0; pass < 2; pass++) {
+    const int from = *count;
+    double smallest;
+    memcpy(old, vectors, sizeof(double) * (size_t)q * (size_t)from);
+    multiply(blas, "T", "N", from, from, q, old, q, old, q, gram, from);
+    QDS_TRY(
+        orthonormalise(ctx, from, gram, NULL, pass ? noise_again : noise, coefficients, count, &smallest));
+    multiply(blas, "N", "N", q, *count, from, old, q, coefficients, from, vectors, q);
+  }
+  return QDS_OK;
+}
+
 /* Directions of the next step: the active new vectors without their old part, orthogonal to all new vectors,
- * all in coordinates of the orthonormal basis (q). vectors: q x q Ritz vectors; directions: q x *count. */
+ * all in coordinates of the orthonormal basis (q). vectors: q x q Ritz vectors; directions: q x *count, with
+ * room for m. */
 static qds_status next_directions(qds_context *ctx, const qds_lobpcg_state *s, const int *active, int q,
                                   const double *vectors, double *directions, int *count) {
   const int m = s->m;
   qds_allocator *allocator = qds_context_allocator(ctx);
-  QDS_AUTO_RELEASE double *raw = NULL, *overlap = NULL, *gram = NULL, *coefficients = NULL;
-  QDS_TRY(QDS_NEW_ZERO(allocator, q * m, "eigensolver", &raw));
-  QDS_TRY(QDS_NEW(allocator, m * m, "eigensolver", &overlap));
-  QDS_TRY(QDS_NEW(allocator, m * m, "eigensolver", &gram));
-  QDS_TRY(QDS_NEW(allocator, m * m, "eigensolver", &coefficients));
+  QDS_AUTO_RELEASE double *overlap = NULL, *coefficients = NULL;
+  QDS_TRY(QDS_NEW(allocator, (size_t)m * (size_t)m, "eigensolver", &overlap));
+  QDS_TRY(QDS_NEW(allocator, (size_t)m * (size_t)m, "eigensolver", &coefficients));
   int n = 0;
-  for (int j = 0; j < m; j++)
-    if (active[j]) memcpy(raw + n++ * q + m, vectors + j * q + m, sizeof(double) * (size_t)(q - m));
+  for (int j = 0; j < m; j++) {
+    if (!active[j]) continue;
+    double *direction = directions + q * n++;
+    memset(direction, 0, sizeof(double) * (size_t)m);
+    memcpy(direction + m, vectors + j * q + m, sizeof(double) * (size_t)(q - m));
+  }
   for (int pass = 0; pass < 2; pass++) {
-    multiply(s->blas, "T", "N", m, n, q, vectors, q, raw, q, overlap, m);
+    multiply(s->blas, "T", "N", m, n, q, vectors, q, directions, q, overlap, m);
     for (int j = 0; j < n; j++)
       for (int k = 0; k < m; k++)
-        for (int i = 0; i < q; i++) raw[j * q + i] -= vectors[k * q + i] * overlap[j * m + k];
+        for (int i = 0; i < q; i++) directions[j * q + i] -= vectors[k * q + i] * overlap[j * m + k];
   }
-  multiply(s->blas, "T", "N", n, n, q, raw, q, raw, q, gram, n);
-  double smallest;
-  QDS_TRY(orthonormalise(ctx, n, gram, coefficients, count, &smallest));
-  multiply(s->blas, "N", "N", q, *count, n, raw, q, coefficients, n, directions, q);
-  return QDS_OK;
+  return orthonormalise_small(ctx, s->blas, q, n, overlap, coefficients, directions, count);
 }
 
 /* p^T A p from the Ritz vectors v_k of the projected operator: sum over k of (p_i . v_k) ritz_k (v_k . p_j).
@@ -121,7 +152,7 @@ static qds_status next_directions(qds_context *ctx, const qds_lobpcg_state *s, c
 static qds_status update_p_gram(qds_context *ctx, qds_lobpcg_state *s, int q, const double *vectors,
                                 const double *ritz, const double *directions, int count) {
   QDS_AUTO_RELEASE double *overlap = NULL;
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), q * count + 1, "eigensolver", &overlap));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), (size_t)q * (size_t)count, "eigensolver", &overlap));
   multiply(s->blas, "T", "N", q, count, q, vectors, q, directions, q, overlap, q);
   for (int j = 0; j < count; j++)
     for (int i = 0; i < count; i++) {
@@ -142,9 +173,9 @@ qds_status qds_lobpcg_rayleigh_ritz(qds_context *ctx, qds_lobpcg_state *s, const
   QDS_TRY(QDS_NEW(allocator, square, "eigensolver", &projected));
   QDS_TRY(QDS_NEW(allocator, square, "eigensolver", &half));
   QDS_TRY(QDS_NEW(allocator, d, "eigensolver", &ritz));
-  QDS_TRY(QDS_NEW(allocator, d * m, "eigensolver", &directions));
+  QDS_TRY(QDS_NEW(allocator, (size_t)d * (size_t)m, "eigensolver", &directions));
   int q, separated;
-  QDS_TRY(orthonormal_basis(ctx, s, basis, &q, &separated));
+  QDS_TRY(orthonormal_basis(ctx, s, may_reorthogonalise ? noise : noise_again, basis, &q, &separated));
   *reorthogonalise = !separated && may_reorthogonalise;
   if (*reorthogonalise) {
     *new_np = q - nxp;
@@ -164,7 +195,8 @@ qds_status qds_lobpcg_rayleigh_ritz(qds_context *ctx, qds_lobpcg_state *s, const
 }
 
 qds_status qds_lobpcg_start_ritz(qds_context *ctx, const qds_blas *blas, int m, double *gram,
-                                 double *projected, double *coefficients, double *eigenvalues, int *rank) {
+                                 double *projected, double *coefficients, double *eigenvalues, int *rank,
+                                 int *separated) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   const size_t square = (size_t)m * (size_t)m;
   QDS_AUTO_RELEASE double *basis = NULL, *half = NULL, *small = NULL;
@@ -172,7 +204,8 @@ qds_status qds_lobpcg_start_ritz(qds_context *ctx, const qds_blas *blas, int m, 
   QDS_TRY(QDS_NEW(allocator, square, "eigensolver", &half));
   QDS_TRY(QDS_NEW(allocator, square, "eigensolver", &small));
   double smallest;
-  QDS_TRY(orthonormalise(ctx, m, gram, basis, rank, &smallest));
+  QDS_TRY(orthonormalise(ctx, m, gram, NULL, noise, basis, rank, &smallest));
+  *separated = *rank == m && smallest > good_separation;
   multiply(blas, "N", "N", m, *rank, m, projected, m, basis, m, half, m);
   multiply(blas, "T", "N", *rank, *rank, m, basis, m, half, m, small, *rank);
   if (*rank == 0) return QDS_OK;

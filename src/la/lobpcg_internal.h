@@ -6,12 +6,12 @@
 #include "la/lobpcg.h"
 
 /* The search space is spanned by x (current vectors), p (last directions) and w (preconditioned residuals);
- * ax, ap, aw are their images. x and p are orthonormal to each other at all times. */
+ * aw is the image of w. x and p are orthonormal to each other at all times. */
 typedef struct {
   const qds_lobpcg_options *options;
   qds_lobpcg_statistics *statistics;
   const qds_blas *blas;
-  qds_block x, p, w, ax, ap, aw;   /* m columns allocated in each */
+  qds_block x, p, w, aw;           /* m columns allocated in each */
   int m, np, nw;                   /* columns in use */
   double *eigenvalues, *residuals; /* m */
   double *p_gram;                  /* p^T A p, np x np */
@@ -41,8 +41,10 @@ qds_status qds_lobpcg_rayleigh_ritz(qds_context *ctx, qds_lobpcg_state *s, const
                                     int may_reorthogonalise, int *new_np, int *reorthogonalise);
 
 /* From gram = v^T v and projected = v^T A v (m x m, both destroyed): coefficients (m x *rank) of orthonormal
- * Ritz vectors in the span of v, and their eigenvalues, ascending. */
+ * Ritz vectors in the span of v, and their eigenvalues, ascending. *separated: v is far from dependent, so
+ * that these vectors are orthonormal to nearly all digits. */
 qds_status qds_lobpcg_start_ritz(qds_context *ctx, const qds_blas *blas, int m, double *gram,
-                                 double *projected, double *coefficients, double *eigenvalues, int *rank);
+                                 double *projected, double *coefficients, double *eigenvalues, int *rank,
+                                 int *separated);
 
 #endif

@@ -5,17 +5,25 @@
 #include "base/vectorise.h"
 #include "la/lobpcg_internal.h"
 
-/* Rows are cut into tiles whose columns stay in the second-level cache, and tiles into a fixed number of
- * chunks, so that sums come out the same for every thread count. */
-enum { TILE_ROWS = 512, CHUNKS = 64 };
+/* Rows are cut into tiles whose columns stay in the second-level cache, and tiles into a number of chunks
+ * that depends on the rows only, so that sums come out the same for every thread count. */
+enum { TILE_ROWS = 512, MOST_CHUNKS = 64 };
 
 typedef struct {
   int64_t first, last; /* rows */
 } range;
 
+static int64_t tiles_of(int64_t rows) {
+  return (rows + TILE_ROWS - 1) / TILE_ROWS;
+}
+
+static int chunks_of(int64_t rows) {
+  return (int)(tiles_of(rows) < MOST_CHUNKS ? tiles_of(rows) : MOST_CHUNKS);
+}
+
 static range chunk_rows(int64_t rows, int chunk) {
-  const int64_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-  const int64_t first = tiles * chunk / CHUNKS * TILE_ROWS, last = tiles * (chunk + 1) / CHUNKS * TILE_ROWS;
+  const int64_t tiles = tiles_of(rows), chunks = chunks_of(rows);
+  const int64_t first = tiles * chunk / chunks * TILE_ROWS, last = tiles * (chunk + 1) / chunks * TILE_ROWS;
   return (range){first, last < rows ? last : rows};
 }
 
@@ -44,14 +52,15 @@ static void chunk_gram(const qds_lobpcg_state *s, range r, double *gram) {
 
 qds_status qds_lobpcg_gram_pass(qds_context *ctx, qds_lobpcg_state *s) {
   const size_t size = (size_t)(2 * s->nw) * (size_t)(s->m + s->np + s->nw);
+  const int chunks = chunks_of(s->x.rows);
   QDS_AUTO_RELEASE double *partial = NULL;
-  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), size * CHUNKS, "eigensolver", &partial));
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), size * (size_t)chunks, "eigensolver", &partial));
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(dynamic) if (s->x.rows > 8192)
-  for (int chunk = 0; chunk < CHUNKS; chunk++)
+  for (int chunk = 0; chunk < chunks; chunk++)
     chunk_gram(s, chunk_rows(s->x.rows, chunk), partial + size * (size_t)chunk);
   memset(s->gram, 0, size * sizeof(double));
-  for (size_t chunk = 0; chunk < CHUNKS; chunk++)
-    for (size_t i = 0; i < size; i++) s->gram[i] += partial[size * chunk + i];
+  for (int chunk = 0; chunk < chunks; chunk++)
+    for (size_t i = 0; i < size; i++) s->gram[i] += partial[size * (size_t)chunk + i];
   return QDS_OK;
 }
 
@@ -81,11 +90,12 @@ static void chunk_combine(const qds_lobpcg_state *s, int count, range r, double 
 
 qds_status qds_lobpcg_combine_pass(qds_context *ctx, qds_lobpcg_state *s, int count) {
   const size_t size = (size_t)TILE_ROWS * (size_t)count;
+  const int chunks = chunks_of(s->x.rows);
   QDS_AUTO_RELEASE double *scratch = NULL;
   QDS_TRY(
       QDS_NEW(qds_context_allocator(ctx), size * (size_t)qds_context_threads(ctx), "eigensolver", &scratch));
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(dynamic) if (s->x.rows > 8192)
-  for (int chunk = 0; chunk < CHUNKS; chunk++)
+  for (int chunk = 0; chunk < chunks; chunk++)
     chunk_combine(s, count, chunk_rows(s->x.rows, chunk), scratch + size * (size_t)omp_get_thread_num());
   return QDS_OK;
 }
@@ -102,10 +112,11 @@ QDS_VECTORISE static double subtract(int64_t rows, double value, const double *r
 }
 
 qds_status qds_lobpcg_residual_pass(qds_context *ctx, qds_lobpcg_state *s) {
+  const int chunks = chunks_of(s->x.rows);
   QDS_AUTO_RELEASE double *squares = NULL;
-  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), (size_t)s->m * CHUNKS, "eigensolver", &squares));
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), s->m * chunks, "eigensolver", &squares));
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(dynamic) if (s->x.rows > 8192)
-  for (int chunk = 0; chunk < CHUNKS; chunk++) {
+  for (int chunk = 0; chunk < chunks; chunk++) {
     const range r = chunk_rows(s->x.rows, chunk);
     for (int j = 0; j < s->m; j++)
       squares[chunk * s->m + j] =
@@ -114,7 +125,7 @@ qds_status qds_lobpcg_residual_pass(qds_context *ctx, qds_lobpcg_state *s) {
   }
   for (int j = 0; j < s->m; j++) {
     double sum = 0;
-    for (int chunk = 0; chunk < CHUNKS; chunk++) sum += squares[chunk * s->m + j];
+    for (int chunk = 0; chunk < chunks; chunk++) sum += squares[chunk * s->m + j];
     s->residuals[j] = sqrt(sum);
   }
   return QDS_OK;
