@@ -21,9 +21,7 @@ typedef struct {
 } member;
 
 static inline void meet(const member *m) {
-  if (m->size > 1) {
-#pragma omp barrier
-  }
+  if (m->size > 1) qds_barrier_wait(&m->work->barrier, m->size);
 }
 
 typedef struct {

@@ -3,6 +3,7 @@
 #define QDS_LA_MULTIGRID_INTERNAL_H
 
 #include "la/multigrid.h"
+#include "par/barrier.h"
 
 enum { QDS_MULTIGRID_MAX_LEVELS = 40 };
 
@@ -45,6 +46,7 @@ typedef struct {
 typedef struct {
   qds_level_vectors level[QDS_MULTIGRID_MAX_LEVELS];
   float *line; /* per member of the team: 2 n[2] of the finest level */
+  qds_barrier barrier;
 } qds_multigrid_workspace;
 
 typedef struct {
