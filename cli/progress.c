@@ -8,7 +8,7 @@
 
 #include "cli.h"
 
-/* solve     [##########----------]  52 %  0:03, 0:03 left  residual 3e-05 eV */
+/* solve         [##########----------]  52 %  0:03, 0:03 left  residual 3e-05 eV */
 
 enum { BAR_WIDTH = 20, LINE_SIZE = 512 };
 
@@ -55,7 +55,7 @@ static int format_bar(char *line, const char *phase, double fraction, double ela
     format_clock(elapsed * (1 - fraction) / fraction, left);
     snprintf(rest, sizeof rest, ", %s left", left);
   }
-  return snprintf(line, LINE_SIZE, "%-9s [%s] %3.0f %%  %s%s", phase, bar, 100 * fraction, spent, rest);
+  return snprintf(line, LINE_SIZE, "%-13s [%s] %3.0f %%  %s%s", phase, bar, 100 * fraction, spent, rest);
 }
 
 void cli_progress_show(cli_progress *progress, const char *phase, double fraction, const char *detail) {
@@ -73,7 +73,7 @@ void cli_progress_show(cli_progress *progress, const char *phase, double fractio
     used = format_bar(line, phase, fmin(fraction, 1), elapsed);
   } else {
     format_clock(elapsed, spent);
-    used = snprintf(line, sizeof line, "%-9s %s", phase, spent);
+    used = snprintf(line, sizeof line, "%-13s %s", phase, spent);
   }
   if (*detail && used < LINE_SIZE) snprintf(line + used, sizeof line - (size_t)used, "  %s", detail);
   fprintf(stderr, "\r%.*s\033[K", terminal_columns() - 1, line);

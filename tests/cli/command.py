@@ -1,0 +1,52 @@
+"""Running the command and looking at what it did; shared by the tests of this folder."""
+
+import os
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMMAND = pathlib.Path(os.environ.get("QDSIM_COMMAND", ROOT / "build/release/bin/qdsim"))
+
+# Line numbers in messages are those of this text.
+GOOD = """\
+name: test device
+dimension: 1
+materials:
+  well: {mass: 0.067, band_edge_eV: 0.0}
+  barrier: {mass: 0.067, band_edge_eV: 0.1}
+background: barrier
+regions:
+  - {shape: layer, axis: x, from_nm: -10, to_nm: 10, material: well}
+grid:
+  x: {from_nm: -30, to_nm: 30, nodes: 121}
+  order: 2
+states: 2
+output: {plot: false}
+"""
+
+
+class Outcome:
+    """A finished run: exit status, texts, and what it left in its working folder."""
+
+    def __init__(self, process, folder, before):
+        self.status = process.returncode
+        self.stdout = process.stdout
+        self.stderr = process.stderr
+        self.new_files = sorted(set(files_below(folder)) - before)
+
+    def assert_status(self, status):
+        assert self.status == status, f"exit status {self.status}\n{self.stdout}\n{self.stderr}"
+
+    def assert_refused(self, status, *fragments):
+        """Refused with a message of one line that has all the fragments, nothing printed, nothing left behind."""
+        self.assert_status(status)
+        message = self.stderr.strip()
+        assert message.startswith("qdsim"), message
+        assert "\n" not in message, message
+        for fragment in fragments:
+            assert fragment in message, f"{fragment!r} is not in {message!r}"
+        assert self.stdout == ""
+        assert self.new_files == []
+
+
+def files_below(folder):
+    return [str(path.relative_to(folder)) for path in pathlib.Path(folder).rglob("*")]

@@ -1,0 +1,309 @@
+"""What a run leaves behind: everything when it is done, nothing when it is not."""
+
+import json
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+from command import COMMAND, GOOD, files_below
+
+# Does not get done before the signal arrives: it iterates towards a tolerance below rounding.
+LONG = """\
+dimension: 3
+materials:
+  well: {mass: 0.067, band_edge_eV: 0.0}
+  barrier: {mass: 0.09, band_edge_eV: 0.3}
+background: barrier
+regions:
+  - {shape: ellipsoid, center_nm: [0, 0, 0], radii_nm: [9, 7, 5], material: well}
+grid:
+  x: {from_nm: -20, to_nm: 20, nodes: 101}
+  y: {from_nm: -20, to_nm: 20, nodes: 101}
+  z: {from_nm: -20, to_nm: 20, nodes: 101}
+states: 6
+tolerance_eV: 1.0e-30
+output: {plot: false}
+"""
+
+
+def limit_file_size(size):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+PLOTTING = GOOD.replace("output: {plot: false}\n", "")
+
+
+def fake_python(tmp_path, script):
+    path = tmp_path / "fake_python"
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(0o755)
+    return {"QDSIM_PYTHON": str(path)}
+
+
+# --- folders that cannot be written ---
+
+
+@pytest.mark.parametrize(
+    "folder, reason",
+    [
+        ("device.yaml", "Not a directory"),
+        ("device.yaml/below", "Not a directory"),
+        ("/proc/nowhere", ""),
+        ("", ""),
+        ("x" * 300, "File name too long"),
+        ("y/" * 3000, "File name too long"),
+    ],
+    ids=["file", "below_a_file", "proc", "empty", "long_name", "long_path"],
+)
+def test_impossible_folder(qdsim, device, folder, reason):
+    qdsim("run", device(), "-o", folder).assert_refused(3, "output folder", reason)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+@pytest.mark.parametrize("folder", ["locked", "locked/below"])
+def test_folder_without_permission(qdsim, device, tmp_path, folder):
+    (tmp_path / "locked").mkdir(mode=0o555)
+    qdsim("run", device(), "-o", folder).assert_refused(3, "output folder", "Permission denied")
+
+
+def test_folder_is_checked_before_the_solve(qdsim, device):
+    """The solve would end otherwise, without convergence."""
+    path = device(GOOD.replace("nodes: 121", "nodes: 1001"))
+    arguments = ["run", path, "--set", "tolerance_eV=1.0e-30"]
+    qdsim(*arguments, "-o", "device.yaml").assert_refused(3, "output folder")
+
+
+# --- full disks ---
+
+
+def test_file_size_limit_found_before_the_solve(qdsim, device):
+    qdsim("run", device(), preexec_fn=limit_file_size(0)).assert_refused(3, "output folder", "File too large")
+
+
+@pytest.mark.parametrize("fields", ["[]", "[psi, density, band_edge, material]"])
+def test_file_size_limit_found_while_writing(qdsim, device, fields):
+    """The probe of 4 KiB passes, the files of many states do not."""
+    text = GOOD.replace("plot: false", f"plot: false, fields: {fields}")
+    text = text.replace("states: 2", "states: 24")
+    outcome = qdsim("run", device(text), preexec_fn=limit_file_size(4500))
+    outcome.assert_status(3)
+    assert "File too large" in outcome.stderr
+    assert outcome.new_files == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_full_disk_found_before_the_solve(qdsim, device, tiny_disk):
+    try:
+        (tiny_disk / "filler").write_bytes(bytes(65536))
+    except OSError:
+        pass
+    qdsim("run", device(), "-o", tiny_disk / "out").assert_refused(3, "output folder", "No space left")
+
+
+def test_full_disk_found_while_writing(qdsim, device, tiny_disk):
+    text = GOOD.replace("nodes: 121", "nodes: 2001").replace("plot: false", "plot: false, fields: [psi]")
+    text = text.replace("states: 2", "states: 8")
+    outcome = qdsim("run", device(text), "-o", tiny_disk / "out")
+    outcome.assert_status(3)
+    assert "No space left" in outcome.stderr
+    assert files_below(tiny_disk) == []
+
+
+def test_earlier_result_survives_a_failed_write(qdsim, device, tmp_path):
+    path = device()
+    qdsim("run", path).assert_status(0)
+    before = (tmp_path / "out/device.json").read_bytes()
+    qdsim("run", path, "--set", "states=40", preexec_fn=limit_file_size(4500)).assert_status(3)
+    assert (tmp_path / "out/device.json").read_bytes() == before
+
+
+# --- memory ---
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_memory_limit(qdsim, device, command):
+    outcome = qdsim(command, device(LONG), "--memory-limit", "20MiB")
+    outcome.assert_status(5)
+    assert "memory budget exceeded" in outcome.stderr and "20" in outcome.stderr
+    assert outcome.new_files == []
+
+
+def test_memory_limit_that_suffices(qdsim, device):
+    qdsim("run", device(), "--memory-limit", "1GiB").assert_status(0)
+
+
+def test_machine_too_small(qdsim, device):
+    text = LONG.replace("101", "6001")
+    qdsim("run", device(text)).assert_refused(5, "memory")
+
+
+# --- convergence ---
+
+
+def test_solve_that_does_not_converge(qdsim, device):
+    """A tolerance below the rounding error of the energies cannot be reached."""
+    path = device(GOOD.replace("nodes: 121", "nodes: 1001"))
+    qdsim("run", path, "--set", "tolerance_eV=1.0e-30").assert_refused(4, "converge")
+
+
+# --- Ctrl-C ---
+
+
+def start(tmp_path, *arguments, **options):
+    return subprocess.Popen(
+        [COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption(device, tmp_path, number):
+    path = device(LONG)
+    with start(tmp_path, "run", path) as process:
+        time.sleep(1.0)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "interrupted" in stderr and stdout == ""
+    assert files_below(tmp_path) == [path]
+
+
+def wait_until_there(path):
+    end = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} does not appear"
+        time.sleep(0.01)
+
+
+def test_interruption_ends_the_plotter(device, tmp_path):
+    environment = {**os.environ, **fake_python(tmp_path, "touch started; exec sleep 60\n")}
+    with start(tmp_path, "run", device(PLOTTING), env=environment) as process:
+        wait_until_there(tmp_path / "started")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (tmp_path / "out/device.json").exists()
+
+
+def test_second_interruption_kills(device, tmp_path):
+    """Shown while the command waits for a plotter that does not let itself be interrupted."""
+    environment = {**os.environ, **fake_python(tmp_path, "trap '' INT TERM; touch started; sleep 5\n")}
+    with start(tmp_path, "run", device(PLOTTING), env=environment) as process:
+        wait_until_there(tmp_path / "started")
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=2)
+    assert process.returncode == -signal.SIGINT
+
+
+# --- progress ---
+
+
+def read_ready(terminal, patience):
+    if not select.select([terminal], [], [], patience)[0]:
+        return b""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def read_terminal(command, folder, seconds, until=None):
+    """Runs on a pseudo-terminal for at most `seconds`, or until it has written `until`; all that it wrote, and its
+    exit status."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=slave,
+                               env={**os.environ, "TERM": "xterm"})
+    os.close(slave)
+    end, text = time.monotonic() + seconds, b""
+    while time.monotonic() < end and process.poll() is None and not (until and until in text):
+        text += read_ready(master, 0.2)
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    while more := read_ready(master, 0):
+        text += more
+    os.close(master)
+    return text.decode(), process.returncode
+
+
+def test_progress_on_a_terminal(device, tmp_path):
+    text, status = read_terminal([COMMAND, "run", device(LONG)], tmp_path, 60, until=b"left")
+    assert re.search(r"\r\w[\w ]+\[#*-*\] +\d+ %  \d:\d\d, \d:\d\d left", text)
+    assert status == 130
+
+
+def test_no_progress_when_quiet(device, tmp_path):
+    text, status = read_terminal([COMMAND, "run", device(), "--quiet"], tmp_path, 20)
+    assert text == "" and status == 0
+
+
+# --- the picture ---
+
+
+def test_picture_is_drawn_from_the_result_file(qdsim, device, tmp_path):
+    environment = fake_python(tmp_path, 'echo "$@" > asked; touch "${3%.json}.png"\n')
+    outcome = qdsim("run", device(PLOTTING), environment=environment)
+    outcome.assert_status(0)
+    assert (tmp_path / "asked").read_text() == "-m qdsim.plot out/device.json\n"
+    assert "out/device.png" in outcome.stdout and outcome.stderr == ""
+
+
+@pytest.mark.parametrize("how", ["option", "file"])
+def test_no_picture_when_not_wanted(qdsim, device, tmp_path, how):
+    environment = fake_python(tmp_path, "touch asked\n")
+    if how == "option":
+        outcome = qdsim("run", device(PLOTTING), "--no-plot", environment=environment)
+    else:
+        outcome = qdsim("run", device(), environment=environment)
+    outcome.assert_status(0)
+    assert not (tmp_path / "asked").exists() and outcome.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "script, reason",
+    [
+        ("echo Traceback >&2; echo 'ModuleNotFoundError: no matplotlib' >&2; exit 1\n", "no matplotlib"),
+        ("exit 3\n", "without a message"),
+        (None, "No such file"),
+    ],
+    ids=["traceback", "silent", "no_python"],
+)
+def test_missing_picture_is_explained_in_one_line(qdsim, device, tmp_path, script, reason):
+    environment = fake_python(tmp_path, script) if script else {"QDSIM_PYTHON": "/nonexistent/python"}
+    outcome = qdsim("run", device(PLOTTING), environment=environment)
+    outcome.assert_status(0)
+    assert outcome.stderr.count("\n") == 1 and "no picture" in outcome.stderr
+    assert reason in outcome.stderr and "--no-plot" in outcome.stderr
+    assert ".png" not in outcome.stdout and "out/device.json" in outcome.stdout
+
+
+def test_plot_messages_do_not_spoil_json(qdsim, device, tmp_path):
+    outcome = qdsim("run", device(PLOTTING), "--json", environment=fake_python(tmp_path, "echo drawing\n"))
+    json.loads(outcome.stdout)
+
+
+def test_fields_only_when_asked_for(qdsim, device):
+    none = device(GOOD.replace("plot: false", "plot: false, fields: []"))
+    assert "out/device.vtkhdf" not in qdsim("run", none).new_files
+    outcome = qdsim("run", device(GOOD.replace("plot: false", "plot: false, fields: [psi]")))
+    assert "out/device.vtkhdf" in outcome.new_files and "out/device.vtkhdf" in outcome.stdout
