@@ -1,5 +1,6 @@
 """What a run leaves behind: everything when it is done, nothing when it is not."""
 
+import contextlib
 import json
 import os
 import pty
@@ -167,16 +168,25 @@ def test_solve_that_does_not_converge(qdsim, device):
 # --- Ctrl-C ---
 
 
-def start(tmp_path, *arguments, **options):
-    return subprocess.Popen(
+@contextlib.contextmanager
+def started(tmp_path, *arguments, **options):
+    """A running command; it is dead at the end, also of a test that failed."""
+    process = subprocess.Popen(
         [COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption(device, tmp_path, number):
     path = device(LONG)
-    with start(tmp_path, "run", path) as process:
+    with started(tmp_path, "run", path) as process:
         time.sleep(1.0)
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=60)
@@ -194,7 +204,7 @@ def wait_until_there(path):
 
 def test_interruption_ends_the_plotter(device, tmp_path):
     environment = {**os.environ, **fake_python(tmp_path, "touch started; exec sleep 60\n")}
-    with start(tmp_path, "run", device(PLOTTING), env=environment) as process:
+    with started(tmp_path, "run", device(PLOTTING), env=environment) as process:
         wait_until_there(tmp_path / "started")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
@@ -205,7 +215,7 @@ def test_interruption_ends_the_plotter(device, tmp_path):
 def test_second_interruption_kills(device, tmp_path):
     """Shown while the command waits for a plotter that does not let itself be interrupted."""
     environment = {**os.environ, **fake_python(tmp_path, "trap '' INT TERM; touch started; sleep 5\n")}
-    with start(tmp_path, "run", device(PLOTTING), env=environment) as process:
+    with started(tmp_path, "run", device(PLOTTING), env=environment) as process:
         wait_until_there(tmp_path / "started")
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
