@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import os
 import re
 from collections.abc import Mapping
@@ -9,14 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._core.context import Context
+from ._core.context import Context, parse_bytes
 from ._core.device import Device as _Device
 from .errors import ArgumentError, InputError
 from .progress import reporting
 from .result import Result
-
-_BYTES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-          "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 class Cost(NamedTuple):
@@ -94,15 +92,11 @@ def new_context(threads, memory_limit):
 
 def byte_count(value):
     """Bytes from a number or from text such as "2GiB"."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
-        if not match or match[2] not in _BYTES:
-            raise ArgumentError(f"memory_limit: {value!r} is no amount of memory; write bytes, or a number with one of "
-                                f"{', '.join(unit for unit in _BYTES if unit)}, such as '2GiB'")
-        value = float(match[1]) * _BYTES[match[2]]
-    if not 1 <= value < 2**63:
-        raise ArgumentError(f"memory_limit: {value!r} bytes; a positive amount is needed (None: no limit)")
-    return int(value)
+    count = parse_bytes(value) if isinstance(value, str) else operator.index(value)
+    if count is None or not 0 < count < 2**63:
+        raise ArgumentError(f"memory_limit: {value!r} is no amount of memory; write bytes, or text such as '2GiB' or "
+                            "'500 MB' (None: no limit)")
+    return count
 
 
 def plain(value, where):

@@ -1,8 +1,6 @@
 """The exceptions that this package raises itself, in the library's classes and its way of speaking."""
 
-import difflib
-
-from ._core.context import exceptions
+from ._core.context import exceptions, nearest
 
 _by_status = {each.status: each for each in exceptions.values() if each is not KeyboardInterrupt}
 ArgumentError = _by_status["QDS_ERROR_ARGUMENT"]
@@ -12,6 +10,6 @@ FileError = _by_status["QDS_ERROR_FILE"]
 
 def unknown_word(what, word, allowed):
     """An ArgumentError that names the allowed words and the nearest of them."""
-    nearest = difflib.get_close_matches(str(word), allowed, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    likely = nearest(str(word), allowed)
+    hint = f"; did you mean {likely!r}?" if likely else ""
     return ArgumentError(f"{what}: unknown {word!r}{hint} (allowed: {', '.join(allowed)})")

@@ -9,42 +9,51 @@ from ._core.context import Context
 
 
 class Band(NamedTuple):
-    """A carrier's band edge in eV and its masses along x, y, z."""
+    """A carrier's band edge in eV, its masses along x, y, z, and for electrons the valley."""
 
     band_edge_eV: float
     mass: tuple
+    valley: str = None
 
 
 @dataclass(frozen=True)
 class Material:
-    """A semiconductor at a temperature. What its sources do not give is None. Gaps and masses go by valley: "Gamma",
-    "X", "L"; bands by carrier: "electron", "heavy_hole", "light_hole"."""
+    """A semiconductor at a temperature. What its sources do not give is None. Gaps and masses of the conduction band go
+    by valley: "Gamma", "X", "L". All band edges stand on one scale."""
 
     name: str
     temperature_K: float
-    lattice_nm: float
     gap_eV: dict
-    spin_orbit_eV: float
-    valence_edge_eV: float
-    conduction_edge_eV: float
     valley: str
-    gamma_mass: float
+    electron: Band
+    heavy_hole: Band
+    light_hole: Band
+    spin_orbit_eV: float
+    split_off_mass: float
     mass_longitudinal: dict
     mass_transverse: dict
-    luttinger: tuple
+    mass_density_of_states: dict
+    luttinger: dict
     kane_energy_eV: float
-    kane_f: float
-    permittivity: float
+    kane_F: float
+    deformation_eV: dict
+    lattice_nm: float
+    elastic_GPa: dict
+    permittivity_static: float
     permittivity_infinity: float
-    bands: dict
     source: str
 
 
 def material(name, x=None, *, temperature_K=300.0):
     """A Material of the database: material("GaAs"), material("Al0.3Ga0.7As"), material("InGaAs", 0.53), where x is the
     fraction of the first element named of the two that mix."""
-    values = _core.find(Context(), name, x, temperature_K)
-    values["bands"] = {carrier: Band(**band) for carrier, band in values["bands"].items()}
+    context = Context()
+    if x is not None:
+        name = _core.alloy_name(context, name, x, temperature_K)
+    values = json.loads(_core.describe(context, name, temperature_K))
+    for carrier in ("electron", "heavy_hole", "light_hole"):
+        if band := values[carrier]:
+            values[carrier] = Band(band["band_edge_eV"], tuple(band["mass"]), band.get("valley"))
     return Material(**values)
 
 

@@ -7,7 +7,6 @@ cdef extern from "qdsim/qdsim.h" nogil:
     ctypedef enum qds_status:
         QDS_OK
         QDS_ERROR_ARGUMENT
-        QDS_ERROR_INPUT
         QDS_ERROR_INTERRUPTED
 
     ctypedef struct qds_error:
@@ -20,6 +19,10 @@ cdef extern from "qdsim/qdsim.h" nogil:
     const char *qds_status_name(qds_status status)
     const qds_error *qds_last_error()
     const char *qds_version()
+
+    const char *qds_nearest(const char *word, const char **candidates)
+    int qds_parse_bytes(const char *text, size_t *out)
+    void qds_text_destroy(char *text)
 
     ctypedef struct qds_context
     ctypedef enum qds_log_level:
@@ -116,46 +119,14 @@ cdef extern from "qdsim/qdsim.h" nogil:
     const unsigned char *qds_result_materials(const qds_result *result)
     void qds_result_get_statistics(const qds_result *result, qds_result_statistics *out)
     qds_status qds_result_json(const qds_result *result, double output_s, char **out)
-    void qds_text_destroy(char *text)
     qds_status qds_result_write(const qds_result *result, const char *folder)
     qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix, char **out)
 
     qds_status qds_info(qds_context *ctx, int json, char **out)
 
-    ctypedef enum qds_carrier:
-        QDS_ELECTRON
-        QDS_HEAVY_HOLE
-        QDS_LIGHT_HOLE
-    ctypedef enum qds_valley:
-        QDS_VALLEY_GAMMA
-        QDS_VALLEY_X
-        QDS_VALLEY_L
     ctypedef struct qds_material:
         char name[64]
-        double temperature_K
-        double lattice_nm
-        double gap_eV[3]
-        double spin_orbit_eV
-        double valence_edge_eV
-        double conduction_edge_eV
-        qds_valley valley
-        double gamma_mass
-        double mass_longitudinal[3]
-        double mass_transverse[3]
-        double luttinger[3]
-        double kane_energy_eV
-        double kane_f
-        double permittivity
-        double permittivity_infinity
-    ctypedef struct qds_material_band:
-        double band_edge_eV
-        double mass[3]
-        qds_valley valley
-
-    qds_status qds_material_find(qds_context *ctx, const char *name, double temperature_K, qds_material *out)
     qds_status qds_material_alloy(qds_context *ctx, const char *alloy, double x, double temperature_K,
                                   qds_material *out)
-    qds_status qds_material_band_of(qds_context *ctx, const qds_material *material, qds_carrier carrier,
-                                    qds_material_band *out)
     qds_status qds_material_name(qds_context *ctx, size_t index, const char **out)
-    qds_status qds_material_source(qds_context *ctx, const char *name, const char **out)
+    qds_status qds_material_json(qds_context *ctx, const char *name, double temperature_K, char **out)

@@ -12,5 +12,11 @@ cdef class Context:
     cdef int finish(self, qds_status status) except -1
 
 
+cdef class Texts:
+    cdef list kept
+    cdef const char **data
+
+
 cdef int check(qds_status status) except -1
+cdef bytes c_text(text)
 cdef str take_text(char *text)

@@ -1,5 +1,6 @@
 """Contexts, and how a status becomes an exception."""
 
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from qdsim._core.capi cimport *
@@ -82,12 +83,37 @@ cdef int check(qds_status status) except -1:
     raise error
 
 
+cdef bytes c_text(text):
+    """Text, or a path's bytes, for C, whose texts end at the first NUL."""
+    cdef bytes encoded = text if isinstance(text, bytes) else (<str?>text).encode("utf-8")
+    if b"\0" in encoded:
+        raise exceptions[<int>QDS_ERROR_ARGUMENT](f"{text!r} contains a NUL character")
+    return encoded
+
+
 cdef str take_text(char *text):
     """The library's text as a str; frees it."""
     try:
         return text.decode("utf-8")
     finally:
         qds_text_destroy(text)
+
+
+cdef class Texts:
+    """Strings as the NULL-terminated list of the C API; None gives NULL."""
+
+    def __cinit__(self, texts):
+        if texts is None:
+            return
+        self.kept = [c_text(text) for text in texts]
+        self.data = <const char **>calloc(len(self.kept) + 1, sizeof(char *))
+        if self.data == NULL:
+            raise MemoryError("no room for a list of texts")
+        for i in range(len(self.kept)):
+            self.data[i] = <bytes>self.kept[i]
+
+    def __dealloc__(self):
+        free(self.data)
 
 
 cdef int on_progress(void *user, const char *phase, double fraction, const char *detail) noexcept with gil:
@@ -159,3 +185,18 @@ cdef class Context:
 
 def version():
     return qds_version().decode()
+
+
+def nearest(str word not None, candidates):
+    """The candidate that `word` is likely a slip of, or None."""
+    cdef Texts texts = Texts(candidates)
+    cdef bytes word_bytes = c_text(word)
+    cdef const char *found = qds_nearest(word_bytes, texts.data)
+    return None if found == NULL else found.decode("utf-8")
+
+
+def parse_bytes(str text not None):
+    """Bytes from text such as "2GiB"; None if it is no amount of memory."""
+    cdef size_t count
+    cdef bytes text_bytes = c_text(text)
+    return count if qds_parse_bytes(text_bytes, &count) else None

@@ -2,10 +2,9 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdlib cimport calloc, free
 
 from qdsim._core.capi cimport *
-from qdsim._core.context cimport Context, check, take_text
+from qdsim._core.context cimport Context, Texts, c_text, check, take_text
 
 cdef extern from *:
     """
@@ -51,31 +50,11 @@ cdef class Doubles:
             PyBuffer_Release(&self.view)
 
 
-cdef class Texts:
-    """Strings as the NULL-terminated list of the C API; None gives NULL."""
-
-    cdef list kept
-    cdef const char **data
-
-    def __cinit__(self, texts):
-        if texts is None:
-            return
-        self.kept = [text.encode("utf-8") for text in texts]
-        self.data = <const char **>calloc(len(self.kept) + 1, sizeof(char *))
-        if self.data == NULL:
-            raise MemoryError("no room for the assignments")
-        for i in range(len(self.kept)):
-            self.data[i] = <bytes>self.kept[i]
-
-    def __dealloc__(self):
-        free(self.data)
-
-
 @cython.no_gc_clear  # the context must outlive the device
 cdef class Device:
     """A checked device."""
 
-    cdef Context context
+    cdef readonly Context context
     cdef qds_device *handle
 
     def __cinit__(self, Context context not None):
@@ -88,7 +67,8 @@ cdef class Device:
     def read(Context context not None, bytes path not None, assignments):
         cdef Device device = Device(context)
         cdef Texts texts = Texts(assignments)
-        cdef const char *path_text = path
+        cdef bytes path_bytes = c_text(path)
+        cdef const char *path_text = path_bytes
         cdef qds_status status
         context.begin(None)
         with nogil:
@@ -100,13 +80,13 @@ cdef class Device:
     def parse(Context context not None, str name not None, str text not None, assignments):
         cdef Device device = Device(context)
         cdef Texts texts = Texts(assignments)
-        cdef bytes name_bytes = name.encode("utf-8"), text_bytes = text.encode("utf-8")
-        cdef const char *c_name = name_bytes
-        cdef const char *c_text = text_bytes
+        cdef bytes name_bytes = c_text(name), text_bytes = c_text(text)
+        cdef const char *named = name_bytes
+        cdef const char *content = text_bytes
         cdef qds_status status
         context.begin(None)
         with nogil:
-            status = qds_device_parse(context.handle, c_name, c_text, texts.data, &device.handle)
+            status = qds_device_parse(context.handle, named, content, texts.data, &device.handle)
         context.finish(status)
         return device
 
@@ -180,7 +160,7 @@ cdef class Device:
 cdef class Result:
     """Solved states. Its arrays are views that keep it alive."""
 
-    cdef Context context
+    cdef readonly Context context
     cdef qds_result *handle
 
     def __init__(self):
@@ -282,7 +262,8 @@ cdef class Result:
         return take_text(text)
 
     def write(self, bytes folder not None):
-        cdef const char *path = folder
+        cdef bytes folder_bytes = c_text(folder)
+        cdef const char *path = folder_bytes
         cdef qds_status status
         self.context.begin(None)
         with nogil:
@@ -291,6 +272,6 @@ cdef class Result:
 
     def path(self, bytes folder not None, str suffix not None):
         cdef char *text = NULL
-        cdef bytes suffix_bytes = suffix.encode("utf-8")
-        check(qds_result_path(self.handle, folder, suffix_bytes, &text))
+        cdef bytes folder_bytes = c_text(folder), suffix_bytes = c_text(suffix)
+        check(qds_result_path(self.handle, folder_bytes, suffix_bytes, &text))
         return take_text(text)

@@ -1,0 +1,57 @@
+"""What the Python tests share: small devices, and where the repository is."""
+
+import logging
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="session")
+def root():
+    return Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def well():
+    """A finite well of 20 nm and 100 meV."""
+    return {
+        "name": "finite well",
+        "dimension": 1,
+        "materials": {"well": {"mass": 0.067, "band_edge_eV": 0.0}, "barrier": {"mass": 0.067, "band_edge_eV": 0.1}},
+        "background": "barrier",
+        "regions": [{"shape": "layer", "axis": "x", "from_nm": -10, "to_nm": 10, "material": "well"}],
+        "grid": {"x": {"from_nm": -60, "to_nm": 60, "nodes": 481}, "order": 2},
+        "states": 3,
+    }
+
+
+@pytest.fixture
+def dome():
+    """A small 3D dot with three different numbers of nodes."""
+    return {
+        "name": "small dome",
+        "dimension": 3,
+        "materials": {"dot": {"mass": 0.03, "band_edge_eV": 0.0}, "matrix": {"mass": 0.067, "band_edge_eV": 0.6}},
+        "background": "matrix",
+        "regions": [{"shape": "dome", "base_center_nm": [0, 0, 0], "radius_nm": 8, "height_nm": 5, "material": "dot"}],
+        "grid": {
+            "x": {"from_nm": -12, "to_nm": 12, "nodes": 33},
+            "y": {"from_nm": -12, "to_nm": 12, "nodes": 31},
+            "z": {"from_nm": -6, "to_nm": 10, "nodes": 25},
+        },
+        "states": 4,
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(caplog):
+    """The library reports blocks that a context still held when it went."""
+    import gc
+
+    with caplog.at_level(logging.ERROR, logger="qdsim"):
+        yield
+        gc.collect()
+    assert not [record.getMessage() for record in caplog.records if "leak" in record.getMessage()]

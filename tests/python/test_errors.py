@@ -1,0 +1,52 @@
+"""Exceptions follow the library's list of statuses; importing is quick."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+import qdsim
+
+
+def statuses(root):
+    header = (root / "include/qdsim/status.h").read_text()
+    return re.findall(r"X\(QDS_ERROR_(\w+), \d+, \d+,", header)
+
+
+def test_every_status_has_its_exception(root):
+    names = statuses(root)
+    assert len(names) >= 10
+    by_status = {getattr(qdsim, name).status: getattr(qdsim, name) for name in qdsim.__all__
+                 if isinstance(getattr(qdsim, name), type) and issubclass(getattr(qdsim, name), qdsim.Error)}
+    for name in names:
+        if name != "INTERRUPTED":
+            assert f"QDS_ERROR_{name}" in by_status, name
+
+
+@pytest.mark.parametrize("name, builtin", [
+    ("InputError", ValueError), ("ArgumentError", ValueError), ("FileError", OSError), ("OutOfMemoryError", MemoryError),
+    ("BudgetError", MemoryError), ("ConvergenceError", RuntimeError), ("NumericError", ArithmeticError),
+    ("UnsupportedError", RuntimeError), ("InternalError", RuntimeError)])
+def test_exceptions_are_pythons_own_too(name, builtin):
+    each = getattr(qdsim, name)
+    assert issubclass(each, builtin) and issubclass(each, qdsim.Error)
+    assert each.__module__ == "qdsim" and each.__name__ == name and each.__doc__
+
+
+def test_errors_name_their_source(tmp_path):
+    with pytest.raises(qdsim.FileError) as caught:
+        qdsim.run(tmp_path / "none.yaml")
+    assert re.search(r"\.c:\d+$", caught.value.source)
+    assert caught.value.errno == caught.value.native or caught.value.native == 0
+
+
+def test_import_is_light():
+    heavy = ["matplotlib", "h5py", "skimage", "scipy", "tqdm", "logging", "pandas"]
+    code = f"import sys, qdsim; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version(root):
+    assert f"project(qdsim VERSION {qdsim.__version__} " in (root / "CMakeLists.txt").read_text()
