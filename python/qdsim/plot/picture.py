@@ -99,8 +99,11 @@ def _read_fields(path):
 
 
 def _read(path, name, shape):
-    """VTK runs through x fastest; our arrays through the last axis."""
+    """An image runs through x fastest, a list of points or cells through the last axis."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        return np.ascontiguousarray(file[name][:].reshape(shape[::-1]).transpose())
+        stored = file[name]
+        if file["VTKHDF"].attrs["Type"] == b"ImageData":
+            return np.ascontiguousarray(stored[:].reshape(shape[::-1]).transpose())
+        return stored[:].reshape(shape)
