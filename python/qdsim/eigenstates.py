@@ -24,7 +24,8 @@ def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, st
     states        how many
     boundary      "dirichlet" (hard walls), "neumann" or "periodic", for all axes; or one word per axis, or per axis a
                   pair of words for its low and high end; or {"x": "periodic", "y": ["neumann", "dirichlet"]}
-    order         1 to 4, of the elements; nodes along an axis: a multiple of the order, plus 1
+    order         1 to 4, of the elements; nodes along an axis: a multiple of the order, plus 1. From 2 on, give the
+                  coordinates of the Gauss-Lobatto nodes
     tolerance_eV  bound on the residual norms ||H psi - E psi||; None: the library's default
     progress      as in Device.solve
 
@@ -57,7 +58,7 @@ def _real_array(what, values):
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise ArgumentError(f"{what}: an array of {array.dtype} is not an array of real numbers")
-    array = np.ascontiguousarray(array, dtype=np.float64).reshape(array.shape)
+    array = np.require(array, np.float64, ["C_CONTIGUOUS", "ALIGNED"])
     _refuse(what, array, ~np.isfinite(array), "every value must be a finite number")
     return array
 

@@ -1,5 +1,6 @@
 """What the Python tests share: small devices, and where the repository is."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def dome():
         "background": "matrix",
         "regions": [{"shape": "dome", "base_center_nm": [0, 0, 0], "radius_nm": 8, "height_nm": 5, "material": "dot"}],
         "grid": {
-            "x": {"from_nm": -12, "to_nm": 12, "nodes": 33},
-            "y": {"from_nm": -12, "to_nm": 12, "nodes": 31},
-            "z": {"from_nm": -6, "to_nm": 10, "nodes": 25},
+            "x": {"from_nm": -12, "to_nm": 12, "nodes": 25},
+            "y": {"from_nm": -12, "to_nm": 12, "nodes": 23},
+            "z": {"from_nm": -6, "to_nm": 10, "nodes": 19},
         },
         "states": 4,
     }
@@ -49,8 +50,6 @@ def dome():
 @pytest.fixture(autouse=True)
 def no_leaks(caplog):
     """The library reports blocks that a context still held when it went."""
-    import gc
-
     with caplog.at_level(logging.ERROR, logger="qdsim"):
         yield
         gc.collect()

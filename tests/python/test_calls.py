@@ -62,7 +62,7 @@ def test_other_threads_run_meanwhile():
 
 def test_threads_turn_without_any_report(dome):
     """With no report no Python code runs in the solving thread, so only a released GIL lets this thread turn."""
-    device = qdsim.Device(dome, set={"grid.x.nodes": 97, "grid.y.nodes": 97, "grid.z.nodes": 65, "states": 12})
+    device = qdsim.Device(dome, set={"grid.x.nodes": 49, "grid.y.nodes": 47})
     inside = threading.Event()
 
     def solve():
@@ -142,7 +142,7 @@ def test_a_signal_handler_of_the_caller_is_honoured():
 
 
 def test_an_exception_in_the_report_stops_the_work(well):
-    device = qdsim.Device(well, set={"grid.x.nodes": 4801, "states": 8})
+    device = qdsim.Device(well, set={"grid.x.nodes": 4801})
 
     def report(phase, fraction, detail):
         raise LookupError("enough")
@@ -150,7 +150,7 @@ def test_an_exception_in_the_report_stops_the_work(well):
     with pytest.raises(LookupError, match="enough"):
         device.solve(progress=report)
     # The device is whole and can be solved again.
-    assert len(device.solve(progress=False)) == 8
+    assert len(device.solve(progress=False)) == 3
 
 
 def test_reports_are_words_and_fractions(well):

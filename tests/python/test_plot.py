@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import qdsim
-from qdsim.plot import picture, render, style
+from qdsim.plot import outlines, picture, render, solids, style
 
 PNG = b"\x89PNG"
 
@@ -156,3 +156,58 @@ def test_result_files_without_a_name_use_their_own(tmp_path):
     path = tmp_path / "my_well.json"
     path.write_text(json.dumps({"nodes": [5], "reference_eV": 0.0, "states": [state]}))
     assert picture.from_files(path).name == "my well"
+
+
+def disc(potential=0.0, layer=False):
+    """Fields of a disc of radius 6 (or a layer one cell thick) in a plane, its band edge averaged around the nodes."""
+    axis = np.linspace(-10, 10, 41)
+    middles = (axis[1:] + axis[:-1]) / 2
+    if layer:
+        cells = np.abs(middles - 0.25)[:, None] + 0 * middles < 0.1
+    else:
+        cells = np.hypot(middles[:, None], middles) < 6
+    share = np.clip(0.5 + (6 - np.hypot(axis[:, None], axis)) / 0.5, 0, 1)
+    edge = 0.3 * (1 - share) + potential * axis[:, None]
+    return picture.Fields((axis, axis), None, None, edge, cells.astype(np.uint8))
+
+
+def radii(body):
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    outlines.draw(axes, body)
+    return np.hypot(*np.concatenate([path.vertices for path in axes.collections[0].get_paths()]).T)
+
+
+def test_outlines_follow_the_averaged_band_edge():
+    (body,) = outlines.bodies(disc())
+    assert body.share.shape == (41, 41)
+    assert radii(body) == pytest.approx(6, abs=0.05)
+
+
+def test_outlines_follow_the_cells_where_a_potential_bends_the_edge():
+    (body,) = outlines.bodies(disc(potential=0.02))
+    assert body.share.shape == (40, 40)
+    assert radii(body) == pytest.approx(6, abs=0.5)
+
+
+def test_a_layer_one_cell_thick_is_outlined():
+    fields = disc(layer=True)
+    fields.band_edge_eV = None
+    (body,) = outlines.bodies(fields)
+    assert body.share.min() < body.border < body.share.max()
+
+
+def test_slices_avoid_nodal_planes():
+    x = np.linspace(-1, 1, 21)
+    density = (x[:, None, None] * np.ones(21)[:, None] * np.exp(-x**2)) ** 2
+    assert solids._plane_to_show(density, x, 0.0, 0) in (0, 20)
+    assert solids._plane_to_show(density, x, 0.0, 1) == 10
+
+
+def test_a_rendered_surface_holds_its_share():
+    axis = np.linspace(-5, 5, 61)
+    x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
+    density = np.exp(-(x**2 + y**2 + z**2))
+    level = solids._enclosing_level(density, (axis, axis, axis))
+    assert density[density >= level].sum() / density.sum() == pytest.approx(solids.ENCLOSED, abs=0.01)

@@ -20,11 +20,11 @@ def norm(result, values):
 
 
 def test_arrays_are_shaped_like_the_grid(result):
-    assert len(result) == 4 and result.dimension == 3 and result.shape == (33, 31, 25)
+    assert len(result) == 4 and result.dimension == 3 and result.shape == (25, 23, 19)
     assert result.energies_eV.shape == result.residuals_eV.shape == (4,)
-    assert result.psi(0).shape == result.density(0).shape == result.band_edge_eV.shape == (33, 31, 25)
-    assert result.materials.shape == (32, 30, 24)
-    assert [len(axis) for axis in (result.x_nm, result.y_nm, result.z_nm)] == [33, 31, 25]
+    assert result.psi(0).shape == result.density(0).shape == result.band_edge_eV.shape == (25, 23, 19)
+    assert result.materials.shape == (24, 22, 18)
+    assert [len(axis) for axis in (result.x_nm, result.y_nm, result.z_nm)] == [25, 23, 19]
     assert result.position_nm(0).shape == result.spread_nm(0).shape == (3,)
 
 
@@ -46,7 +46,7 @@ def test_axes_run_in_the_order_x_y_z(result):
 def test_materials_are_those_of_the_cells(result):
     names = result.material_names
     assert sorted(names) == ["dot", "matrix"]
-    assert names[result.materials[16, 15, 12]] == "dot"
+    assert names[result.materials[12, 11, 8]] == "dot"
     assert names[result.materials[0, 0, 0]] == "matrix"
     probability = result.probability(0)
     assert set(probability) == set(names) and sum(probability.values()) == pytest.approx(1)
@@ -144,14 +144,14 @@ def test_axes_beyond_the_dimension(well):
 
 def test_repr_is_the_table_of_states(result):
     lines = repr(result).splitlines()
-    assert '"small dome": 3D, 33 x 31 x 25 nodes, 4 states' in lines[0]
+    assert '"small dome": 3D, 25 x 23 x 19 nodes, 4 states' in lines[0]
     assert "energy_eV" in lines[1] and "dot" in lines[1] and len(lines) == 6
     assert f"{result.energies_eV[3]:.6f}" in lines[5]
 
 
 def test_dict_and_json(result):
     content = result.to_dict()
-    assert content["nodes"] == [33, 31, 25] and content["converged"] is True
+    assert content["nodes"] == [25, 23, 19] and content["converged"] is True
     assert [state["energy_eV"] for state in content["states"]] == list(result.energies_eV)
     assert content["states"][1]["probability"] == pytest.approx(result.probability(1))
     assert result.json().startswith("{")

@@ -1,19 +1,66 @@
-"""Outlines of materials."""
+"""Where the materials are: their outlines in planes and the surfaces around them, and what part of a device to show."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from .style import INK
 
-# Of a smoothed share: a layer one cell thick has half, and is drawn.
-BORDER = 0.45
+
+@dataclass
+class Body:
+    """A material as its share around points of a grid; its border is where the share passes `border`."""
+
+    axes_nm: tuple
+    share: np.ndarray
+    border: float
+
+    def plane(self, axis, coordinate_nm):
+        """The body in the plane across `axis` nearest to the coordinate."""
+        points = self.axes_nm[axis]
+        others = tuple(each for number, each in enumerate(self.axes_nm) if number != axis)
+        return Body(others, self.share.take(int(np.abs(points - coordinate_nm).argmin()), axis), self.border)
 
 
-def middles(axis):
-    return (axis[1:] + axis[:-1]) / 2
+def bodies(fields):
+    """All materials but the one with the most cells."""
+    if fields.materials is None:
+        return []
+    numbers, counts = np.unique(fields.materials, return_counts=True)
+    background = numbers[counts.argmax()]
+    others = numbers[numbers != background]
+    if len(others) == 1 and fields.band_edge_eV is not None:
+        share = _share_by_band_edge(fields, background, others[0])
+        if share is not None:
+            return [Body(fields.axes_nm, share, 0.5)]
+    middles = tuple((axis[1:] + axis[:-1]) / 2 for axis in fields.axes_nm)
+    # Of a smoothed share: a layer one cell thick has half, and is drawn.
+    return [Body(middles, _smoothed(fields.materials == number), 0.45) for number in others]
 
 
-def smoothed(inside):
-    """The share of material around each cell, so that outlines run through stairs of cells and not along them."""
+def _share_by_band_edge(fields, background, material):
+    """The solver averages the band edge around every node by volume, which gives smooth outlines; None where a
+    potential comes on top of it."""
+    low, high = (fields.band_edge_eV[_inner_nodes(fields.materials == number)] for number in (background, material))
+    if len(low) == 0 or len(high) == 0:
+        return None
+    step = np.median(high) - np.median(low)
+    if max(np.ptp(low), np.ptp(high)) > 0.01 * abs(step) or step == 0:
+        return None
+    return (fields.band_edge_eV - np.median(low)) / step
+
+
+def _inner_nodes(cells):
+    """The nodes that touch only such cells."""
+    nodes = np.pad(cells, 1, mode="edge")
+    for axis in range(nodes.ndim):
+        lower, upper = (nodes.take(range(first, nodes.shape[axis] - 1 + first), axis) for first in (0, 1))
+        nodes = lower & upper
+    return nodes
+
+
+def _smoothed(inside):
+    """The share of a material around each cell, so that outlines run through stairs of cells and not along them."""
     share = inside.astype(float)
     for axis in range(share.ndim):
         padding = [(1, 1) if each == axis else (0, 0) for each in range(share.ndim)]
@@ -22,13 +69,10 @@ def smoothed(inside):
     return share
 
 
-def draw(axes, x, y, cells):
-    """The borders between the materials of a plane of cells, [x, y]."""
-    if cells is None:
-        return
-    for number in np.unique(cells)[1:]:
-        axes.contour(middles(x), middles(y), smoothed(cells == number).T, levels=[BORDER], colors=[INK], linewidths=0.9,
-                     alpha=0.75)
+def draw(axes, body):
+    """The border of a body in a plane."""
+    if body.share.min() < body.border < body.share.max():
+        axes.contour(*body.axes_nm, body.share.T, levels=[body.border], colors=[INK], linewidths=0.9, alpha=0.75)
 
 
 def draw_turning_line(axes, x, y, band_edge_eV, energy_eV):

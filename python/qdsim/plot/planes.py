@@ -14,7 +14,7 @@ def draw(picture, figure, count):
     rows = -(-count // columns)
     limits = outlines.extent((x, y), (picture.fields.density(state) for state in range(count)))
     aspect = np.clip(np.ptp(limits[1]) / np.ptp(limits[0]), 0.4, 2.0)
-    one_material = picture.fields.materials is None or np.ptp(picture.fields.materials) == 0
+    bodies = outlines.bodies(picture.fields)
     width = min(2.7, 8.5 / columns, 7.0 / rows / aspect)
     height = width * aspect
     total = np.array([columns * (width + 0.22) + 0.75 + 3.5, max(rows * (height + 0.36) + 1.4, 4.0)])
@@ -26,11 +26,12 @@ def draw(picture, figure, count):
         row, column = divmod(state, columns)
         corner = np.array([0.75 + column * (width + 0.22), top - (row + 1) * height - row * 0.36])
         axes = figure.add_axes((*(corner / total), width / total[0], height / total[1]))
-        add_density(axes, x, y, picture.fields.density(state), state)
-        if one_material:
+        density = picture.fields.density(state)
+        add_density(axes, x, y, density, state, density.max())
+        for body in bodies:
+            outlines.draw(axes, body)
+        if not bodies:
             outlines.draw_turning_line(axes, x, y, picture.fields.band_edge_eV, picture.energies_eV[state])
-        else:
-            outlines.draw(axes, x, y, picture.fields.materials)
         axes.set_title(f"{state}:  {scale.text(picture.energies_eV[state])}", color=colour(state), pad=4, weight="bold")
         below = state + columns >= count
         axes.set(xlabel="x (nm)" if below else None, ylabel="y (nm)" if column == 0 else None)
@@ -42,11 +43,11 @@ def draw(picture, figure, count):
                                           (top - bottom) / total[1])), count)
 
 
-def add_density(axes, x, y, density, state):
-    """A density [x, y] in the state's colour, smooth on any rectilinear grid."""
+def add_density(axes, x, y, density, state, most):
+    """A density [x, y] in the state's colour, smooth on any rectilinear grid; `most` gets the darkest shade."""
     from matplotlib.image import NonUniformImage
 
     image = NonUniformImage(axes, extent=(x[0], x[-1], y[0], y[-1]), interpolation="bilinear", cmap=fading(state))
     image.set_data(x, y, np.ascontiguousarray(density.T))
-    image.set_clim(0, density.max())
+    image.set_clim(0, most)
     axes.add_image(image)

@@ -26,43 +26,51 @@ def draw(picture, figure, count):
     heading(figure, picture, count)
     scale = EnergyScale(picture.energies_eV[:count])
     top = total[1] - 0.95
+    bodies = outlines.bodies(picture.fields)
     for state in range(count):
         left = 0.8 + state * (width + 0.12)
         density = picture.fields.density(state)
         axes = figure.add_axes((left / total[0], (top - solid) / total[1], width / total[0], solid / total[1]))
-        _add_surface(picture, axes, state, density, near)
+        _add_surface(picture, axes, state, density, bodies, near)
         axes.set_title(f"{state}:  {scale.text(picture.energies_eV[state])}", color=colour(state), weight="bold", pad=5)
         for plane, normal in enumerate((1, 2)):
             bottom = top - solid - 0.15 - heights[: plane + 1].sum() - 0.45 * plane
             axes = figure.add_axes((left / total[0], bottom / total[1], width / total[0], heights[plane] / total[1]))
-            _add_slice(picture, axes, state, density, normal, limits)
+            _add_slice(picture, axes, state, density, bodies, normal, limits)
     left = 0.8 + count * (width + 0.12) + 0.75
     add_diagram(picture, figure.add_axes((left / total[0], 0.5 / total[1], 2.6 / total[0], 1 - 1.45 / total[1])), count)
 
 
-def _add_slice(picture, axes, state, density, normal, limits):
+def _add_slice(picture, axes, state, density, bodies, normal, limits):
     """The density in the plane across `normal` through the state's mean position."""
     axes_nm = picture.fields.axes_nm
     across, along = 0, 3 - normal
-    mean = picture.position_nm[state][normal]
-    node = int(np.abs(axes_nm[normal] - mean).argmin())
-    add_density(axes, axes_nm[across], axes_nm[along], density.take(node, normal), state)
-    cells = picture.fields.materials
-    if cells is not None:
-        cell = int(np.clip(np.searchsorted(axes_nm[normal], mean) - 1, 0, cells.shape[normal] - 1))
-        outlines.draw(axes, axes_nm[across], axes_nm[along], cells.take(cell, normal))
+    node = _plane_to_show(density, axes_nm[normal], picture.position_nm[state][normal], normal)
+    place = axes_nm[normal][node]
+    add_density(axes, axes_nm[across], axes_nm[along], density.take(node, normal), state, density.max())
+    for body in bodies:
+        outlines.draw(axes, body.plane(normal, place))
     first = state == 0
     axes.set(xlim=limits[across], ylim=limits[along], xlabel="x (nm)",
              ylabel=f"{'xyz'[along]} (nm)" if first else None)
     axes.tick_params(labelleft=first)
-    axes.text(0.04, 0.95, f"{'xyz'[normal]} = {mean + 0.0:.1f} nm", transform=axes.transAxes, size=7.5, color=FAINT,
-              va="top")
+    # Adding 0 turns -0.0 into 0.0.
+    axes.text(0.04, 0.95, f"{'xyz'[normal]} = {round(float(place), 1) + 0.0:.1f} nm".replace("-", "−"),
+              transform=axes.transAxes, size=7.5, color=FAINT, va="top")
 
 
-def _add_surface(picture, axes, state, density, limits):
+def _plane_to_show(density, coordinates, mean, normal):
+    """The node nearest to the mean position; where that is a nodal plane, the densest."""
+    node = int(np.abs(coordinates - mean).argmin())
+    if density.take(node, normal).max() > 0.1 * density.max():
+        return node
+    return int(density.max(axis=tuple(axis for axis in range(3) if axis != normal)).argmax())
+
+
+def _add_surface(picture, axes, state, density, bodies, limits):
     """Iso-surfaces of the wave function, its two signs in two shades, inside the materials' translucent outlines."""
     inner = [_within(axis, limit) for axis, limit in zip(picture.fields.axes_nm, limits)]
-    surfaces = [*_lobes(picture, state, density, inner), *_bodies(picture, inner)]
+    surfaces = [*_lobes(picture, state, density, inner), *_outlines(bodies, limits)]
     image, extent = render.render(surfaces, limits, _PIXELS)
     axes.imshow(image, extent=extent, origin="lower", interpolation="antialiased", zorder=2)
     _draw_floor(axes, limits)
@@ -100,17 +108,15 @@ def _enclosing_level(density, axes_nm):
     return float(density.ravel()[order][np.searchsorted(held, ENCLOSED * held[-1])])
 
 
-def _bodies(picture, inner):
-    """The outlines of all materials but the one with the most cells."""
-    cells = picture.fields.materials
-    if cells is None:
-        return []
-    numbers, counts = np.unique(cells, return_counts=True)
-    inner = tuple(slice(each.start, each.stop - 1, each.step) for each in inner)
-    axes_nm = [outlines.middles(axis)[each] for axis, each in zip(picture.fields.axes_nm, inner)]
-    shares = [outlines.smoothed(cells[inner] == number) for number in numbers[numbers != numbers[counts.argmax()]]]
-    return [render.iso_surface(share, outlines.BORDER, axes_nm, (0.30, 0.33, 0.38), opaque=False) for share in shares
-            if share.max() > outlines.BORDER > share.min()]
+def _outlines(bodies, limits):
+    surfaces = []
+    for body in bodies:
+        inner = tuple(_within(axis, limit) for axis, limit in zip(body.axes_nm, limits))
+        share = body.share[inner]
+        if share.min() < body.border < share.max():
+            axes_nm = [axis[points] for axis, points in zip(body.axes_nm, inner)]
+            surfaces.append(render.iso_surface(share, body.border, axes_nm, (0.30, 0.33, 0.38), opaque=False))
+    return surfaces
 
 
 def _draw_floor(axes, limits):
