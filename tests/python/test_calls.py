@@ -106,9 +106,11 @@ def test_ctrl_c_without_a_report():
     started = threading.Event()
     thread = interrupt_after(started, 0.5)
     started.set()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         long_solve(False)
     thread.join()
+    # Raised while the library worked, and not when it had finished.
+    assert "on_progress" in str(caught.traceback[-1])
 
 
 def test_ctrl_c_ends_a_script_with_130_or_sigint():

@@ -70,7 +70,8 @@ def test_arrays_are_views_and_read_only(result):
     assert result.psi(1).any()
 
 
-def test_arrays_outlive_the_result(result):
+def test_arrays_outlive_the_result(dome):
+    result = qdsim.run(dome, progress=False)  # not the fixture, which pytest holds on to
     psi, energies = result.psi(2), result.energies_eV
     expected, expected_energies = psi.copy(), energies.copy()
     del result
