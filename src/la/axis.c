@@ -4,6 +4,8 @@
 #include <string.h>
 
 enum { MAX_ORDER = 4, GRADING_SAMPLES = 16 };
+/* A vector of more could not be counted in BLAS's 32-bit integers. */
+enum { MAX_NODES = 2000000000 };
 
 /* Gauss-Lobatto points on [-1, 1] and their weights (Abramowitz, Stegun, 25.4.32). */
 static void gauss_lobatto(int order, double *points, double *weights) {
@@ -104,9 +106,10 @@ static void set_stiffness(qds_axis *axis) {
 
 static qds_status check_shape(int64_t nodes, int order, const qds_boundary boundary[2]) {
   if (order < 1 || order > MAX_ORDER) QDS_FAIL(QDS_ERROR_INPUT, "order %d: 1 to 4 are allowed", order);
+  if (nodes > MAX_NODES)
+    QDS_FAIL(QDS_ERROR_INPUT, "%lld nodes on an axis: up to %d are allowed", (long long)nodes, MAX_NODES);
   if (nodes < order + 1 || (nodes - 1) % order != 0) {
-    int64_t nearest = (nodes - 1 + order / 2) / order * order + 1;
-    if (nearest < order + 1) nearest = order + 1;
+    const int64_t nearest = nodes < order + 1 ? order + 1 : (nodes - 1 + order / 2) / order * order + 1;
     QDS_FAIL(
         QDS_ERROR_INPUT,
         "%lld nodes do not fit elements of order %d (nodes = %d x elements + 1); the nearest that do: %lld",
