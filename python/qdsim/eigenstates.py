@@ -86,7 +86,8 @@ def _mass(mass, shape):
 
 def _grid(spacing_nm, coordinates, shape):
     if (spacing_nm is None) == (coordinates is None):
-        raise ArgumentError("give the grid as spacing_nm=0.5 (or one per axis) or as coordinates=(x, y, z), one of them")
+        raise ArgumentError("give the grid as spacing_nm=0.5 (or one per axis) or as coordinates=(x, y, z), one of "
+                            "them")
     if coordinates is None:
         spacing = _real_array("spacing_nm", spacing_nm)
         if spacing.shape not in ((), (len(shape),)):
@@ -105,7 +106,8 @@ def _grid(spacing_nm, coordinates, shape):
 def _axis(name, values, nodes):
     axis = _real_array(f"coordinates of {name}", values)
     if axis.shape != (nodes,):
-        raise ArgumentError(f"coordinates of {name}: shape {axis.shape}, but potential_eV has {nodes} nodes along {name}")
+        raise ArgumentError(f"coordinates of {name}: shape {axis.shape}, but potential_eV has {nodes} nodes along "
+                            f"{name}")
     _refuse(f"coordinates of {name}", axis[1:], np.diff(axis) <= 0, "coordinates must ascend")
     return axis
 

@@ -25,8 +25,8 @@ def test_every_status_has_its_exception(root):
 
 
 @pytest.mark.parametrize("name, builtin", [
-    ("InputError", ValueError), ("ArgumentError", ValueError), ("FileError", OSError), ("OutOfMemoryError", MemoryError),
-    ("BudgetError", MemoryError), ("ConvergenceError", RuntimeError), ("NumericError", ArithmeticError),
+    ("InputError", ValueError), ("ArgumentError", ValueError), ("FileError", OSError),
+    ("OutOfMemoryError", MemoryError), ("BudgetError", MemoryError), ("ConvergenceError", RuntimeError), ("NumericError", ArithmeticError),
     ("UnsupportedError", RuntimeError), ("InternalError", RuntimeError)])
 def test_exceptions_are_pythons_own_too(name, builtin):
     each = getattr(qdsim, name)

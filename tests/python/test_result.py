@@ -114,7 +114,7 @@ def test_reference_cycles_are_collected(well):
     device = qdsim.Device(well)
     context = weakref.ref(device._core.context)
     kept = []
-    result = device.solve(progress=lambda *report: kept)
+    result = device.solve(progress=lambda *report, held=kept: None)
     kept += [result, result.psi(0), device, kept]
     del kept, result, device
     gc.collect()

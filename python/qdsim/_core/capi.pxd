@@ -16,7 +16,6 @@ cdef extern from "qdsim/qdsim.h" nogil:
         int line
         long native
 
-    const char *qds_status_name(qds_status status)
     const qds_error *qds_last_error()
     const char *qds_version()
 
@@ -46,13 +45,6 @@ cdef extern from "qdsim/qdsim.h" nogil:
     qds_status qds_context_create(const qds_context_options *options, qds_context **out)
     void qds_context_destroy(qds_context *ctx)
     void qds_context_resume(qds_context *ctx)
-    int qds_context_threads(const qds_context *ctx)
-    const char *qds_context_device(const qds_context *ctx)
-    ctypedef struct qds_memory_row:
-        const char *tag
-        size_t current_bytes, peak_bytes
-        size_t current_blocks, total_blocks
-    void qds_context_memory(const qds_context *ctx, qds_memory_row *total)
 
     ctypedef struct qds_device
     ctypedef struct qds_result

@@ -152,17 +152,6 @@ cdef class Context:
     def __dealloc__(self):
         qds_context_destroy(self.handle)
 
-    @property
-    def threads(self):
-        return qds_context_threads(self.handle)
-
-    @property
-    def memory_bytes(self):
-        """What the library holds now."""
-        cdef qds_memory_row total
-        qds_context_memory(self.handle, &total)
-        return total.current_bytes
-
     cdef int begin(self, object report) except -1:
         if self.busy:
             raise exceptions[<int>QDS_ERROR_ARGUMENT](

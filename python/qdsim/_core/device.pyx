@@ -122,10 +122,6 @@ cdef class Device:
         return device
 
     @property
-    def threads(self):
-        return self.context.threads
-
-    @property
     def name(self):
         return qds_device_name(self.handle).decode("utf-8")
 

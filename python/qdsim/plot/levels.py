@@ -98,9 +98,8 @@ def _label_levels(axes, energies, scale, low, high):
     heights = spread_apart([scale(energies[state]) for state in states], 0.045 * (high - low))
     for state, height in zip(states, heights):
         place = (height - low) / (high - low)
-        axes.annotate("", (1.0, (scale(energies[state]) - low) / (high - low)), (1.035, place), xycoords="axes fraction",
-                      textcoords="axes fraction", arrowprops={"arrowstyle": "-", "color": colour(state), "lw": 0.8,
-                                                              "shrinkA": 0, "shrinkB": 0})
+        axes.plot([1.0, 1.035], [(scale(energies[state]) - low) / (high - low), place], transform=axes.transAxes,
+                  color=colour(state), lw=0.8, clip_on=False)
         axes.text(1.045, place, rf"$E_{{{state}}}$ = {scale.text(energies[state])}", transform=axes.transAxes,
                   va="center", size=9, color=colour(state))
 

@@ -125,5 +125,5 @@ def _draw_floor(axes, limits):
     floor = np.array([[x0, y0, z0], [x1, y0, z0], [x1, y1, z0], [x0, y1, z0], [x0, y0, z0]])
     axes.plot(floor @ render.RIGHT, floor @ render.UP, color=FAINT, lw=0.6, zorder=0)
     for name, place in (("x", (floor[0] + floor[1]) / 2), ("y", (floor[1] + floor[2]) / 2)):
-        axes.annotate(name, (place @ render.RIGHT, place @ render.UP), (0, -3), textcoords="offset points", size=8, color=FAINT,
-                      ha="center", va="top")
+        axes.annotate(name, (place @ render.RIGHT, place @ render.UP), (0, -3), textcoords="offset points",
+                      size=8, color=FAINT, ha="center", va="top")
