@@ -3,9 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/philox.h"
 #include "la/blas.h"
-#include "la/multigrid.h"
+#include "la/spectrum_internal.h"
 
 /* Up to this size the whole matrix is diagonalised. */
 enum { DENSE_ROWS = 400, MOST_DENSE_ROWS = 4000 };
@@ -15,26 +14,8 @@ enum { ROWS_PER_START_VECTOR = 60 };
 enum { FEW_GUARDS_ROWS = 3000000 };
 /* Start vectors need the accuracy of their grid, not more. */
 static const double coarse_tolerance = 1e-4;
-/* Levels nearer to each other than this, relative to their height above the floor, count as equal in the
- * check. */
-static const double check_resolution = 1e-5;
-/* So many more levels than states may turn up in the check before it is an error. */
-enum { MAX_MISSED = 8 };
 /* A V-cycle leaves about this part of an error. */
 static const double cycle_error = 0.15;
-/* Streams of random numbers. */
-enum { START_STREAM = 1, CHECK_STREAM = 100000, CHECK_FINE_STREAM = 200000 };
-
-typedef struct {
-  qds_context *ctx;
-  qds_tensor_operator *operator_;
-  const qds_spectrum_options *options;
-  qds_spectrum_statistics *statistics;
-  qds_multigrid *multigrid;
-  int start_level;    /* of the multigrid, where the first vectors are sought */
-  double shift;       /* of the multigrid, in force */
-  int finest_vectors; /* states and guards on the finest grid */
-} search;
 
 /* Guards on the coarse grids, where they cost little and show where the next levels lie. */
 static int guards_for(int states) {
@@ -47,7 +28,7 @@ static int vectors_that_fit(int64_t rows, int states, int guards) {
   return states + (guards > 0 ? guards : 0);
 }
 
-static int vectors_on(const search *s, int level, int states) {
+static int vectors_on(const qds_search *s, int level, int states) {
   return vectors_that_fit(qds_multigrid_rows(s->multigrid, level), states, guards_for(states));
 }
 
@@ -55,7 +36,7 @@ static int vectors_on(const search *s, int level, int states) {
  * with m vectors an iteration costs m and shrinks errors by (sqrt(c) - 1) / (sqrt(c) + 1), c = (l_m - shift)
  * / (l_m - l_wanted) with l_m the first level beyond them, as conjugate gradients do, but by no more than the
  * cycle's own error. */
-static int vectors_on_finest(const search *s, int states, const double *levels, int count) {
+static int vectors_on_finest(const qds_search *s, int states, const double *levels, int count) {
   const int64_t rows = qds_multigrid_rows(s->multigrid, 0);
   const int most = rows > FEW_GUARDS_ROWS ? states + 1 : count - 1;
   int best = states + 1 < count ? states + 1 : count;
@@ -72,7 +53,7 @@ static int vectors_on_finest(const search *s, int states, const double *levels, 
 }
 
 /* Diagonalises a small operator as a dense matrix: nothing can be missed. */
-static qds_status solve_dense(const search *s, qds_block *x, double *eigenvalues, double *residuals) {
+static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
   const int64_t rows = s->operator_->rows;
   const qds_operator a = qds_tensor_operator_apply(s->operator_);
   qds_block unit = {0}, matrix = {0};
@@ -106,8 +87,8 @@ static qds_status solve_dense(const search *s, qds_block *x, double *eigenvalues
   return QDS_OK;
 }
 
-static qds_lobpcg_options level_options(const search *s, const qds_operator *a, const qds_operator *b,
-                                        int wanted, const char *phase) {
+qds_lobpcg_options qds_search_options(const qds_search *s, const qds_operator *a, const qds_operator *b,
+                                      int wanted, const char *phase) {
   return (qds_lobpcg_options){.operator_ = a,
                               .preconditioner = b,
                               .wanted = wanted,
@@ -118,7 +99,7 @@ static qds_lobpcg_options level_options(const search *s, const qds_operator *a, 
 }
 
 /* A shift just below the wanted levels makes the cycle a better inverse where it matters. */
-static qds_status aim_shift(search *s, const double *eigenvalues, int count) {
+static qds_status aim_shift(qds_search *s, const double *eigenvalues, int count) {
   const double width = eigenvalues[count - 1] - eigenvalues[0], above = eigenvalues[0] - s->options->floor;
   const double wanted = eigenvalues[0] - fmax(0.15 * width, 0.1 * fabs(above));
   QDS_TRY(qds_multigrid_set_shift(s->multigrid, s->ctx, wanted, &s->shift));
@@ -128,7 +109,7 @@ static qds_status aim_shift(search *s, const double *eigenvalues, int count) {
 }
 
 /* Random vectors on the start level. */
-static qds_status start_vectors(const search *s, int states, uint64_t stream, qds_block *x) {
+static qds_status start_vectors(const qds_search *s, int states, uint64_t stream, qds_block *x) {
   const int columns = vectors_on(s, s->start_level, states);
   QDS_TRY(
       qds_block_create(s->ctx, qds_multigrid_rows(s->multigrid, s->start_level), columns, "eigensolver", x));
@@ -136,9 +117,7 @@ static qds_status start_vectors(const search *s, int states, uint64_t stream, qd
   return QDS_OK;
 }
 
-/* Replaces the vectors of level + 1 in *x by their interpolation on `level`; of `columns` columns the first
- * come from there, and those beyond are random. */
-static qds_status carry_over(const search *s, int level, int columns, uint64_t stream, qds_block *x) {
+qds_status qds_search_carry_over(const qds_search *s, int level, int columns, uint64_t stream, qds_block *x) {
   qds_block fine = {0};
   QDS_TRY(qds_block_create(s->ctx, qds_multigrid_rows(s->multigrid, level), columns, "eigensolver", &fine));
   const int shared = columns < x->columns ? columns : x->columns;
@@ -150,9 +129,7 @@ static qds_status carry_over(const search *s, int level, int columns, uint64_t s
   return QDS_OK;
 }
 
-/* Solves on the levels from the start level to level 1, beginning with random vectors, and leaves the vectors
- * of level 1 in *x; with no coarser level than 0 they are the random vectors. */
-static qds_status solve_coarse(search *s, int states, uint64_t stream, int main_search, qds_block *x) {
+qds_status qds_search_coarse(qds_search *s, int states, uint64_t stream, int main_search, qds_block *x) {
   QDS_AUTO_RELEASE double *values = NULL, *residuals = NULL;
   QDS_TRY(start_vectors(s, states, stream, x));
   const int most = states + guards_for(states);
@@ -161,7 +138,7 @@ static qds_status solve_coarse(search *s, int states, uint64_t stream, int main_
   for (int level = s->start_level; level > 0; level--) {
     const qds_operator a = qds_multigrid_level_operator(s->multigrid, level),
                        b = qds_multigrid_cycle(s->multigrid, level);
-    const qds_lobpcg_options options = level_options(s, &a, &b, states, "start vectors");
+    const qds_lobpcg_options options = qds_search_options(s, &a, &b, states, "start vectors");
     qds_lobpcg_statistics work;
     QDS_TRY(qds_lobpcg(s->ctx, &options, x, values, residuals, &work));
     qds_log(s->ctx, QDS_LOG_DEBUG, "level %d: %lld unknowns, %d vectors, %d iterations", level,
@@ -170,14 +147,16 @@ static qds_status solve_coarse(search *s, int states, uint64_t stream, int main_
       QDS_TRY(aim_shift(s, values, states));
       s->finest_vectors = vectors_on_finest(s, states, values, x->columns);
     }
-    if (level > 1) QDS_TRY(carry_over(s, level - 1, vectors_on(s, level - 1, states), stream + 1000, x));
+    if (level > 1)
+      QDS_TRY(qds_search_carry_over(s, level - 1, vectors_on(s, level - 1, states), stream + 1000, x));
   }
   return QDS_OK;
 }
 
-static qds_status solve_finest(const search *s, int states, qds_block *x, double *values, double *residuals) {
+qds_status qds_search_finest(const qds_search *s, int states, qds_block *x, double *values,
+                             double *residuals) {
   const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_multigrid_cycle(s->multigrid, 0);
-  qds_lobpcg_options options = level_options(s, &a, &b, states, "solve");
+  qds_lobpcg_options options = qds_search_options(s, &a, &b, states, "solve");
   options.tolerance = s->options->tolerance;
   options.relative_tolerance = s->options->relative_tolerance;
   qds_lobpcg_statistics work;
@@ -195,105 +174,39 @@ static qds_status solve_finest(const search *s, int states, qds_block *x, double
   return QDS_OK;
 }
 
-typedef struct {
-  double highest, resolution; /* the highest state found; differences below the resolution do not count */
-} check_goal;
-
-/* The lowest level outside the states found is known well enough to say that it lies above them, or at their
- * upper edge within the resolution. A residual bounds the distance to an eigenvalue, and Ritz values only
- * fall. */
-static int check_is_decided(void *self, const double *values, const double *residuals) {
-  const check_goal *goal = self;
-  return residuals[0] < fmax(0.2 * (values[0] - goal->highest), goal->resolution);
-}
-
-/* One start vector for the second search: the sum of the vectors that another random start finds on the
- * coarse levels, of which deflation leaves what the states found do not contain, and some noise of the finest
- * grid. */
-static qds_status check_start(search *s, int states, qds_block *y) {
-  QDS_TRY(solve_coarse(s, states, CHECK_STREAM, 0, y));
-  for (int j = 1; j < y->columns; j++)
-    for (int64_t i = 0; i < y->rows; i++) y->data[i] += qds_block_column(y, j)[i];
-  y->columns = 1;
-  if (s->start_level == 0) return QDS_OK;
-  QDS_TRY(carry_over(s, 0, 1, CHECK_STREAM, y));
-  const double noise = 0.02 / sqrt((double)y->rows);
-  const uint64_t seed = qds_context_seed(s->ctx);
-  for (int64_t i = 0; i < y->rows; i++)
-    y->data[i] += noise * qds_random_normal(seed, CHECK_FINE_STREAM, (uint64_t)i);
-  return QDS_OK;
-}
-
-/* A second search, from another start and orthogonal to the states found. *missed: it found a level below the
- * highest of them, whose vector is *y. */
-static qds_status second_search(search *s, const qds_block *found, double highest, int states, qds_block *y,
-                                int *missed) {
-  double value, residual;
-  check_goal goal = {highest, check_resolution * fabs(highest - s->options->floor)};
-  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_multigrid_cycle(s->multigrid, 0);
-  qds_lobpcg_options options = level_options(s, &a, &b, 1, "check");
-  qds_lobpcg_statistics work;
-  QDS_TRY(check_start(s, states, y));
-  options.deflate = found;
-  options.relative_tolerance = check_resolution;
-  options.stop = check_is_decided;
-  options.stop_self = &goal;
-  QDS_TRY(qds_lobpcg(s->ctx, &options, y, &value, &residual, &work));
-  qds_log(s->ctx, QDS_LOG_DEBUG, "check: %d iterations; next level %.9g eV, highest found %.9g eV",
-          work.iterations, value, highest);
-  *missed = value < highest - goal.resolution;
-  return QDS_OK;
-}
-
-/* Appends vector y to the first `states` columns of x: start vectors for another solve. */
-static qds_status append(const search *s, int states, const qds_block *y, qds_block *x) {
-  qds_block larger = {0};
-  QDS_TRY(qds_block_create(s->ctx, x->rows, states + 1, "eigensolver", &larger));
-  for (int j = 0; j < states; j++)
-    memcpy(qds_block_column(&larger, j), qds_block_column(x, j), sizeof(double) * (size_t)x->rows);
-  memcpy(qds_block_column(&larger, states), y->data, sizeof(double) * (size_t)x->rows);
-  qds_block_clear(x);
-  *x = larger;
-  return QDS_OK;
-}
-
-/* Searches again until nothing lower is found; every level found that way joins the states. */
-static qds_status verify(search *s, qds_block *x, double *values, double *residuals) {
-  const int states = s->options->states;
-  s->statistics->verification = "second search from random vectors, orthogonal to the states";
-  if (states >= x->rows) return QDS_OK;
-  for (int missed = 1; missed;) {
-    const qds_block found = qds_block_part(x, 0, states);
-    __attribute__((cleanup(qds_block_clear))) qds_block y = {0};
-    QDS_TRY(second_search(s, &found, values[states - 1], states, &y, &missed));
-    if (!missed) break;
-    if (++s->statistics->found_by_verification > states + MAX_MISSED)
-      QDS_FAIL(QDS_ERROR_CONVERGENCE,
-               "the check keeps finding lower levels; ask for more states, or use more nodes");
-    QDS_TRY(append(s, states, &y, x));
-    QDS_TRY(solve_finest(s, states, x, values, residuals));
+/* The vectors that the finest grid begins with: the caller's, or those of the coarser grids. */
+static qds_status begin(qds_search *s, qds_block *x) {
+  const qds_block *given = s->options->start;
+  if (!given) {
+    QDS_TRY(qds_search_coarse(s, s->options->states, QDS_START_STREAM, 1, x));
+    if (s->start_level == 0) return QDS_OK;
+    return qds_search_carry_over(s, 0, s->finest_vectors, QDS_START_STREAM, x);
   }
+  QDS_TRY(qds_block_create(s->ctx, given->rows, given->columns, "eigensolver", x));
+  for (int j = 0; j < given->columns; j++)
+    memcpy(qds_block_column(x, j), qds_block_column(given, j), sizeof(double) * (size_t)given->rows);
   return QDS_OK;
 }
 
-static qds_status solve_iteratively(search *s, qds_block *x, double *eigenvalues, double *residuals) {
+static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
   const int states = s->options->states;
   QDS_AUTO_RELEASE double *values = NULL, *norms = NULL;
-  const int most = states + guards_for(states) + 1;
+  const int given = s->options->start ? s->options->start->columns : 0, own = states + guards_for(states),
+            most = (given > own ? given : own) + 1;
   QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &values));
   QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &norms));
   double start = qds_seconds();
-  const int64_t enough = (int64_t)ROWS_PER_START_VECTOR * (states + guards_for(states));
   s->start_level = qds_multigrid_levels(s->multigrid) - 1;
-  while (s->start_level > 0 && qds_multigrid_rows(s->multigrid, s->start_level) < enough) s->start_level--;
-  s->statistics->grids = s->start_level + 1;
+  while (s->start_level > 0 &&
+         qds_multigrid_rows(s->multigrid, s->start_level) < (int64_t)ROWS_PER_START_VECTOR * own)
+    s->start_level--;
+  s->statistics->grids = given > 0 ? 1 : s->start_level + 1;
   s->statistics->preconditioner = "multigrid";
-  QDS_TRY(solve_coarse(s, states, START_STREAM, 1, x));
-  if (s->start_level > 0) QDS_TRY(carry_over(s, 0, s->finest_vectors, START_STREAM, x));
-  QDS_TRY(solve_finest(s, states, x, values, norms));
+  QDS_TRY(begin(s, x));
+  QDS_TRY(qds_search_finest(s, states, x, values, norms));
   s->statistics->solve_s = qds_seconds() - start;
   start = qds_seconds();
-  QDS_TRY(verify(s, x, values, norms));
+  QDS_TRY(qds_search_verify(s, x, values, norms));
   s->statistics->verify_s = qds_seconds() - start;
   memcpy(eigenvalues, values, sizeof(double) * (size_t)states);
   memcpy(residuals, norms, sizeof(double) * (size_t)states);
@@ -308,7 +221,12 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
   *x = (qds_block){0};
   QDS_REQUIRE(options->states >= 1 && options->states <= operator_->rows, "%d states wanted of %lld unknowns",
               options->states, (long long)operator_->rows);
-  search s = {.ctx = ctx, .operator_ = operator_, .options = options, .statistics = statistics};
+  const qds_block *given = options->start;
+  QDS_REQUIRE(!given || (given->rows == operator_->rows && given->columns >= options->states &&
+                         given->columns <= operator_->rows),
+              "%d start vectors of %lld rows for %d states of %lld unknowns", given->columns,
+              (long long)given->rows, options->states, (long long)operator_->rows);
+  qds_search s = {.ctx = ctx, .operator_ = operator_, .options = options, .statistics = statistics};
   const double start = qds_seconds();
   qds_status status;
   if (operator_->rows <= DENSE_ROWS ||

@@ -11,6 +11,9 @@ typedef struct {
   /* Converged when ||A x - lambda x|| <= tolerance + relative_tolerance * (lambda - floor). */
   double tolerance, relative_tolerance, floor;
   int max_iterations; /* on each grid */
+  /* Vectors to begin with on the finest grid, at least `states` (those of a similar operator, say); borrowed.
+   * NULL: they are found on coarser grids. A small operator, which is diagonalised, needs none. */
+  const qds_block *start;
 } qds_spectrum_options;
 
 typedef struct {
@@ -22,8 +25,9 @@ typedef struct {
 } qds_spectrum_statistics;
 
 /* x receives `states` orthonormal columns; the caller clears it. eigenvalues, residuals: `states` numbers,
- * ascending. A level that only the check finds joins the result. Errors: ARGUMENT (more states than
- * unknowns), those of qds_lobpcg. */
+ * ascending. A level that only the check finds joins the result. In one dimension the check counts levels
+ * (inertia.h) and proves that none is missing; else it is a second search from another start. Errors:
+ * ARGUMENT (more states than unknowns), those of qds_lobpcg. */
 qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const qds_spectrum_options *options,
                         qds_block *x, double *eigenvalues, double *residuals,
                         qds_spectrum_statistics *statistics);

@@ -1,0 +1,39 @@
+/* The parts of the search for a spectrum: the solves on the grids, and the check that no level was missed. */
+#ifndef QDS_LA_SPECTRUM_INTERNAL_H
+#define QDS_LA_SPECTRUM_INTERNAL_H
+
+#include "la/multigrid.h"
+#include "la/spectrum.h"
+
+/* Streams of random numbers: each search draws on the next QDS_SEARCH_STREAMS. */
+enum { QDS_START_STREAM = 1, QDS_CHECK_STREAM = 100000, QDS_SEARCH_STREAMS = 100000 };
+
+typedef struct {
+  qds_context *ctx;
+  qds_tensor_operator *operator_;
+  const qds_spectrum_options *options;
+  qds_spectrum_statistics *statistics;
+  qds_multigrid *multigrid;
+  int start_level;    /* of the multigrid, where the first vectors are sought */
+  double shift;       /* of the multigrid, in force */
+  int finest_vectors; /* states and guards on the finest grid */
+} qds_search;
+
+qds_lobpcg_options qds_search_options(const qds_search *s, const qds_operator *a, const qds_operator *b,
+                                      int wanted, const char *phase);
+/* Solves on the levels from the start level to level 1, beginning with random vectors, and leaves the vectors
+ * of level 1 in *x; with no coarser level than 0 they are the random vectors. The main search also aims the
+ * shift and chooses how many vectors the finest grid gets. */
+qds_status qds_search_coarse(qds_search *s, int states, uint64_t stream, int main_search, qds_block *x);
+/* Replaces the vectors of level + 1 in *x by their interpolation on `level`; of `columns` columns the first
+ * come from there, and those beyond are random. */
+qds_status qds_search_carry_over(const qds_search *s, int level, int columns, uint64_t stream, qds_block *x);
+/* Solves on the finest grid, beginning with *x. */
+qds_status qds_search_finest(const qds_search *s, int states, qds_block *x, double *values,
+                             double *residuals);
+
+/* Checks that x, values and residuals, from a solve on the finest grid, are the lowest states. A level that
+ * is missing is sought and joins them (values and residuals have room for one number more than states). */
+qds_status qds_search_verify(qds_search *s, qds_block *x, double *values, double *residuals);
+
+#endif
