@@ -8,14 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-/* The loops around the matrix products profit from wide registers as those do; the loader picks the version.
- */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__) &&                       \
-    !defined(__SANITIZE_THREAD__)
-#define VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define VECTOR_CLONES
-#endif
+#include "base/vectorise.h"
 
 /* Which parts of the workspace are a thread's own. */
 typedef struct {
@@ -50,7 +43,7 @@ static int64_t panel_count(int64_t items, int64_t width) {
 
 /* The largest magnitude, NaN when a number is not finite. In lanes, since compilers take no maximum over
  * doubles apart by themselves. */
-VECTOR_CLONES static double peak_of(int64_t count, const double *x) {
+QDS_VECTORISE static double peak_of(int64_t count, const double *x) {
   enum { LANES = 16 };
   double peaks[LANES] = {0}, poison[LANES] = {0};
   int64_t i = 0;

@@ -15,7 +15,7 @@ static inline REAL NAMED(cleaned)(REAL value) {
 /* panel (width x n, column-major) = the folded columns of `source`, whose index along the axis has the stride
  * `ld`. */
 #define DEFINE_FOLD_COLUMNS(name, FROM)                                                                      \
-  VECTOR_CLONES static void NAMED(name)(const qds_fdm_axis *axis, const FROM *source, int64_t ld, int width, \
+  QDS_VECTORISE static void NAMED(name)(const qds_fdm_axis *axis, const FROM *source, int64_t ld, int width, \
                                         FROM scale, REAL *panel) {                                           \
     for (int i = 0; i < axis->odd; i++) {                                                                    \
       const FROM *low = source + i * ld, *high = source + (axis->n - 1 - i) * ld;                            \
@@ -36,7 +36,7 @@ DEFINE_FOLD_COLUMNS(fold_columns, REAL)
 
 /* The reverse: columns of `target` = factor * unfolded panel. */
 #define DEFINE_UNFOLD_COLUMNS(name, TO)                                                                      \
-  VECTOR_CLONES static void NAMED(name)(const qds_fdm_axis *axis, const REAL *panel, int width, TO factor,   \
+  QDS_VECTORISE static void NAMED(name)(const qds_fdm_axis *axis, const REAL *panel, int width, TO factor,   \
                                         TO *target, int64_t ld) {                                            \
     for (int i = 0; i < axis->odd; i++) {                                                                    \
       TO *low = target + i * ld, *high = target + (axis->n - 1 - i) * ld;                                    \
@@ -53,7 +53,7 @@ DEFINE_UNFOLD_COLUMNS(export_columns, double)
 DEFINE_UNFOLD_COLUMNS(unfold_columns, REAL)
 #undef DEFINE_UNFOLD_COLUMNS
 
-VECTOR_CLONES static void NAMED(fold_rows)(const qds_fdm_axis *axis, const REAL *source, int count,
+QDS_VECTORISE static void NAMED(fold_rows)(const qds_fdm_axis *axis, const REAL *source, int count,
                                            REAL *panel) {
   for (int r = 0; r < count; r++) {
     const REAL *row = source + (int64_t)r * axis->n;
@@ -67,7 +67,7 @@ VECTOR_CLONES static void NAMED(fold_rows)(const qds_fdm_axis *axis, const REAL 
   }
 }
 
-VECTOR_CLONES static void NAMED(unfold_rows)(const qds_fdm_axis *axis, const REAL *panel, int count,
+QDS_VECTORISE static void NAMED(unfold_rows)(const qds_fdm_axis *axis, const REAL *panel, int count,
                                              REAL *target) {
   for (int r = 0; r < count; r++) {
     const REAL *even = panel + (int64_t)r * axis->n, *odd = even + axis->even;
@@ -81,7 +81,7 @@ VECTOR_CLONES static void NAMED(unfold_rows)(const qds_fdm_axis *axis, const REA
 }
 
 /* Divides rows in mode space, the first of which is number `first`, by their eigenvalues. */
-VECTOR_CLONES static void NAMED(divide_rows)(const qds_fdm *fdm, int64_t first, int count, REAL *rows) {
+QDS_VECTORISE static void NAMED(divide_rows)(const qds_fdm *fdm, int64_t first, int count, REAL *rows) {
   const int n = fdm->axis[2].n;
   const REAL *along_first = fdm->axis[0].offsets, *along_middle = fdm->axis[1].offsets;
   const REAL *along_row = fdm->axis[2].offsets;
