@@ -1,4 +1,5 @@
 /* Solving a device: Hamiltonian, lowest states, and what is measured on them. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 /* Residuals relative to the energy above the lowest potential, when the file gives no tolerance. */
 static const double default_tolerance = 1e-8;
-enum { MAX_ITERATIONS = 200 };
+static const double rounding_units = 16;
 
 static qds_status copy_text(qds_context *ctx, const char *from, char **to) {
   return QDS_STRDUP(qds_context_allocator(ctx), from, "result", to);
@@ -151,6 +152,19 @@ static qds_status measure(const qds_device *d, const qds_tensor_operator *t, con
   return QDS_OK;
 }
 
+/* What rounding leaves in a residual: some units in the last place of the operator's largest eigenvalue. */
+static double rounding_floor(const qds_tensor_operator *t) {
+  double norm = 0, highest = 0;
+  for (int64_t i = 0; i < t->rows; i++) highest = fmax(highest, fabs(t->v[i]));
+  for (int a = 0; a < 3; a++) {
+    double largest = 0, shortest = INFINITY;
+    for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
+    for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
+    if (largest > 0) norm += 4 * largest / (shortest * shortest);
+  }
+  return rounding_units * DBL_EPSILON * (norm + highest);
+}
+
 static double lowest(const qds_tensor_operator *t) {
   double low = INFINITY;
   for (int64_t i = 0; i < t->rows; i++) low = fmin(low, t->v[i]);
@@ -177,10 +191,11 @@ static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result 
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
   qds_spectrum_statistics statistics;
   qds_spectrum_options options = {.states = d->states,
-                                  .tolerance = d->tolerance_eV,
+                                  .preconditioner = d->preconditioner,
+                                  .tolerance = d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t),
                                   .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,
                                   .floor = lowest(t),
-                                  .max_iterations = MAX_ITERATIONS};
+                                  .max_iterations = d->max_iterations};
   QDS_TRY(qds_spectrum(d->ctx, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
   keep_statistics(&statistics, r);
   for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];
