@@ -1,4 +1,5 @@
-/* Devices given as text, their levels, roots of transcendental equations and measured orders of convergence. */
+/* Devices given as text, their levels, roots of transcendental equations and measured orders of convergence.
+ */
 #ifndef QDS_TESTS_EXACT_SUPPORT_H
 #define QDS_TESTS_EXACT_SUPPORT_H
 
@@ -9,8 +10,8 @@
 
 QDS_AUTO_DEFINE(qds_result)
 
-/* hbar^2 / (2 m0) in eV nm^2 from the constants themselves (CODATA 2018), so that a wrong constant of the library
- * shows. */
+/* hbar^2 / (2 m0) in eV nm^2 from the constants themselves (CODATA 2018), so that a wrong constant of the
+ * library shows. */
 static inline double hbar2_over_2m0(void) {
   const double hbar = 1.054571817646e-34, electron_mass = 9.1093837015e-31, charge = 1.602176634e-19;
   return hbar * hbar / (2 * electron_mass * charge) * 1e18;
@@ -30,8 +31,8 @@ static inline qds_result *solve_text(qds_context *ctx, const char *text) {
 }
 
 /* The `count` lowest levels of a device. */
-__attribute__((format(printf, 4, 5))) static inline void levels(qds_context *ctx, int count, double *energy_eV,
-                                                                const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static inline void levels(qds_context *ctx, int count,
+                                                                double *energy_eV, const char *format, ...) {
   char text[DEVICE_TEXT];
   va_list arguments;
   va_start(arguments, format);
@@ -59,8 +60,8 @@ static inline double root_between(equation f, const void *parameters, double low
 }
 
 /* The first `count` roots of f, which has no pole, above `low`; `step` is shorter than their distances. */
-static inline void first_roots(equation f, const void *parameters, double low, double high, double step, int count,
-                               double *root) {
+static inline void first_roots(equation f, const void *parameters, double low, double high, double step,
+                               int count, double *root) {
   int found = 0;
   for (double x = low; found < count && x + step <= high; x += step)
     if ((f(x, parameters) > 0) != (f(x + step, parameters) > 0))
@@ -91,9 +92,10 @@ static inline void assert_converges(const char *what, int count, const int *inte
                                     double least_order, double largest_error) {
   const double order = fitted_order(count, intervals, error);
   if (order >= least_order && fabs(error[count - 1]) <= largest_error) return;
-  for (int i = 0; i < count; i++) print_error("%s: %d intervals: error %.6g eV\n", what, intervals[i], error[i]);
-  fail_msg("%s: order %.3f, at least %.3f is wanted; error %.3g eV, at most %.3g is wanted", what, order, least_order,
-           error[count - 1], largest_error);
+  for (int i = 0; i < count; i++)
+    print_error("%s: %d intervals: error %.6g eV\n", what, intervals[i], error[i]);
+  fail_msg("%s: order %.3f, at least %.3f is wanted; error %.3g eV, at most %.3g is wanted", what, order,
+           least_order, error[count - 1], largest_error);
 }
 
 #endif

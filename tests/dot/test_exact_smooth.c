@@ -1,5 +1,5 @@
-/* Levels of boxes and smooth potentials with closed forms: the energy converges with the power 2p of the spacing,
- * p the order of the elements. */
+/* Levels of boxes and smooth potentials with closed forms: the energy converges with the power 2p of the
+ * spacing, p the order of the elements. */
 #include "exact_support.h"
 
 enum { GRIDS = 3 };
@@ -19,11 +19,12 @@ static void cube(qds_context *ctx) {
       double e[5];
       intervals[g] = order * elements[order - 1][g];
       const int n = intervals[g] + 1;
-      levels(ctx, 5, e,
-             "{materials: {dot: {mass: 0.026, band_edge_eV: 0}}, background: dot, states: 5,"
-             " grid: {order: %d, x: {from_nm: 0, to_nm: 10, nodes: %d}, y: {from_nm: 0, to_nm: 10, nodes: %d},"
-             " z: {from_nm: -5, to_nm: 5, nodes: %d}}}",
-             order, n, n, n);
+      levels(
+          ctx, 5, e,
+          "{materials: {dot: {mass: 0.026, band_edge_eV: 0}}, background: dot, states: 5,"
+          " grid: {order: %d, x: {from_nm: 0, to_nm: 10, nodes: %d}, y: {from_nm: 0, to_nm: 10, nodes: %d},"
+          " z: {from_nm: -5, to_nm: 5, nodes: %d}}}",
+          order, n, n, n);
       error[g] = distance_of(5, e, exact);
     }
     assert_converges("cube", GRIDS, intervals, error, 2 * order - 0.25, largest_error[order - 1]);
@@ -45,9 +46,9 @@ static void cuboid(qds_context *ctx) {
          " x: {from_nm: 0, to_nm: 10, nodes: 33, refine: [{from_nm: 2, to_nm: 5, factor: 2}]},"
          " y: {from_nm: 0, to_nm: 10, nodes: 33}, z: {from_nm: 0, to_nm: 5, nodes: 17}}}");
   for (int s = 0; s < 4; s++)
-    assert_close(e[s],
-                 0.25 + unit * (sums[s][0] * sums[s][0] + sums[s][1] * sums[s][1] + 4 * sums[s][2] * sums[s][2]),
-                 2e-7);
+    assert_close(
+        e[s], 0.25 + unit * (sums[s][0] * sums[s][0] + sums[s][1] * sums[s][1] + 4 * sums[s][2] * sums[s][2]),
+        2e-7);
 }
 
 static void test_cuboid(void **state) {
@@ -68,10 +69,11 @@ static void unit_square(qds_context *ctx) {
     for (int g = 0; g < GRIDS; g++) {
       double e[6];
       intervals[g] = order * elements[order - 1][g];
-      levels(ctx, 6, e,
-             "{materials: {unit: {mass: %.17g, band_edge_eV: 0}}, background: unit, states: 6, grid: {order: %d,"
-             " x: {from_nm: -1, to_nm: 1, nodes: %d}, y: {from_nm: -1, to_nm: 1, nodes: %d}}}",
-             hbar2_over_2m0(), order, intervals[g] + 1, intervals[g] + 1);
+      levels(
+          ctx, 6, e,
+          "{materials: {unit: {mass: %.17g, band_edge_eV: 0}}, background: unit, states: 6, grid: {order: %d,"
+          " x: {from_nm: -1, to_nm: 1, nodes: %d}, y: {from_nm: -1, to_nm: 1, nodes: %d}}}",
+          hbar2_over_2m0(), order, intervals[g] + 1, intervals[g] + 1);
       error[g] = distance_of(6, e, exact);
     }
     assert_converges("unit square", GRIDS, intervals, error, 2 * order - 0.2, largest_error[order - 1]);
@@ -95,11 +97,12 @@ static void elliptic_dot(qds_context *ctx) {
     for (int g = 0; g < GRIDS; g++) {
       double e[4];
       intervals[g] = order * elements[order - 1][g];
-      levels(ctx, 4, e,
-             "{materials: {dot: {mass: 0.067, band_edge_eV: 0}}, background: dot, states: 4,"
-             " potential: [{formula_eV: \"a*x^2 + b*y^2\", parameters: {a: %.17g, b: %.17g}}], grid: {order: %d,"
-             " x: {from_nm: -80, to_nm: 80, nodes: %d}, y: {from_nm: -80, to_nm: 80, nodes: %d}}}",
-             pow(4.6e-3, 2) / (4 * c), pow(6.1e-3, 2) / (4 * c), order, intervals[g] + 1, intervals[g] + 1);
+      levels(
+          ctx, 4, e,
+          "{materials: {dot: {mass: 0.067, band_edge_eV: 0}}, background: dot, states: 4,"
+          " potential: [{formula_eV: \"a*x^2 + b*y^2\", parameters: {a: %.17g, b: %.17g}}], grid: {order: %d,"
+          " x: {from_nm: -80, to_nm: 80, nodes: %d}, y: {from_nm: -80, to_nm: 80, nodes: %d}}}",
+          pow(4.6e-3, 2) / (4 * c), pow(6.1e-3, 2) / (4 * c), order, intervals[g] + 1, intervals[g] + 1);
       error[g] = distance_of(4, e, exact);
     }
     assert_converges("elliptic dot", GRIDS, intervals, error, 2 * order - 0.25, largest_error[order - 1]);
@@ -121,7 +124,8 @@ static double airy_of_minus(double z, const void *unused) {
     g *= cube / ((3.0L * k) * (3.0L * k + 1));
     sum_f += f, sum_g += g;
   }
-  return (double)(0.355028053887817239260063186004183L * sum_f - 0.258819403792806798405183560189204L * sum_g);
+  return (double)(0.355028053887817239260063186004183L * sum_f -
+                  0.258819403792806798405183560189204L * sum_g);
 }
 
 /* A triangular well (T13): wall at 0, field 5 meV/nm; the levels are zeros of the Airy function. */
@@ -144,7 +148,8 @@ static void triangular_well(qds_context *ctx) {
       intervals[g] = order * elements[order - 1][g];
       levels(ctx, 4, e,
              "{materials: {GaAs: {mass: 0.067, band_edge_eV: 0}}, background: GaAs, states: 4,"
-             " potential: [{formula_eV: \"0.005*x\"}], grid: {order: %d, x: {from_nm: 0, to_nm: 90, nodes: %d}}}",
+             " potential: [{formula_eV: \"0.005*x\"}], grid: {order: %d, x: {from_nm: 0, to_nm: 90, nodes: "
+             "%d}}}",
              order, intervals[g] + 1);
       error[g] = distance_of(4, e, exact);
     }

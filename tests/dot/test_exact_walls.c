@@ -1,5 +1,5 @@
-/* Hard walls that cut the grid: the levels are zeros of Bessel functions, E = c (zero / R)^2. The walls have order 2,
- * up to how each grid happens to lie. */
+/* Hard walls that cut the grid: the levels are zeros of Bessel functions, E = c (zero / R)^2. The walls have
+ * order 2, up to how each grid happens to lie. */
 #include "exact_support.h"
 
 enum { GRIDS = 5, MOST_LEVELS = 9 };
@@ -28,9 +28,11 @@ static double level(equation function, int degree, int index, double c, double r
   return c * pow(zero[index - 1] / radius, 2);
 }
 
-/* Solves on all grids; the format takes the nodes per axis `dimension` times, z with half the intervals if wanted. */
-static void assert_walls(qds_context *ctx, const char *what, int count, const double *exact, const int *intervals,
-                         int half_z, double order, double largest_error, const char *format) {
+/* Solves on all grids; the format takes the nodes per axis `dimension` times, z with half the intervals if
+ * wanted. */
+static void assert_walls(qds_context *ctx, const char *what, int count, const double *exact,
+                         const int *intervals, int half_z, double order, double largest_error,
+                         const char *format) {
   double error[GRIDS];
   for (int g = 0; g < GRIDS; g++) {
     double e[MOST_LEVELS];
@@ -60,11 +62,12 @@ static void sphere(qds_context *ctx) {
   assert_close(level(spherical_bessel, 0, 2, c, 5), 0.53718595, 6e-9);
   assert_close(level(spherical_bessel, 3, 1, c, 5), 0.66444991, 6e-9);
   assert_close(level(spherical_bessel, 1, 2, c, 5), 0.81206389, 6e-9);
-  assert_walls(ctx, "sphere", 9, exact, intervals, 0, 1.5, 1e-2,
-               "{materials: {CdSe: {mass: 0.112, band_edge_eV: 0}}, background: hard_wall, states: 9,"
-               " regions: [{shape: ellipsoid, center_nm: [0.1, 0.2, 0.3], radii_nm: [5, 5, 5], material: CdSe}],"
-               " grid: {x: {from_nm: -5.5, to_nm: 5.5, nodes: %d}, y: {from_nm: -5.5, to_nm: 5.5, nodes: %d},"
-               " z: {from_nm: -5.5, to_nm: 5.5, nodes: %d}}}");
+  assert_walls(
+      ctx, "sphere", 9, exact, intervals, 0, 1.5, 1e-2,
+      "{materials: {CdSe: {mass: 0.112, band_edge_eV: 0}}, background: hard_wall, states: 9,"
+      " regions: [{shape: ellipsoid, center_nm: [0.1, 0.2, 0.3], radii_nm: [5, 5, 5], material: CdSe}],"
+      " grid: {x: {from_nm: -5.5, to_nm: 5.5, nodes: %d}, y: {from_nm: -5.5, to_nm: 5.5, nodes: %d},"
+      " z: {from_nm: -5.5, to_nm: 5.5, nodes: %d}}}");
 }
 
 static void test_sphere(void **state) {
@@ -94,7 +97,8 @@ static void test_corral(void **state) {
   with_context(1, corral);
 }
 
-/* T11: a half ball of 5 nm, m = 0.067: of the ball's states those odd in z, l + m odd. Degree l has l of them. */
+/* T11: a half ball of 5 nm, m = 0.067: of the ball's states those odd in z, l + m odd. Degree l has l of
+ * them. */
 static void hemisphere(qds_context *ctx) {
   static const double known[] = {0.45926158, 0.75556977, 1.11072224, 1.35747993, 1.52295362};
   static const int intervals[GRIDS] = {20, 24, 28, 34, 42};

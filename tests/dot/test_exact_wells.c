@@ -1,5 +1,5 @@
-/* Wells in one dimension whose levels are roots of transcendental equations. The interfaces lie on element ends, where
- * the order 2p is kept. */
+/* Wells in one dimension whose levels are roots of transcendental equations. The interfaces lie on element
+ * ends, where the order 2p is kept. */
 #include "exact_support.h"
 
 enum { GRIDS = 3, MOST_LAYERS = 3 };
@@ -11,8 +11,9 @@ typedef struct {
   double barrier_edge, barrier_mass;
 } layered;
 
-/* The mismatch at the far barrier of the solution that decays in the near one: (psi, psi' / m) is carried through the
- * layers by cos and sin, or cosh and sinh below a band edge (BenDaniel, Duke). Zero at the levels, no pole. */
+/* The mismatch at the far barrier of the solution that decays in the near one: (psi, psi' / m) is carried
+ * through the layers by cos and sin, or cosh and sinh below a band edge (BenDaniel, Duke). Zero at the
+ * levels, no pole. */
 static double mismatch(double energy, const void *parameters) {
   const layered *l = parameters;
   const double c = hbar2_over_2m0(),
@@ -33,10 +34,10 @@ static void exact_levels(const layered *l, int count, double *energy) {
   first_roots(mismatch, l, 1e-7, l->barrier_edge, l->barrier_edge / 20011, count, energy);
 }
 
-/* Checks the roots against numbers computed elsewhere, and the orders 1 to 4 on three grids each. The well's layers
- * stand in `regions`, with interfaces at even coordinates; reach: half the length of the grid. */
-static void assert_levels(qds_context *ctx, const char *what, const layered *l, const char *regions, int reach,
-                          int count, const double *known, double known_to) {
+/* Checks the roots against numbers computed elsewhere, and the orders 1 to 4 on three grids each. The well's
+ * layers stand in `regions`, with interfaces at even coordinates; reach: half the length of the grid. */
+static void assert_levels(qds_context *ctx, const char *what, const layered *l, const char *regions,
+                          int reach, int count, const double *known, double known_to) {
   static const double elements_per_nm[4] = {4, 1, 1, 0.5}, largest_error[4] = {1e-5, 2e-7, 5e-9, 2e-9};
   double exact[4];
   exact_levels(l, count, exact);
@@ -48,11 +49,13 @@ static void assert_levels(qds_context *ctx, const char *what, const layered *l, 
       double e[4];
       const int refined = order == 4 ? g + 1 : 1 << g;
       intervals[g] = order * (int)(2 * reach * elements_per_nm[order - 1] * refined);
-      levels(ctx, count, e,
-             "{materials: {well: {mass: %.17g, band_edge_eV: 0}, barrier: {mass: %.17g, band_edge_eV: %.17g}},"
-             " background: barrier, regions: [%s], states: %d, grid: {order: %d,"
-             " x: {from_nm: -%d, to_nm: %d, nodes: %d}}}",
-             l->mass[0], l->barrier_mass, l->barrier_edge, regions, count, order, reach, reach, intervals[g] + 1);
+      levels(
+          ctx, count, e,
+          "{materials: {well: {mass: %.17g, band_edge_eV: 0}, barrier: {mass: %.17g, band_edge_eV: %.17g}},"
+          " background: barrier, regions: [%s], states: %d, grid: {order: %d,"
+          " x: {from_nm: -%d, to_nm: %d, nodes: %d}}}",
+          l->mass[0], l->barrier_mass, l->barrier_edge, regions, count, order, reach, reach,
+          intervals[g] + 1);
       error[g] = distance_of(count, e, exact);
     }
     assert_converges(what, GRIDS, intervals, error, 2 * order - 0.5, largest_error[order - 1]);
@@ -63,8 +66,8 @@ static void assert_levels(qds_context *ctx, const char *what, const layered *l, 
 static void finite_well(qds_context *ctx) {
   static const double known[] = {0.009092442, 0.035604055, 0.075937436};
   const layered well = {1, {20}, {0}, {0.067}, 0.1, 0.067};
-  assert_levels(ctx, "finite well", &well, "{shape: layer, axis: x, from_nm: -10, to_nm: 10, material: well}", 100, 3,
-                known, 6e-10);
+  assert_levels(ctx, "finite well", &well, "{shape: layer, axis: x, from_nm: -10, to_nm: 10, material: well}",
+                100, 3, known, 6e-10);
 }
 
 static void test_finite_well(void **state) {
@@ -78,8 +81,8 @@ static const double al20_offset = 0.67 * 1.247 * 0.2;
 static void harrison_well(qds_context *ctx) {
   static const double known[] = {0.029438831, 0.109757196};
   const layered well = {1, {10}, {0}, {0.067}, al20_offset, 0.067};
-  assert_levels(ctx, "Harrison's well", &well, "{shape: layer, axis: x, from_nm: -4, to_nm: 6, material: well}", 60, 2,
-                known, 1e-9);
+  assert_levels(ctx, "Harrison's well", &well,
+                "{shape: layer, axis: x, from_nm: -4, to_nm: 6, material: well}", 60, 2, known, 1e-9);
 }
 
 static void test_harrison_well(void **state) {
@@ -89,7 +92,7 @@ static void test_harrison_well(void **state) {
 
 /* T9: two wells of 6 nm with a barrier between. */
 static layered double_well(double between, double barrier_mass) {
-  return (layered){3,           {6, between, 6},      {0, al20_offset, 0}, {0.067, barrier_mass, 0.067},
+  return (layered){3,           {6, between, 6}, {0, al20_offset, 0}, {0.067, barrier_mass, 0.067},
                    al20_offset, barrier_mass};
 }
 
@@ -126,14 +129,17 @@ static void interface_inside_element(qds_context *ctx) {
     for (int g = 0; g < 5; g++) {
       double e[2];
       intervals[g] = order * (first_elements[order - 1] * (8 + 5 * g) / 8);
-      levels(ctx, 2, e,
-             "{materials: {well: {mass: 0.067, band_edge_eV: 0}, barrier: {mass: 0.0919, band_edge_eV: 0.26}},"
-             " background: barrier, regions: [{shape: layer, axis: x, from_nm: -4.87, to_nm: 5.13, material: well}],"
-             " states: 2, grid: {order: %d, x: {from_nm: -40, to_nm: 40, nodes: %d}}}",
-             order, intervals[g] + 1);
+      levels(
+          ctx, 2, e,
+          "{materials: {well: {mass: 0.067, band_edge_eV: 0}, barrier: {mass: 0.0919, band_edge_eV: 0.26}},"
+          " background: barrier, regions: [{shape: layer, axis: x, from_nm: -4.87, to_nm: 5.13, material: "
+          "well}],"
+          " states: 2, grid: {order: %d, x: {from_nm: -40, to_nm: 40, nodes: %d}}}",
+          order, intervals[g] + 1);
       error[g] = distance_of(2, e, exact);
     }
-    assert_converges("interface inside an element", 5, intervals, error, order == 1 ? 1.5 : 1, order == 1 ? 3e-5 : 1e-4);
+    assert_converges("interface inside an element", 5, intervals, error, order == 1 ? 1.5 : 1,
+                     order == 1 ? 3e-5 : 1e-4);
   }
 }
 

@@ -1,5 +1,5 @@
-/* What every solution must satisfy, whatever the device: its equation, orthonormality, the virial theorem, and the
- * symmetries of the Schroedinger equation. */
+/* What every solution must satisfy, whatever the device: its equation, orthonormality, the virial theorem,
+ * and the symmetries of the Schroedinger equation. */
 #include "exact_support.h"
 
 #include "base/philox.h"
@@ -22,8 +22,8 @@ static double legendre(int p, double x) {
   return now;
 }
 
-/* One axis: matrix[i][j] = sum over the elements of the integral of l_i' l_j', from the coordinates of the nodes, whose
- * Gauss-Lobatto weights are 2 / (p (p + 1) P_p(x)^2). */
+/* One axis: matrix[i][j] = sum over the elements of the integral of l_i' l_j', from the coordinates of the
+ * nodes, whose Gauss-Lobatto weights are 2 / (p (p + 1) P_p(x)^2). */
 typedef struct {
   int nodes, order, periodic, fixed[2];
   const double *weight;
@@ -54,8 +54,8 @@ static void make_axis(const qds_result *r, int axis, int order, own_axis *own) {
                    weight = length / (order * (order + 1) * pow(legendre(order, local), 2));
       for (int a = 0; a <= order; a++)
         for (int b = 0; b <= order; b++)
-          own->matrix[e + a][e + b] += weight * slope_of(order + 1, x + e, a, x[e + q]) *
-                                       slope_of(order + 1, x + e, b, x[e + q]);
+          own->matrix[e + a][e + b] +=
+              weight * slope_of(order + 1, x + e, a, x[e + q]) * slope_of(order + 1, x + e, b, x[e + q]);
     }
 }
 
@@ -68,9 +68,8 @@ typedef struct {
 } trial;
 
 static const char *const axis_names[] = {"x", "y", "z"};
-static const char *const boundary_names[] = {[QDS_DIRICHLET] = "dirichlet",
-                                             [QDS_NEUMANN] = "neumann",
-                                             [QDS_PERIODIC] = "periodic"};
+static const char *const boundary_names[] = {
+    [QDS_DIRICHLET] = "dirichlet", [QDS_NEUMANN] = "neumann", [QDS_PERIODIC] = "periodic"};
 static const double length = 8;
 
 static double random_between(uint64_t stream, uint64_t index, double low, double high) {
@@ -110,8 +109,9 @@ static double potential_of(const trial *t, const double *x) {
 
 static void describe(const trial *t, char *text) {
   char *at = text;
-  at += sprintf(at, "{materials: {m: {mass: [%.17g, %.17g, %.17g], band_edge_eV: 0.1}}, background: m, states: 5,",
-                t->mass[0], t->mass[1], t->mass[2]);
+  at += sprintf(
+      at, "{materials: {m: {mass: [%.17g, %.17g, %.17g], band_edge_eV: 0.1}}, background: m, states: 5,",
+      t->mass[0], t->mass[1], t->mass[2]);
   at += sprintf(at, " potential: [");
   for (int m = 0; m < MODES; m++) {
     at += sprintf(at, "{formula_eV: \"A*cos(p");
@@ -120,8 +120,14 @@ static void describe(const trial *t, char *text) {
   }
   at += sprintf(at, "], grid: {order: %d", t->order);
   for (int a = 0; a < t->dimension; a++)
-    at += sprintf(at, ", %s: {from_nm: 0, to_nm: %g, nodes: %d, refine: [{from_nm: 2, to_nm: 4, factor: 1.5}]}",
-                  axis_names[a], length, (t->dimension == 1 ? 60 : t->dimension == 2 ? 24 : 12) / t->order * t->order + 1);
+    at +=
+        sprintf(at, ", %s: {from_nm: 0, to_nm: %g, nodes: %d, refine: [{from_nm: 2, to_nm: 4, factor: 1.5}]}",
+                axis_names[a], length,
+                (t->dimension == 1   ? 60
+                 : t->dimension == 2 ? 24
+                                     : 12) /
+                        t->order * t->order +
+                    1);
   at += sprintf(at, ", boundary: {");
   for (int a = 0; a < t->dimension; a++)
     at += sprintf(at, "%s%s: [%s, %s]", a ? ", " : "", axis_names[a], boundary_names[t->boundary[a][0]],
@@ -130,7 +136,8 @@ static void describe(const trial *t, char *text) {
   assert_true(at - text < DEVICE_TEXT);
 }
 
-/* Adds what the axis's matrix does to psi at one node, c / weight included; both ends of a periodic axis count. */
+/* Adds what the axis's matrix does to psi at one node, c / weight included; both ends of a periodic axis
+ * count. */
 static double along(const own_axis *own, const double *line, int64_t stride, int at, double c) {
   double sum = 0, weight = own->weight[at];
   for (int j = 0; j < own->nodes; j++) sum += own->matrix[at][j] * line[j * stride];
@@ -166,7 +173,8 @@ static double own_residual(const trial *t, const qds_result *r, own_axis *own, i
     }
     double value = (potential_of(t, x) - energy) * psi[index];
     for (int a = 0; a < t->dimension; a++)
-      value += along(&own[a], psi + index - at[a] * stride[a], stride[a], at[a], hbar2_over_2m0() / t->mass[a]);
+      value +=
+          along(&own[a], psi + index - at[a] * stride[a], stride[a], at[a], hbar2_over_2m0() / t->mass[a]);
     square += weight * value * value;
   }
   return sqrt(square);
@@ -209,8 +217,8 @@ static void random_problems(qds_context *ctx) {
       const double residual = own_residual(&t, r, own, s);
       if (!(residual <= 2e-8 * height && fabs(residual - reported) <= 1e-3 * residual + 1e-10))
         fail_msg("seed %llu, problem %llu (%dD, order %d), state %d: residual %g, reported %g\n%s",
-                 (unsigned long long)seed, (unsigned long long)number, t.dimension, t.order, s, residual, reported,
-                 text);
+                 (unsigned long long)seed, (unsigned long long)number, t.dimension, t.order, s, residual,
+                 reported, text);
       if (s > 0) assert_true(qds_result_energies_eV(r)[s] >= qds_result_energies_eV(r)[s - 1] - 1e-9);
     }
   }
@@ -244,10 +252,11 @@ static void assert_virial(qds_context *ctx, const char *text, double degree, dou
 }
 
 static void virial(qds_context *ctx) {
-  static const char *const grids[] = {"x: {from_nm: -12, to_nm: 12, nodes: 161}",
-                                      "x: {from_nm: -11, to_nm: 11, nodes: 97}, y: {from_nm: -11, to_nm: 11, nodes: 97}",
-                                      "x: {from_nm: -8, to_nm: 8, nodes: 37}, y: {from_nm: -8, to_nm: 8, nodes: 37},"
-                                      " z: {from_nm: -8, to_nm: 8, nodes: 37}"};
+  static const char *const grids[] = {
+      "x: {from_nm: -12, to_nm: 12, nodes: 161}",
+      "x: {from_nm: -11, to_nm: 11, nodes: 97}, y: {from_nm: -11, to_nm: 11, nodes: 97}",
+      "x: {from_nm: -8, to_nm: 8, nodes: 37}, y: {from_nm: -8, to_nm: 8, nodes: 37},"
+      " z: {from_nm: -8, to_nm: 8, nodes: 37}"};
   static const double tolerance[] = {1e-6, 1e-4, 1e-3};
   static const char *const sums[] = {"x^%d", "x^%d + 2*y^%d", "x^%d + 2*y^%d + z^%d"};
   for (int dimension = 1; dimension <= 3; dimension++)
@@ -272,17 +281,20 @@ static void test_virial(void **state) {
 
 /* ---- symmetries ---- */
 
-/* A lens-like dot on a layer with unequal axes, every length times `scale`, then moved, all energies shifted. */
-static void dot_levels(qds_context *ctx, double scale, double move, double shift, const char *extra, double *energy) {
+/* A lens-like dot on a layer with unequal axes, every length times `scale`, then moved, all energies shifted.
+ */
+static void dot_levels(qds_context *ctx, double scale, double move, double shift, const char *extra,
+                       double *energy) {
   levels(ctx, 4, energy,
          "{materials: {dot: {mass: [0.03, 0.05, 0.04], band_edge_eV: %.17g},"
          " out: {mass: 0.067, band_edge_eV: %.17g}}, background: out, states: 4, regions:"
-         " [{shape: ellipsoid, center_nm: [%.17g, %.17g, %.17g], radii_nm: [%.17g, %.17g, %.17g], material: dot}],"
+         " [{shape: ellipsoid, center_nm: [%.17g, %.17g, %.17g], radii_nm: [%.17g, %.17g, %.17g], material: "
+         "dot}],"
          " grid: {x: {from_nm: %.17g, to_nm: %.17g, nodes: 31}, y: {from_nm: %.17g, to_nm: %.17g, nodes: 25},"
          " z: {from_nm: %.17g, to_nm: %.17g, nodes: 21}}%s}",
-         shift, shift + 0.6 / (scale * scale), move + 0.5 * scale, move, move - 0.3 * scale, 6 * scale, 5 * scale,
-         3 * scale, move - 10 * scale, move + 10 * scale, move - 9 * scale, move + 9 * scale, move - 7 * scale,
-         move + 7 * scale, extra);
+         shift, shift + 0.6 / (scale * scale), move + 0.5 * scale, move, move - 0.3 * scale, 6 * scale,
+         5 * scale, 3 * scale, move - 10 * scale, move + 10 * scale, move - 9 * scale, move + 9 * scale,
+         move - 7 * scale, move + 7 * scale, extra);
 }
 
 static void symmetries(qds_context *ctx) {
@@ -312,7 +324,8 @@ static void mirrored(qds_context *ctx) {
              "{materials: {dot: {mass: 0.03, band_edge_eV: 0}, out: {mass: 0.067, band_edge_eV: 0.5}},"
              " background: out, states: 4,"
              " regions: [{shape: polygon, points_nm: [[%d, -3], [%d, -1], [%d, 4]], material: dot}],"
-             " grid: {order: %d, x: {from_nm: %d, to_nm: %d, nodes: 61, refine: [{from_nm: %d, to_nm: %d, factor: 2}]},"
+             " grid: {order: %d, x: {from_nm: %d, to_nm: %d, nodes: 61, refine: [{from_nm: %d, to_nm: %d, "
+             "factor: 2}]},"
              " y: {from_nm: -9, to_nm: 8, nodes: 51}, boundary: {x: [%s, %s]}}}",
              -6 * sign, 5 * sign, 2 * sign, order, sign > 0 ? -8 : -12, sign > 0 ? 12 : 8, sign > 0 ? -6 : 0,
              sign > 0 ? 0 : 6, sign > 0 ? "neumann" : "dirichlet", sign > 0 ? "dirichlet" : "neumann");
@@ -326,8 +339,8 @@ static void test_mirrored(void **state) {
 
 /* ---- boundaries ---- */
 
-/* Free levels of an axis of 10 nm: Dirichlet (n pi / L)^2, n >= 1; Neumann the same, n >= 0; periodic (2 pi n / L)^2,
- * n = 0 and twice each n >= 1; one Neumann end ((n + 1/2) pi / L)^2. */
+/* Free levels of an axis of 10 nm: Dirichlet (n pi / L)^2, n >= 1; Neumann the same, n >= 0; periodic (2 pi n
+ * / L)^2, n = 0 and twice each n >= 1; one Neumann end ((n + 1/2) pi / L)^2. */
 static void free_axis(qds_context *ctx) {
   static const struct {
     const char *ends;
@@ -355,7 +368,8 @@ static void periodic_cube(qds_context *ctx) {
   double e[19];
   levels(ctx, 19, e,
          "{materials: {m: {mass: 0.1, band_edge_eV: 0}}, background: m, states: 19,"
-         " boundary: {x: periodic, y: periodic, z: periodic}, grid: {order: 4, x: {from_nm: 0, to_nm: 10, nodes: 21},"
+         " boundary: {x: periodic, y: periodic, z: periodic}, grid: {order: 4, x: {from_nm: 0, to_nm: 10, "
+         "nodes: 21},"
          " y: {from_nm: 0, to_nm: 10, nodes: 21}, z: {from_nm: 0, to_nm: 10, nodes: 21}}}");
   for (int s = 0; s < 19; s++) assert_close(e[s], unit * (s == 0 ? 0 : s < 7 ? 1 : 2), 1e-5);
   for (int s = 1; s < 19; s++)
@@ -364,17 +378,19 @@ static void periodic_cube(qds_context *ctx) {
 
 /* A layer across the seam of a periodic axis is the same layer in the middle. */
 static void periodic_seam(qds_context *ctx) {
-  static const char *const regions[] = {"{shape: layer, axis: x, from_nm: -3.03, to_nm: 3.03, material: well}",
-                                        "{shape: layer, axis: x, from_nm: -11, to_nm: -6.97, material: well},"
-                                        "{shape: layer, axis: x, from_nm: 6.97, to_nm: 11, material: well}"};
+  static const char *const regions[] = {
+      "{shape: layer, axis: x, from_nm: -3.03, to_nm: 3.03, material: well}",
+      "{shape: layer, axis: x, from_nm: -11, to_nm: -6.97, material: well},"
+      "{shape: layer, axis: x, from_nm: 6.97, to_nm: 11, material: well}"};
   double e[2][3];
   for (int order = 1; order <= 2; order++) {
     for (int c = 0; c < 2; c++)
-      levels(ctx, 3, e[c],
-             "{materials: {well: {mass: 0.03, band_edge_eV: 0}, out: {mass: 0.067, band_edge_eV: 0.5}},"
-             " background: out, states: 3, regions: [%s], boundary: {x: periodic, y: neumann}, grid: {order: %d,"
-             " x: {from_nm: -10, to_nm: 10, nodes: 81}, y: {from_nm: 0, to_nm: 6, nodes: 9}}}",
-             regions[c], order);
+      levels(
+          ctx, 3, e[c],
+          "{materials: {well: {mass: 0.03, band_edge_eV: 0}, out: {mass: 0.067, band_edge_eV: 0.5}},"
+          " background: out, states: 3, regions: [%s], boundary: {x: periodic, y: neumann}, grid: {order: %d,"
+          " x: {from_nm: -10, to_nm: 10, nodes: 81}, y: {from_nm: 0, to_nm: 6, nodes: 9}}}",
+          regions[c], order);
     for (int s = 0; s < 3; s++) assert_close(e[0][s], e[1][s], 1e-9);
   }
 }
@@ -396,8 +412,9 @@ static void test_periodic_seam(void **state) {
 
 /* Refined and uniform grids agree to their accuracy. */
 static void refined_grids(qds_context *ctx) {
-  static const char *const refine[] = {"", ", refine: [{from_nm: -6, to_nm: 6, factor: 3}]",
-                                       ", refine: [{from_nm: -8, to_nm: 0, factor: 2}, {from_nm: 2, to_nm: 5, factor: 4}]"};
+  static const char *const refine[] = {
+      "", ", refine: [{from_nm: -6, to_nm: 6, factor: 3}]",
+      ", refine: [{from_nm: -8, to_nm: 0, factor: 2}, {from_nm: 2, to_nm: 5, factor: 4}]"};
   double e[3][4];
   for (int c = 0; c < 3; c++)
     levels(ctx, 4, e[c],
