@@ -8,6 +8,7 @@ qds_status qds_device_new(qds_context *ctx, qds_device **out) {
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "device", out));
   (*out)->ctx = ctx;
+  (*out)->max_iterations = 200;
   return QDS_OK;
 }
 

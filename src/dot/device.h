@@ -5,6 +5,7 @@
 #include "base/yaml.h"
 #include "dot/average.h"
 #include "la/axis.h"
+#include "la/spectrum.h"
 #include "qdsim/dot.h"
 
 /* A material as the device's carrier sees it. */
@@ -46,6 +47,8 @@ struct qds_device {
   double *mass_map; /* one per node, or NULL */
   unsigned fields;  /* QDS_FIELD_ flags to write */
   int plot;
+  qds_preconditioner preconditioner;
+  int max_iterations; /* on each grid */
 };
 
 static inline int64_t qds_device_nodes(const qds_device *d) {

@@ -15,9 +15,9 @@ static qds_status create_axis(qds_device *d, const qds_array_device *a, int user
   const double spacing = a->spacing_nm[user], length = spacing * (double)(a->nodes[user] - 1);
   QDS_REQUIRE(isfinite(spacing) && spacing > 0, "spacing along axis %d is %g nm; it must be positive", user,
               spacing);
-  if (order > 1)
+  if (order > 2) /* the nodes of order 2 are uniform too */
     QDS_FAIL(QDS_ERROR_INPUT,
-             "uniform spacing is order 1; for order %d give the coordinates of the Gauss-Lobatto nodes",
+             "uniform spacing is order 1 or 2; for order %d give the coordinates of the Gauss-Lobatto nodes",
              order);
   return qds_axis_create(allocator, 0, length, a->nodes[user], order, NULL, 0, a->boundary[user], out);
 }

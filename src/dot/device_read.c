@@ -8,7 +8,7 @@
 
 static const char *const top_keys[] = {"name",       "dimension",    "temperature_K", "carrier", "materials",
                                        "background", "regions",      "potential",     "grid",    "boundary",
-                                       "states",     "tolerance_eV", "output",        NULL};
+                                       "states",     "tolerance_eV", "output",        "solver",  NULL};
 /* Parts of the physics that files may ask for and that this version does not solve: refused, never ignored.
  */
 static const char *const absent_keys[] = {"magnetic_field",  "open",   "electrostatics",
@@ -73,6 +73,21 @@ static qds_status read_states(qds_device *d, const qds_yaml_node *root) {
   return QDS_OK;
 }
 
+static qds_status read_solver(qds_device *d, const qds_yaml_node *root) {
+  static const char *const keys[] = {"preconditioner", "max_iterations", NULL};
+  static const char *const words[] = {"multigrid", "fast_diagonalisation", NULL};
+  const qds_yaml_node *solver = qds_yaml_find(root, "solver"), *node;
+  int choice = QDS_PRECONDITION_MULTIGRID;
+  int64_t iterations = d->max_iterations;
+  if (!solver) return QDS_OK;
+  QDS_TRY(qds_yaml_check_keys(solver, keys));
+  if ((node = qds_yaml_find(solver, "preconditioner"))) QDS_TRY(qds_yaml_choice(node, words, &choice));
+  if ((node = qds_yaml_find(solver, "max_iterations"))) QDS_TRY(qds_yaml_int64(node, 1, 100000, &iterations));
+  d->preconditioner = (qds_preconditioner)choice;
+  d->max_iterations = (int)iterations;
+  return QDS_OK;
+}
+
 static qds_status read_output(qds_device *d, const qds_yaml_node *root) {
   static const char *const keys[] = {"fields", "plot", NULL};
   const qds_yaml_node *output = qds_yaml_find(root, "output"), *fields, *plot;
@@ -101,6 +116,7 @@ static qds_status fill_defaults(const qds_device *d, qds_yaml *yaml) {
                                                                  : "dimension=3"},
                                {"temperature_K", "temperature_K=300"},
                                {"carrier", "carrier=electron"},
+                               {"solver", "solver={preconditioner: multigrid, max_iterations: 200}"},
                                {"output", "output={fields: [psi, band_edge, material], plot: true}"}};
   for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
     if (!qds_yaml_find(root, defaults[i][0])) QDS_TRY(qds_yaml_set(yaml, defaults[i][1]));
@@ -130,6 +146,7 @@ static qds_status read_tree(qds_context *ctx, qds_yaml *yaml, const char *path,
   QDS_TRY(qds_device_read_potential(d, root));
   QDS_TRY(read_states(d, root));
   QDS_TRY(read_output(d, root));
+  QDS_TRY(read_solver(d, root));
   QDS_TRY(fill_defaults(d, yaml));
   QDS_TRY(qds_yaml_write(yaml, &d->configuration));
   *out = d;

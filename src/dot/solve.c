@@ -1,16 +1,16 @@
 /* Solving a device: Hamiltonian, lowest states, and what is measured on them. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/units.h"
 #include "dot/device.h"
 #include "dot/hamiltonian.h"
 #include "dot/result.h"
 
 /* Residuals relative to the energy above the lowest potential, when the file gives no tolerance. */
 static const double default_tolerance = 1e-8;
-enum { MAX_ITERATIONS = 200 };
+static const double rounding_units = 16;
 
 static qds_status copy_text(qds_context *ctx, const char *from, char **to) {
   return QDS_STRDUP(qds_context_allocator(ctx), from, "result", to);
@@ -152,23 +152,23 @@ static qds_status measure(const qds_device *d, const qds_tensor_operator *t, con
   return QDS_OK;
 }
 
+/* What rounding leaves in a residual: some units in the last place of the operator's largest eigenvalue. */
+static double rounding_floor(const qds_tensor_operator *t) {
+  double norm = 0, highest = 0;
+  for (int64_t i = 0; i < t->rows; i++) highest = fmax(highest, fabs(t->v[i]));
+  for (int a = 0; a < 3; a++) {
+    double largest = 0, shortest = INFINITY;
+    for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
+    for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
+    if (largest > 0) norm += 4 * largest / (shortest * shortest);
+  }
+  return rounding_units * DBL_EPSILON * (norm + highest);
+}
+
 static double lowest(const qds_tensor_operator *t) {
   double low = INFINITY;
   for (int64_t i = 0; i < t->rows; i++) low = fmin(low, t->v[i]);
   return low;
-}
-
-/* Where no end of the grid is fixed, a level may lie at the bottom of the potential and leaves nothing for a
- * relative tolerance; the energy hbar^2/2m (pi/L)^2 of half a wave in the grid then gives the scale. */
-static double half_wave_energy(const qds_device *d) {
-  double sum = 0;
-  for (int user = 0; user < d->dimension; user++) {
-    const qds_axis *axis = d->axis[qds_device_axis(d, user)];
-    if (axis->boundary[0] == QDS_DIRICHLET || axis->boundary[1] == QDS_DIRICHLET) return 0;
-    const double length = axis->coordinates_nm[axis->nodes - 1] - axis->coordinates_nm[0];
-    sum += QDS_HBAR2_OVER_2M0 / d->material[d->medium.background].mass[user] * pow(M_PI / length, 2);
-  }
-  return sum;
 }
 
 static void keep_statistics(const qds_spectrum_statistics *s, qds_result *r) {
@@ -190,13 +190,12 @@ static void keep_statistics(const qds_spectrum_statistics *s, qds_result *r) {
 static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
   qds_spectrum_statistics statistics;
-  const int absolute = d->tolerance_eV > 0;
   qds_spectrum_options options = {.states = d->states,
-                                  .tolerance =
-                                      absolute ? d->tolerance_eV : default_tolerance * half_wave_energy(d),
-                                  .relative_tolerance = absolute ? 0 : default_tolerance,
+                                  .preconditioner = d->preconditioner,
+                                  .tolerance = d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t),
+                                  .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,
                                   .floor = lowest(t),
-                                  .max_iterations = MAX_ITERATIONS};
+                                  .max_iterations = d->max_iterations};
   QDS_TRY(qds_spectrum(d->ctx, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
   keep_statistics(&statistics, r);
   for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];

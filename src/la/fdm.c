@@ -190,8 +190,7 @@ static qds_status create_axis(qds_context *ctx, qds_fdm *fdm, int a, int positio
   return QDS_OK;
 }
 
-/* The divisors gap + offset + offset + offset, in units of the largest. */
-static qds_status create_divisors(qds_context *ctx, qds_fdm *fdm, double shift) {
+qds_status qds_fdm_set_shift(qds_fdm *fdm, double shift) {
   double lowest = 0, highest = 0;
   for (int a = 0; a < 3; a++) {
     lowest += fdm->eigenvalues[a][0];
@@ -203,8 +202,14 @@ static qds_status create_divisors(qds_context *ctx, qds_fdm *fdm, double shift) 
       "fast diagonalisation: the shift %.15g is not below the lowest eigenvalue %.15g; the operator must be "
       "positive definite: lower the shift",
       shift, lowest);
-  fdm->unit = highest - shift;
+  if (fdm->unit == 0) fdm->unit = highest - shift;
   fdm->gap = (lowest - shift) / fdm->unit;
+  return QDS_OK;
+}
+
+/* The divisors gap + offset + offset + offset, in units of the largest at the first shift. */
+static qds_status create_divisors(qds_context *ctx, qds_fdm *fdm, double shift) {
+  QDS_TRY(qds_fdm_set_shift(fdm, shift));
   for (int p = 0; p < 3; p++) {
     qds_fdm_axis *axis = &fdm->axis[p];
     QDS_TRY(new_numbers(ctx, fdm, axis->n, &axis->offsets));

@@ -19,6 +19,8 @@ typedef struct qds_fdm qds_fdm;
  * NUMERIC (a matrix with NaN or infinity), UNSUPPORTED (n[1] * n[2] beyond 2^31), MEMORY, BUDGET. */
 qds_status qds_fdm_create(qds_context *ctx, const int64_t n[3], const double *const matrix[3], double shift,
                           qds_precision precision, qds_fdm **out);
+/* Another shift for the same axes. ARGUMENT as above: the shift in force stays. */
+qds_status qds_fdm_set_shift(qds_fdm *fdm, double shift);
 void qds_fdm_destroy(qds_fdm *fdm);
 QDS_AUTO_DEFINE(qds_fdm)
 

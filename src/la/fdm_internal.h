@@ -28,7 +28,7 @@ struct qds_fdm {
   int64_t n[3], rows;
   double *eigenvalues[3]; /* of the caller's axes, ascending */
   qds_fdm_axis axis[3]; /* first, middle, last: the present axes in the caller's order, see qds_fdm_create */
-  double unit;          /* the largest eigenvalue less the shift: makes the divisors lie in (0, 1] */
+  double unit;          /* the largest eigenvalue less the first shift: divisors are about 1 at most */
   double gap;           /* (sum of the lowest eigenvalues - shift) / unit */
   int width[3];         /* columns (first, middle) or rows (last) in a panel */
   int64_t

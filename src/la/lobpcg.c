@@ -133,6 +133,31 @@ static qds_status image_of_directions(qds_context *ctx, qds_lobpcg_state *s) {
   return apply_operator(ctx, s, &w, &aw);
 }
 
+static int worst(const qds_lobpcg_state *s) {
+  int worst_state = 0;
+  for (int j = 1; j < s->options->wanted; j++)
+    if (s->residuals[j] / tolerance_of(s, j) > s->residuals[worst_state] / tolerance_of(s, worst_state))
+      worst_state = j;
+  return worst_state;
+}
+
+/* Some columns at a time, so that an interruption does not wait for all. */
+static qds_status precondition(qds_context *ctx, qds_lobpcg_state *s) {
+  enum { COLUMNS_AT_ONCE = 8 };
+  const qds_operator *preconditioner = s->options->preconditioner;
+  if (!preconditioner) return QDS_OK;
+  const int threads = qds_context_threads(ctx), batch = threads > COLUMNS_AT_ONCE ? threads : COLUMNS_AT_ONCE;
+  const double start = qds_seconds();
+  for (int first = 0; first < s->nw; first += batch) {
+    qds_block w = qds_block_part(&s->w, first, s->nw - first < batch ? s->nw - first : batch);
+    QDS_TRY(preconditioner->apply(preconditioner->self, ctx, &w, &w));
+    QDS_TRY(qds_progress(ctx, s->options->phase, s->done, "residual %.1e eV", s->residuals[worst(s)]));
+  }
+  s->statistics->preconditioner_applications += s->nw;
+  s->statistics->preconditioner_s += qds_seconds() - start;
+  return QDS_OK;
+}
+
 /* w: the residuals of the active columns, moved to the front, through the preconditioner; aw: their image. */
 static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
   s->nw = 0;
@@ -142,14 +167,7 @@ static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
       memcpy(qds_block_column(&s->w, s->nw), qds_block_column(&s->w, j), sizeof(double) * (size_t)s->w.rows);
     s->nw++;
   }
-  qds_block w = qds_block_part(&s->w, 0, s->nw);
-  const qds_operator *preconditioner = s->options->preconditioner;
-  const double start = qds_seconds();
-  if (preconditioner) {
-    QDS_TRY(preconditioner->apply(preconditioner->self, ctx, &w, &w));
-    s->statistics->preconditioner_applications += s->nw;
-  }
-  s->statistics->preconditioner_s += qds_seconds() - start;
+  QDS_TRY(precondition(ctx, s));
   return image_of_directions(ctx, s);
 }
 
@@ -186,19 +204,12 @@ static qds_status iterate(qds_context *ctx, qds_lobpcg_state *s) {
   return check_finite(s);
 }
 
-static int worst(const qds_lobpcg_state *s) {
-  int worst_state = 0;
-  for (int j = 1; j < s->options->wanted; j++)
-    if (s->residuals[j] / tolerance_of(s, j) > s->residuals[worst_state] / tolerance_of(s, worst_state))
-      worst_state = j;
-  return worst_state;
-}
-
-static qds_status report(qds_context *ctx, const qds_lobpcg_state *s, double first) {
+static qds_status report(qds_context *ctx, qds_lobpcg_state *s, double first) {
   const int w = worst(s);
   const double target = tolerance_of(s, w), now = s->residuals[w];
   const double done = first > target && now > 0 ? log(first / now) / log(first / target) : 0;
-  return qds_progress(ctx, s->options->phase, done < 0 ? 0 : done > 1 ? 1 : done, "residual %.1e eV", now);
+  s->done = done < 0 ? 0 : done > 1 ? 1 : done;
+  return qds_progress(ctx, s->options->phase, s->done, "residual %.1e eV", now);
 }
 
 static qds_status not_converged(const qds_lobpcg_state *s) {

@@ -9,10 +9,12 @@
 static const double noise = 1e-13;
 /* The same for vectors that have been made orthonormal once: what is new in them keeps its length. */
 static const double noise_again = 1e-2;
-/* Squared length that w must keep when its parts along x and p are taken away. What it loses multiplies the
- * error of orthogonality that x and p already have, from one step to the next: at 1e-7 every fourth solve on
- * a line of 640 nodes of order 4 with one free end went astray. */
-static const double separation_tolerance = 1e-2;
+/* Below this an orthonormalisation through the Gram matrix has lost half of its digits. */
+static const double separation_tolerance = 1e-7;
+/* When less than this part of the squared length of a direction lies outside x and p, taking the rest away in
+ * the small matrices alone would multiply the error of x^T p, which is taken to be zero, by the inverse of
+ * its root; repeated, that grows without bound. */
+static const double overlap_tolerance = 0.5;
 /* Above this it has lost next to nothing. */
 static const double good_separation = 1e-2;
 
@@ -66,7 +68,7 @@ static qds_status orthonormal_basis(qds_context *ctx, qds_lobpcg_state *s, doubl
       for (int k = 0; k < nxp; k++) sum -= s->gram[k * ld + i] * s->gram[k * ld + j];
       gram[j * nw + i] = sum;
     }
-    if (!(gram[j * nw + j] > separation_tolerance * lengths[j])) *separated = 0;
+    if (!(gram[j * nw + j] > overlap_tolerance * lengths[j])) *separated = 0;
   }
   int rank = 0;
   double smallest = 1;

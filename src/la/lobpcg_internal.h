@@ -12,6 +12,7 @@ typedef struct {
   qds_lobpcg_statistics *statistics;
   const qds_blas *blas;
   qds_block x, p, w, aw;           /* m columns allocated in each */
+  double done;                     /* progress, 0 to 1 */
   int m, np, nw;                   /* columns in use */
   double *eigenvalues, *residuals; /* m */
   double *p_gram;                  /* p^T A p, np x np */

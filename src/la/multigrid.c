@@ -20,39 +20,61 @@ static const double least_dominance = 0.5;
 
 /* With s = the sum of an unknown's couplings: *bound is the largest shift with diagonal - shift >= part * s
  * everywhere, *largest the bound 1 + s / (diagonal - shift) of the Jacobi-scaled operator's spectrum at the
- * given shift. */
-static qds_status level_bounds(qds_context *ctx, const qds_level *level, double shift, double *bound,
+ * given shift; keeps the inverse of the diagonal at that shift. */
+static qds_status level_bounds(qds_context *ctx, qds_level *level, double shift, double *bound,
                                double *largest) {
-  QDS_AUTO_RELEASE double *ones = NULL, *line = NULL;
+  QDS_AUTO_RELEASE double *zeros = NULL, *line = NULL;
   const int64_t n = level->n[2];
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), level->rows, "multigrid", &ones));
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), n, "multigrid", &line));
-  for (int64_t i = 0; i < level->rows; i++) ones[i] = 1;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), level->rows, "multigrid", &zeros));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), 2 * n, "multigrid", &line));
+  double *diagonal = line + n;
   *bound = INFINITY;
   *largest = 1;
   for (int64_t i = 0; i < level->n[0]; i++)
     for (int64_t j = 0; j < level->n[1]; j++) {
-      level_line(level, 0, i, j, ones, line); /* diagonal - couplings */
-      const float *diagonal = level->diagonal + (i * level->n[1] + j) * n;
+      level_line(level, 0, i, j, zeros, line, diagonal);
+      const int64_t at = (i * level->n[1] + j) * n;
       for (int64_t k = 0; k < n; k++) {
-        const double couplings = diagonal[k] - line[k];
+        const double couplings = diagonal[k] - level->v[at + k];
         *bound = fmin(*bound, diagonal[k] - least_dominance * couplings);
         *largest = fmax(*largest, 1 + couplings / (diagonal[k] - shift));
+        level->inverse_diagonal[at + k] = (float)(1 / (diagonal[k] - shift));
       }
     }
   if (!isfinite(*bound)) QDS_FAIL(QDS_ERROR_NUMERIC, "multigrid: a coefficient is infinite or not a number");
   return QDS_OK;
 }
 
+/* Scaled unknowns to psi (`to_psi`) or back, in place or not. */
+static void rescale(const qds_level *level, int threads, int to_psi, const qds_block *x, qds_block *y) {
+  const int64_t lines = level->n[0] * level->n[1], n = level->n[2];
+#pragma omp parallel for num_threads(threads) schedule(static) if (level->rows > 8192)
+  for (int64_t line = 0; line < lines; line++)
+    for (int j = 0; j < x->columns; j++) {
+      const double scale = qds_level_line_scale(level, line / level->n[1], line % level->n[1]);
+      const double *from = qds_block_column(x, j) + line * n;
+      double *to = qds_block_column(y, j) + line * n;
+      for (int64_t k = 0; k < n; k++) {
+        const double factor = scale * sqrt(level->axis[2].mass[k]);
+        to[k] = to_psi ? from[k] / factor : from[k] * factor;
+      }
+    }
+}
+
 static qds_status level_apply(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   const qds_multigrid_handle *handle = self;
   const qds_level *level = &handle->multigrid->level[handle->level];
   const int64_t lines = level->n[0] * level->n[1], n = level->n[2];
-#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (level->rows > 8192)
+  const int threads = qds_context_threads(ctx);
+  __attribute__((cleanup(qds_block_clear))) qds_block psi = {0};
+  QDS_TRY(qds_block_create(ctx, x->rows, x->columns, "multigrid", &psi));
+  rescale(level, threads, 1, x, &psi);
+#pragma omp parallel for num_threads(threads) schedule(static) if (level->rows > 8192)
   for (int64_t line = 0; line < lines; line++)
     for (int j = 0; j < x->columns; j++)
-      level_line(level, 0, line / level->n[1], line % level->n[1], qds_block_column(x, j),
-                 qds_block_column(y, j) + line * n);
+      level_line(level, 0, line / level->n[1], line % level->n[1], qds_block_column(&psi, j),
+                 qds_block_column(y, j) + line * n, NULL);
+  rescale(level, threads, 0, y, y);
   return QDS_OK;
 }
 
@@ -86,6 +108,8 @@ static qds_status create_workspace(qds_context *ctx, qds_multigrid *mg) {
   const int threads = qds_context_threads(ctx);
   mg->teams = mg->level[0].rows > SHARED_ROWS ? 1 : threads;
   mg->team_size = threads / mg->teams;
+  for (int l = 0; l < mg->levels - 1; l++)
+    QDS_TRY(QDS_NEW(allocator, mg->level[l].rows, "multigrid", &mg->level[l].inverse_diagonal));
   QDS_TRY(QDS_NEW_ZERO(allocator, mg->teams, "multigrid", &mg->workspace));
   for (int t = 0; t < mg->teams; t++) {
     QDS_TRY(QDS_NEW(allocator, 2 * mg->level[0].n[2] * mg->team_size, "multigrid", &mg->workspace[t].line));
@@ -161,16 +185,24 @@ int64_t qds_multigrid_rows(const qds_multigrid *mg, int level) {
   return mg->level[level].rows;
 }
 
-/* inverse = vectors diag(1 / (values - shift)) vectors^T */
+static double mass_of(const qds_level *level, int64_t row) {
+  return level->axis[0].mass[row / level->n[2] / level->n[1]] *
+         level->axis[1].mass[row / level->n[2] % level->n[1]] * level->axis[2].mass[row % level->n[2]];
+}
+
+/* vectors diag(1 / (values - shift)) vectors^T, between values psi instead of scaled unknowns. */
 static void invert_coarsest(qds_multigrid *mg) {
-  const int64_t rows = mg->level[mg->levels - 1].rows;
+  const qds_level *level = &mg->level[mg->levels - 1];
+  const int64_t rows = level->rows;
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j <= i; j++) {
       double sum = 0;
       for (int64_t k = 0; k < rows; k++)
         sum += mg->coarse_vectors[k * rows + i] * mg->coarse_vectors[k * rows + j] /
                (mg->coarse_values[k] - mg->shift);
-      mg->coarse_inverse[i * rows + j] = mg->coarse_inverse[j * rows + i] = (float)sum;
+      const double ratio = sqrt(mass_of(level, j) / mass_of(level, i));
+      mg->coarse_inverse[i * rows + j] = (float)(sum * ratio);
+      mg->coarse_inverse[j * rows + i] = (float)(sum / ratio);
     }
 }
 
@@ -194,25 +226,33 @@ qds_status qds_multigrid_set_shift(qds_multigrid *mg, qds_context *ctx, double w
   return QDS_OK;
 }
 
+/* One line of psi on the finer level. */
+static void prolong_line(const qds_level *to, const qds_level *from, int64_t i, int64_t j, const double *u,
+                         double *y) {
+  const qds_transfer *t = to->transfer;
+  memset(y, 0, sizeof(double) * (size_t)to->n[2]);
+  for (int s = 0; s < 4; s++) {
+    const double weight = (double)t[0].weight[s / 2][i] * t[1].weight[s % 2][j];
+    if (weight == 0) continue;
+    const int64_t big_i = t[0].at[s / 2][i], big_j = t[1].at[s % 2][j];
+    const double *part = u + (big_i * from->n[1] + big_j) * from->n[2],
+                 scale = qds_level_line_scale(from, big_i, big_j);
+    for (int64_t k = 0; k < to->n[2]; k++)
+      for (int side = 0; side < 2; side++) {
+        const int64_t big = t[2].at[side][k];
+        y[k] += weight / scale * t[2].weight[side][k] * part[big] / sqrt(from->axis[2].mass[big]);
+      }
+  }
+}
+
 void qds_multigrid_prolong(qds_multigrid *mg, qds_context *ctx, int level, const qds_block *coarse,
                            qds_block *fine) {
   const qds_level *to = &mg->level[level - 1], *from = &mg->level[level];
-  const qds_transfer *t = to->transfer;
   const int64_t lines = to->n[0] * to->n[1], n = to->n[2];
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
   for (int64_t line = 0; line < lines; line++)
-    for (int c = 0; c < fine->columns; c++) {
-      const int64_t i = line / to->n[1], j = line % to->n[1];
-      const double *u = qds_block_column(coarse, c);
-      double *y = qds_block_column(fine, c) + line * n;
-      memset(y, 0, sizeof(double) * (size_t)n);
-      for (int s = 0; s < 4; s++) {
-        const double weight = (double)t[0].weight[s / 2][i] * t[1].weight[s % 2][j];
-        if (weight == 0) continue;
-        const double *part = u + (t[0].at[s / 2][i] * from->n[1] + t[1].at[s % 2][j]) * from->n[2];
-        for (int64_t k = 0; k < n; k++)
-          y[k] +=
-              weight * (t[2].weight[0][k] * part[t[2].at[0][k]] + t[2].weight[1][k] * part[t[2].at[1][k]]);
-      }
-    }
+    for (int c = 0; c < fine->columns; c++)
+      prolong_line(to, from, line / to->n[1], line % to->n[1], qds_block_column(coarse, c),
+                   qds_block_column(fine, c) + line * n);
+  rescale(to, qds_context_threads(ctx), 0, fine, fine);
 }

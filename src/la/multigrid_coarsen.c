@@ -1,4 +1,3 @@
-#include <math.h>
 #include <string.h>
 
 #include "la/multigrid_internal.h"
@@ -29,9 +28,11 @@ void qds_level_clear(qds_level *level) {
     qds_release(level->axis[a].x);
     qds_release(level->axis[a].mass);
     qds_release(level->edge[a]);
+    qds_release(level->inverse_mass[a]);
     transfer_clear(&level->transfer[a]);
   }
-  qds_release(level->diagonal);
+  qds_release(level->v);
+  qds_release(level->inverse_diagonal);
 }
 
 static int64_t edges_of(const qds_level_axis *axis) {
@@ -96,40 +97,34 @@ qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *
   return QDS_OK;
 }
 
-/* Adds axis a's part to the diagonal and writes its couplings. */
-static void assemble_axis(qds_level *level, int a, const double *c) {
+static qds_status assemble_axis(qds_allocator *allocator, qds_level *level, int a, const double *c) {
   const qds_level_axis *axis = &level->axis[a];
-  const int64_t edges = edges_of(axis);
+  const int64_t edges = edges_of(axis), count = coefficient_count(level, a);
   int64_t before, after;
   around(level->n, a, &before, &after);
-  const int64_t inner = level->by_element[a] ? 1 : after; /* entries of c and edge per edge and outer index */
-  for (int64_t o = 0; o < before; o++)
-    for (int64_t e = 0; e < edges; e++) {
-      const int64_t i = unknown_of(axis, e), j = unknown_of(axis, e + 1);
-      const double inverse = 1 / (axis->x[e + 1] - axis->x[e]);
-      const double *line = c + ((level->by_element[a] ? 0 : o * edges) + e) * inner;
-      for (int64_t k = 0; k < after; k++) {
-        const double stiffness = line[level->by_element[a] ? 0 : k] * inverse;
-        if (i >= 0) level->diagonal[(o * level->n[a] + i) * after + k] += (float)(stiffness / axis->mass[i]);
-        if (j >= 0) level->diagonal[(o * level->n[a] + j) * after + k] += (float)(stiffness / axis->mass[j]);
-      }
-      if (i < 0 || j < 0 || (level->by_element[a] && o > 0)) continue;
-      const double scale = inverse / sqrt(axis->mass[i] * axis->mass[j]);
-      float *edge = level->edge[a] + (o * level->n[a] + i) * inner;
-      for (int64_t k = 0; k < inner; k++) edge[k] = (float)(line[k] * scale);
-    }
+  if (level->by_element[a]) after = 1;
+  QDS_TRY(QDS_NEW(allocator, count, "multigrid", &level->edge[a]));
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t e = i / after % edges;
+    level->edge[a][i] = (float)(c[i] / (axis->x[e + 1] - axis->x[e]));
+  }
+  return QDS_OK;
 }
 
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
                               const qds_level_coefficients *coefficients) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &level->diagonal));
-  for (int64_t i = 0; i < level->rows; i++) level->diagonal[i] = (float)coefficients->v[i];
+  QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &level->v));
+  for (int64_t i = 0; i < level->rows; i++) level->v[i] = (float)coefficients->v[i];
   for (int a = 0; a < 3; a++) {
+    QDS_TRY(QDS_NEW_ZERO(allocator, level->n[a], "multigrid", &level->inverse_mass[a]));
     if (!coefficients->c[a]) continue;
-    QDS_TRY(QDS_NEW_ZERO(allocator, level->by_element[a] ? level->n[a] : level->rows, "multigrid",
-                         &level->edge[a]));
-    assemble_axis(level, a, coefficients->c[a]);
+    for (int64_t i = 0; i < level->n[a]; i++) {
+      level->inverse_mass[a][i] = (float)(1 / level->axis[a].mass[i]);
+      /* The level is self-adjoint with respect to the masses that it uses, to the last bit. */
+      level->axis[a].mass[i] = 1 / (double)level->inverse_mass[a][i];
+    }
+    QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
   }
   return QDS_OK;
 }
@@ -174,7 +169,8 @@ static void interpolate(const qds_level_axis *fine, const qds_level_axis *coarse
     if (at[s] < 0 || weight[s] == 0) at[s] = 0, weight[s] = 0;
 }
 
-static qds_status gather_lists(qds_allocator *allocator, qds_transfer *t) {
+static qds_status gather_lists(qds_allocator *allocator, const qds_level_axis *fine,
+                               const qds_level_axis *coarse, qds_transfer *t) {
   QDS_TRY(QDS_NEW_ZERO(allocator, t->coarse + 2, "multigrid", &t->gather_start));
   QDS_TRY(QDS_NEW(allocator, 2 * t->fine, "multigrid", &t->gather_at));
   QDS_TRY(QDS_NEW(allocator, 2 * t->fine, "multigrid", &t->gather_weight));
@@ -183,16 +179,17 @@ static qds_status gather_lists(qds_allocator *allocator, qds_transfer *t) {
       for (int s = 0; s < 2; s++) {
         if (t->weight[s][i] == 0) continue;
         /* First pass: count two places on; second: fill, moving the start one place on to its final value. */
-        const int64_t place = t->gather_start[t->at[s][i] + 2 - pass]++;
-        if (pass == 1) t->gather_at[place] = i, t->gather_weight[place] = t->weight[s][i];
+        const int64_t big = t->at[s][i], place = t->gather_start[big + 2 - pass]++;
+        if (pass == 0) continue;
+        t->gather_at[place] = i;
+        t->gather_weight[place] = (float)(t->weight[s][i] * fine->mass[i] / coarse->mass[big]);
       }
     for (int64_t i = 0; pass == 0 && i < t->coarse; i++) t->gather_start[i + 2] += t->gather_start[i + 1];
   }
   return QDS_OK;
 }
 
-/* Masses of the coarse axis (the interpolation's transpose applied to the fine ones) and the scaled
- * interpolation. */
+/* The interpolation, and the masses of the coarse axis: its transpose applied to the fine ones. */
 static qds_status make_transfer(qds_allocator *allocator, const qds_level_axis *fine, qds_level_axis *coarse,
                                 int coarsen, qds_transfer *t) {
   t->identity = !coarsen;
@@ -202,33 +199,29 @@ static qds_status make_transfer(qds_allocator *allocator, const qds_level_axis *
     QDS_TRY(QDS_NEW(allocator, t->fine, "multigrid", &t->at[s]));
     QDS_TRY(QDS_NEW(allocator, t->fine, "multigrid", &t->weight[s]));
   }
-  for (int pass = 0; pass < 2; pass++)
-    for (int64_t i = 0; i < t->fine; i++) {
-      int64_t at[2];
-      double weight[2];
-      interpolate(fine, coarse, coarsen, i + fine->first, at, weight);
-      for (int s = 0; s < 2; s++) {
-        if (pass == 0) {
-          coarse->mass[at[s]] += weight[s] * fine->mass[i];
-        } else {
-          t->at[s][i] = at[s];
-          t->weight[s][i] = (float)(weight[s] * sqrt(fine->mass[i] / coarse->mass[at[s]]));
-        }
-      }
+  for (int64_t i = 0; i < t->fine; i++) {
+    int64_t at[2];
+    double weight[2];
+    interpolate(fine, coarse, coarsen, i + fine->first, at, weight);
+    for (int s = 0; s < 2; s++) {
+      coarse->mass[at[s]] += weight[s] * fine->mass[i];
+      t->at[s][i] = at[s];
+      t->weight[s][i] = (float)weight[s];
     }
-  return gather_lists(allocator, t);
+  }
+  return gather_lists(allocator, fine, coarse, t);
 }
 
 /* Mass-weighted means over the fine unknowns of axis a: out has t->coarse entries along it. */
-static void restrict_mean(const qds_level_axis *fine, const qds_level_axis *coarse, const qds_transfer *t,
-                          int64_t before, int64_t after, const double *in, double *out) {
+static void restrict_mean(const qds_transfer *t, int64_t before, int64_t after, const double *in,
+                          double *out) {
   for (int64_t o = 0; o < before; o++)
     for (int64_t big = 0; big < t->coarse; big++) {
       double *to = out + (o * t->coarse + big) * after;
       memset(to, 0, sizeof(double) * (size_t)after);
       for (int64_t g = t->gather_start[big]; g < t->gather_start[big + 1]; g++) {
         const int64_t i = t->gather_at[g];
-        const double share = t->gather_weight[g] * sqrt(fine->mass[i] / coarse->mass[big]);
+        const double share = t->gather_weight[g];
         const double *from = in + (o * t->fine + i) * after;
         for (int64_t k = 0; k < after; k++) to[k] += share * from[k];
       }
@@ -272,7 +265,7 @@ static qds_status coarsen_array(qds_allocator *allocator, const qds_level *fine,
     if (a == own)
       merge_edges(&fine->axis[a], &coarse->axis[a], before, after, current, next);
     else
-      restrict_mean(&fine->axis[a], &coarse->axis[a], t, before, after, current, next);
+      restrict_mean(t, before, after, current, next);
     qds_release(current);
     current = next;
   }

@@ -12,6 +12,9 @@ QDS_DEFINE_LEVEL_LINE(level_line, float)
  * residual. */
 static const float first_step = 4.0f / 3, second_step = 12.0f / 5, second_memory = 1.0f / 5;
 
+/* Waking a team costs more than a cycle on fewer numbers than this. */
+enum { FEWEST_SHARED_NUMBERS = 20000 };
+
 /* One member of a team of threads; `line` is its scratch of 2 n[2] of the finest level. */
 typedef struct {
   const qds_multigrid *mg;
@@ -33,12 +36,11 @@ static range share(const member *m, int64_t count) {
 }
 
 /* z = first step from the residual r, element by element. */
-__attribute__((always_inline)) static inline void smooth_first(const qds_level *level, float shift,
-                                                               int64_t at, int64_t n, const float *restrict r,
-                                                               float *restrict z) {
-  const float *restrict d = level->diagonal + at;
+__attribute__((always_inline)) static inline void smooth_first(const qds_level *level, int64_t at, int64_t n,
+                                                               const float *restrict r, float *restrict z) {
+  const float *restrict inverse = level->inverse_diagonal + at;
   const float step = first_step * level->rate;
-  for (int64_t k = 0; k < n; k++) z[k] = step * r[k] / (d[k] - shift);
+  for (int64_t k = 0; k < n; k++) z[k] = step * r[k] * inverse[k];
 }
 
 /* The two Chebyshev steps from the residual in v->r, whose first direction is in v->z: x is set to (`fresh`)
@@ -51,12 +53,13 @@ QDS_VECTORISE static void smooth_second(const member *m, int l, int fresh) {
   const range lines = share(m, level->n[0] * level->n[1]);
   for (int64_t line = lines.first; line < lines.last; line++) {
     const int64_t at = line * n;
-    const float *restrict d = level->diagonal + at, *restrict z = v->z + at, *restrict t = m->line;
+    const float *restrict inverse = level->inverse_diagonal + at, *restrict z = v->z + at,
+                          *restrict t = m->line;
     float *restrict r = v->r + at, *restrict y = v->y + at, *restrict x = v->x + at;
-    level_line(level, shift, line / level->n[1], line % level->n[1], v->z, m->line);
+    level_line(level, shift, line / level->n[1], line % level->n[1], v->z, m->line, NULL);
     for (int64_t k = 0; k < n; k++) {
       r[k] -= t[k];
-      y[k] = second_memory * z[k] + step * r[k] / (d[k] - shift);
+      y[k] = second_memory * z[k] + step * r[k] * inverse[k];
     }
     if (fresh)
       for (int64_t k = 0; k < n; k++) x[k] = z[k] + y[k];
@@ -74,7 +77,7 @@ QDS_VECTORISE static void smooth_before(const member *m, int l) {
   const int64_t n = level->n[2];
   const range lines = share(m, level->n[0] * level->n[1]);
   for (int64_t line = lines.first; line < lines.last; line++) {
-    smooth_first(level, shift, line * n, n, v->b + line * n, v->z + line * n);
+    smooth_first(level, line * n, n, v->b + line * n, v->z + line * n);
     memcpy(v->r + line * n, v->b + line * n, sizeof(float) * (size_t)n);
   }
   meet(m);
@@ -82,7 +85,7 @@ QDS_VECTORISE static void smooth_before(const member *m, int l) {
   for (int64_t line = lines.first; line < lines.last; line++) {
     float *restrict r = v->r + line * n;
     const float *restrict t = m->line;
-    level_line(level, shift, line / level->n[1], line % level->n[1], v->y, m->line);
+    level_line(level, shift, line / level->n[1], line % level->n[1], v->y, m->line, NULL);
     for (int64_t k = 0; k < n; k++) r[k] -= t[k];
   }
   meet(m);
@@ -99,9 +102,9 @@ QDS_VECTORISE static void smooth_after(const member *m, int l) {
     const int64_t at = line * n;
     const float *restrict b = v->b + at, *restrict t = m->line;
     float *restrict r = v->r + at;
-    level_line(level, shift, line / level->n[1], line % level->n[1], v->x, m->line);
+    level_line(level, shift, line / level->n[1], line % level->n[1], v->x, m->line, NULL);
     for (int64_t k = 0; k < n; k++) r[k] = b[k] - t[k];
-    smooth_first(level, shift, at, n, v->r + at, v->z + at);
+    smooth_first(level, at, n, v->r + at, v->z + at);
   }
   meet(m);
   smooth_second(m, l, 0);
@@ -185,15 +188,24 @@ static void cycle(const member *m, int l) {
   smooth_after(m, l);
 }
 
-/* One column: scaled to unit size on the way into single precision, so that nothing under- or overflows. */
-static void precondition(const member *m, int l, double scale, const double *x, double *y) {
+/* One column: scaled to unit size on the way into single precision, so that nothing under- or overflows, and
+ * from scaled unknowns to psi and back. */
+static void precondition(const member *m, int l, double size, const double *x, double *y) {
+  const qds_level *level = &m->mg->level[l];
   const qds_level_vectors *v = &m->work->level[l];
-  const range mine = share(m, m->mg->level[l].rows);
-  const double inverse = scale > 0 ? 1 / scale : 0;
-  for (int64_t i = mine.first; i < mine.last; i++) v->b[i] = (float)(x[i] * inverse);
+  const int64_t n = level->n[2];
+  const range lines = share(m, level->n[0] * level->n[1]);
+  const double *mass = level->axis[2].mass, inverse = size > 0 ? 1 / size : 0;
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    const double factor = inverse / qds_level_line_scale(level, line / level->n[1], line % level->n[1]);
+    for (int64_t k = 0; k < n; k++) v->b[line * n + k] = (float)(x[line * n + k] * factor / sqrt(mass[k]));
+  }
   meet(m);
   cycle(m, l);
-  for (int64_t i = mine.first; i < mine.last; i++) y[i] = v->x[i] * scale;
+  for (int64_t line = lines.first; line < lines.last; line++) {
+    const double factor = size * qds_level_line_scale(level, line / level->n[1], line % level->n[1]);
+    for (int64_t k = 0; k < n; k++) y[line * n + k] = v->x[line * n + k] * factor * sqrt(mass[k]);
+  }
   meet(m);
 }
 
@@ -205,7 +217,8 @@ static qds_status apply_cycle(void *self, qds_context *ctx, const qds_block *x, 
   QDS_TRY(QDS_NEW(qds_context_allocator(ctx), columns, "multigrid", &scale));
   for (int j = 0; j < columns; j++)
     scale[j] = sqrt(qds_vector_dot(ctx, x->rows, qds_block_column(x, j), qds_block_column(x, j)));
-#pragma omp parallel num_threads(mg->teams * mg->team_size)
+  const int worth_sharing = columns * mg->level[handle->level].rows > FEWEST_SHARED_NUMBERS;
+#pragma omp parallel num_threads(mg->teams * mg->team_size) if (worth_sharing)
   {
     /* Without the threads that were asked for, the first does the whole work. */
     const int all = omp_get_num_threads() == mg->teams * mg->team_size, thread = omp_get_thread_num();

@@ -2,6 +2,8 @@
 #ifndef QDS_LA_MULTIGRID_INTERNAL_H
 #define QDS_LA_MULTIGRID_INTERNAL_H
 
+#include <math.h>
+
 #include "la/multigrid.h"
 #include "par/barrier.h"
 
@@ -15,10 +17,10 @@ typedef struct {
   double *mass; /* unknowns */
 } qds_level_axis;
 
-/* Interpolation along one axis from the next coarser level, in scaled unknowns. Fine unknown i takes
- * weight[0][i] of coarse unknown at[0][i] and weight[1][i] of at[1][i]; a missing one has weight 0 and index
- * 0. Transposed: coarse unknown I takes gather_weight[g] of fine unknown gather_at[g] for g from
- * gather_start[I] to gather_start[I + 1]. */
+/* Linear interpolation along one axis from the next coarser level. Fine unknown i takes weight[0][i] of
+ * coarse unknown at[0][i] and weight[1][i] of at[1][i]; a missing one has weight 0 and index 0. The adjoint
+ * with respect to the masses: coarse unknown I takes gather_weight[g] of fine unknown gather_at[g] for g from
+ * gather_start[I] to gather_start[I + 1]; these weights sum to 1. */
 typedef struct {
   int identity;
   int64_t fine, coarse;
@@ -26,14 +28,19 @@ typedef struct {
   float *weight[2], *gather_weight;
 } qds_transfer;
 
+/* The operator of a level on values psi (not scaled by the masses), so that constants cancel exactly in
+ * single precision: (A psi)_i = v_i psi_i + sum over axes of inverse_mass (edge_low (psi_i - psi_low) +
+ * edge_high (psi_i - psi_high)). It is self-adjoint with respect to the masses. */
 typedef struct {
   qds_level_axis axis[3];
   int64_t n[3], rows;
-  /* Coupling of each unknown to its successor along a (the last wraps around or is 0): rows numbers, or n[a]
-   * where it does not vary across the axis; NULL on a point axis. */
+  /* Coefficient over length of each edge: the grid's shape with edges instead of unknowns along a, or one per
+   * edge where it does not vary across the axis; NULL on a point axis. */
   float *edge[3];
   int by_element[3];
-  float *diagonal;          /* rows, without shift */
+  float *inverse_mass[3];   /* n[a]: 1 / mass along the axis, 0 on a point axis */
+  float *v;                 /* rows, without shift */
+  float *inverse_diagonal;  /* rows, with the shift in force; NULL on the coarsest */
   float rate;               /* 1 / bound of the largest eigenvalue of the Jacobi-scaled operator */
   qds_transfer transfer[3]; /* from the next coarser level; empty on the coarsest */
 } qds_level;
@@ -74,12 +81,16 @@ void qds_level_coefficients_clear(qds_level_coefficients *coefficients);
 /* The axes and coefficients of level 0 from the operator. */
 qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level,
                                    qds_level_coefficients *coefficients);
-/* Fills edges, diagonal and sizes from the axes and coefficients. */
+/* Fills edges, masses and v from the axes and coefficients. */
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level, const qds_level_coefficients *coefficients);
 /* The next coarser level's axes and coefficients, and `fine`'s transfers to it. *coarsened is 0 when no axis
  * can be. */
 qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
                              qds_level *coarse, qds_level_coefficients *coarse_coefficients, int *coarsened);
 void qds_level_clear(qds_level *level);
+/* The factor sqrt(mass) between a scaled unknown and psi, for the line (i, j) of a level. */
+static inline double qds_level_line_scale(const qds_level *level, int64_t i, int64_t j) {
+  return sqrt(level->axis[0].mass[i] * level->axis[1].mass[j]);
+}
 
 #endif

@@ -1,52 +1,75 @@
-/* One line of a level's operator: line = (diagonal - shift) u - the couplings to the neighbours. For float
- * vectors in the cycle and double vectors on the levels where start vectors are sought; the coefficients are
- * floats for both. */
+/* One line of a level's operator, and its diagonal. For float vectors in the cycle and double vectors on the
+ * levels where start vectors are sought; the coefficients are floats for both. */
 #ifndef QDS_LA_MULTIGRID_LINE_H
 #define QDS_LA_MULTIGRID_LINE_H
 
 #include "la/multigrid_internal.h"
 
+#define QDS_LEVEL_INLINE __attribute__((always_inline, unused)) static inline
+
 #define QDS_DEFINE_LEVEL_LINE(NAME, REAL)                                                                    \
-  /* line -= edge * neighbour; edge is one number or one per entry */                                        \
-  __attribute__((always_inline)) static inline void NAME##_couple(int64_t n, REAL *restrict line,            \
-                                                                  const float *restrict edge, int is_number, \
-                                                                  const REAL *restrict neighbour) {          \
-    if (is_number) {                                                                                         \
-      const float weight = *edge;                                                                            \
-      for (int64_t k = 0; k < n; k++) line[k] -= weight * neighbour[k];                                      \
-    } else {                                                                                                 \
-      for (int64_t k = 0; k < n; k++) line[k] -= edge[k] * neighbour[k];                                     \
+  /* line += factor * edge * (u - other), diagonal (may be NULL) += factor * edge; edge is one number or one \
+   * per entry, other is NULL behind a Dirichlet end */                                                                              \
+  QDS_LEVEL_INLINE void NAME##_edge(int64_t n, float factor, const float *restrict edge, int is_number,      \
+                                    const REAL *restrict u, const REAL *restrict other, REAL *restrict line, \
+                                    REAL *restrict diagonal) {                                               \
+    const float number = is_number ? factor * *edge : 0;                                                     \
+    for (int64_t k = 0; k < n; k++) {                                                                        \
+      const float weight = is_number ? number : factor * edge[k];                                            \
+      line[k] += weight * (other ? u[k] - other[k] : u[k]);                                                  \
+      if (diagonal) diagonal[k] += weight;                                                                   \
     }                                                                                                        \
   }                                                                                                          \
-  /* both neighbours of the line along axis a = 0 or 1 */                                                    \
-  __attribute__((always_inline)) static inline void NAME##_across(                                           \
-      const qds_level *level, int a, int64_t own, int64_t at, const REAL *u, REAL *line) {                   \
+  /* both edges of the line along axis a = 0 or 1; edge_at(e) is where the line's part of edge e starts */   \
+  QDS_LEVEL_INLINE void NAME##_across(const qds_level *level, int a, int64_t i, int64_t j, const REAL *u,    \
+                                      REAL *line, REAL *diagonal) {                                          \
+    const qds_level_axis *axis = &level->axis[a];                                                            \
     const int64_t n = level->n[2], size = level->n[a], stride = a == 0 ? level->n[1] * n : n;                \
-    const int number = level->by_element[a], periodic = level->axis[a].periodic;                             \
-    const float *edge = number ? level->edge[a] + own : level->edge[a] + at;                                 \
-    const int64_t edge_stride = number ? 1 : stride;                                                         \
-    const int64_t down = own > 0 ? -1 : size - 1, up = own < size - 1 ? 1 : 1 - size;                        \
-    if (own > 0 || periodic)                                                                                 \
-      NAME##_couple(n, line, edge + down * edge_stride, number, u + at + down * stride);                     \
-    if (own < size - 1 || periodic) NAME##_couple(n, line, edge, number, u + at + up * stride);              \
-  }                                                                                                          \
-  __attribute__((always_inline)) static inline void NAME(const qds_level *level, float shift, int64_t i,     \
-                                                         int64_t j, const REAL *u, REAL *restrict line) {    \
-    const int64_t n = level->n[2], at = (i * level->n[1] + j) * n;                                           \
-    const float *restrict d = level->diagonal + at;                                                          \
-    const REAL *restrict v = u + at;                                                                         \
-    for (int64_t k = 0; k < n; k++) line[k] = (d[k] - shift) * v[k];                                         \
-    if (level->edge[2]) {                                                                                    \
-      const float *restrict edge = level->edge[2] + (level->by_element[2] ? 0 : at);                         \
-      for (int64_t k = 0; k < n - 1; k++) line[k] -= edge[k] * v[k + 1];                                     \
-      for (int64_t k = 1; k < n; k++) line[k] -= edge[k - 1] * v[k - 1];                                     \
-      if (level->axis[2].periodic) {                                                                         \
-        line[0] -= edge[n - 1] * v[n - 1];                                                                   \
-        line[n - 1] -= edge[n - 1] * v[0];                                                                   \
-      }                                                                                                      \
+    const int64_t own = a == 0 ? i : j, edges = axis->nodes - 1, at = (i * level->n[1] + j) * n;             \
+    for (int side = 0; side < 2; side++) {                                                                   \
+      int64_t e = own + axis->first - 1 + side, next = own - 1 + 2 * side;                                   \
+      if (axis->periodic) e = (e + edges) % edges, next = (next + size) % size;                              \
+      if (e < 0 || e >= edges) continue;                                                                     \
+      const REAL *other = next < 0 || next >= size ? NULL : u + at + (next - own) * stride;                  \
+      const int64_t start = a == 0 ? (e * level->n[1] + j) * n : (i * edges + e) * n;                        \
+      NAME##_edge(n, level->inverse_mass[a][own], level->edge[a] + (level->by_element[a] ? e : start),       \
+                  level->by_element[a], u + at, other, line, diagonal);                                      \
     }                                                                                                        \
-    if (level->edge[1]) NAME##_across(level, 1, j, at, u, line);                                             \
-    if (level->edge[0]) NAME##_across(level, 0, i, at, u, line);                                             \
+  }                                                                                                          \
+  QDS_LEVEL_INLINE void NAME##_along(const qds_level *level, const float *restrict edge,                     \
+                                     const REAL *restrict u, REAL *restrict line, REAL *restrict diagonal) { \
+    const qds_level_axis *axis = &level->axis[2];                                                            \
+    const float *restrict inverse = level->inverse_mass[2], *restrict high = edge + axis->first;             \
+    const int64_t n = level->n[2], edges = axis->nodes - 1;                                                  \
+    for (int64_t k = 1; k < n - 1; k++) {                                                                    \
+      line[k] += inverse[k] * (high[k - 1] * (u[k] - u[k - 1]) + high[k] * (u[k] - u[k + 1]));               \
+      if (diagonal) diagonal[k] += inverse[k] * (high[k - 1] + high[k]);                                     \
+    }                                                                                                        \
+    for (int64_t k = 0; k<n; k += n> 1 ? n - 1 : 1)                                                          \
+      for (int side = 0; side < 2; side++) {                                                                 \
+        int64_t e = k + axis->first - 1 + side, next = k - 1 + 2 * side;                                     \
+        if (axis->periodic) e = (e + edges) % edges, next = (next + n) % n;                                  \
+        if (e < 0 || e >= edges) continue;                                                                   \
+        line[k] += inverse[k] * edge[e] * (next < 0 || next >= n ? u[k] : u[k] - u[next]);                   \
+        if (diagonal) diagonal[k] += inverse[k] * edge[e];                                                   \
+      }                                                                                                      \
+  }                                                                                                          \
+  /* line = (A - shift) u for the line (i, j), and its diagonal unless that is NULL */                       \
+  QDS_LEVEL_INLINE void NAME(const qds_level *level, float shift, int64_t i, int64_t j, const REAL *u,       \
+                             REAL *restrict line, REAL *restrict diagonal) {                                 \
+    const int64_t n = level->n[2], at = (i * level->n[1] + j) * n;                                           \
+    const float *restrict v = level->v + at;                                                                 \
+    for (int64_t k = 0; k < n; k++) {                                                                        \
+      if (diagonal) diagonal[k] = v[k] - shift;                                                              \
+      line[k] = (v[k] - shift) * u[at + k];                                                                  \
+    }                                                                                                        \
+    if (level->edge[2]) {                                                                                    \
+      const int64_t edges = level->axis[2].nodes - 1;                                                        \
+      NAME##_along(level, level->edge[2] + (level->by_element[2] ? 0 : (i * level->n[1] + j) * edges),       \
+                   u + at, line, diagonal);                                                                  \
+    }                                                                                                        \
+    if (level->edge[1]) NAME##_across(level, 1, i, j, u, line, diagonal);                                    \
+    if (level->edge[0]) NAME##_across(level, 0, i, j, u, line, diagonal);                                    \
   }
 
 #endif

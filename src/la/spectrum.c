@@ -155,7 +155,7 @@ qds_status qds_search_coarse(qds_search *s, int states, uint64_t stream, int mai
 
 qds_status qds_search_finest(const qds_search *s, int states, qds_block *x, double *values,
                              double *residuals) {
-  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_multigrid_cycle(s->multigrid, 0);
+  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_search_preconditioner(s);
   qds_lobpcg_options options = qds_search_options(s, &a, &b, states, "solve");
   options.tolerance = s->options->tolerance;
   options.relative_tolerance = s->options->relative_tolerance;
@@ -188,6 +188,15 @@ static qds_status begin(qds_search *s, qds_block *x) {
   return QDS_OK;
 }
 
+/* Fast diagonalisation is fitted to the start vectors. */
+static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
+  s->statistics->preconditioner = "multigrid";
+  if (s->options->preconditioner != QDS_PRECONDITION_FAST_DIAGONALISATION) return QDS_OK;
+  const qds_block where = qds_block_part(x, 0, s->options->states);
+  s->statistics->preconditioner = "fast diagonalisation";
+  return qds_separable_create(s->ctx, s->operator_, &where, s->shift, QDS_FLOAT32, &s->fdm);
+}
+
 static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
   const int states = s->options->states;
   QDS_AUTO_RELEASE double *values = NULL, *norms = NULL;
@@ -201,8 +210,8 @@ static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenva
          qds_multigrid_rows(s->multigrid, s->start_level) < (int64_t)ROWS_PER_START_VECTOR * own)
     s->start_level--;
   s->statistics->grids = given > 0 ? 1 : s->start_level + 1;
-  s->statistics->preconditioner = "multigrid";
   QDS_TRY(begin(s, x));
+  QDS_TRY(choose_preconditioner(s, x));
   QDS_TRY(qds_search_finest(s, states, x, values, norms));
   s->statistics->solve_s = qds_seconds() - start;
   start = qds_seconds();
@@ -240,6 +249,7 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
     statistics->setup_s = qds_seconds() - start;
     s.multigrid = multigrid;
     status = solve_iteratively(&s, x, eigenvalues, residuals);
+    qds_fdm_destroy(s.fdm);
   }
   if (status != QDS_OK) qds_block_clear(x);
   return status;

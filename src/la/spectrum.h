@@ -6,8 +6,12 @@
 #include "la/lobpcg.h"
 #include "la/tensor_operator.h"
 
+/* Of the finest grid; the coarser ones always use multigrid. docs/solver.md says where each wins. */
+typedef enum { QDS_PRECONDITION_MULTIGRID, QDS_PRECONDITION_FAST_DIAGONALISATION } qds_preconditioner;
+
 typedef struct {
   int states;
+  qds_preconditioner preconditioner;
   /* Converged when ||A x - lambda x|| <= tolerance + relative_tolerance * (lambda - floor). */
   double tolerance, relative_tolerance, floor;
   int max_iterations; /* on each grid */

@@ -3,6 +3,7 @@
 #define QDS_LA_SPECTRUM_INTERNAL_H
 
 #include "la/multigrid.h"
+#include "la/separable.h"
 #include "la/spectrum.h"
 
 /* Streams of random numbers: each search draws on the next QDS_SEARCH_STREAMS. */
@@ -17,10 +18,15 @@ typedef struct {
   int start_level;    /* of the multigrid, where the first vectors are sought */
   double shift;       /* of the multigrid, in force */
   int finest_vectors; /* states and guards on the finest grid */
+  qds_fdm *fdm;       /* instead of the multigrid on the finest grid, or NULL */
 } qds_search;
 
 qds_lobpcg_options qds_search_options(const qds_search *s, const qds_operator *a, const qds_operator *b,
                                       int wanted, const char *phase);
+/* The preconditioner of the finest grid. */
+static inline qds_operator qds_search_preconditioner(const qds_search *s) {
+  return s->fdm ? qds_fdm_operator(s->fdm) : qds_multigrid_cycle(s->multigrid, 0);
+}
 /* Solves on the levels from the start level to level 1, beginning with random vectors, and leaves the vectors
  * of level 1 in *x; with no coarser level than 0 they are the random vectors. The main search also aims the
  * shift and chooses how many vectors the finest grid gets. */

@@ -98,7 +98,7 @@ static qds_status second_search(qds_search *s, const qds_block *found, double hi
                                 int attempt, qds_block *y, int *missed) {
   double value, residual;
   check_goal goal = {highest, resolution(s, highest)};
-  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_multigrid_cycle(s->multigrid, 0);
+  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_search_preconditioner(s);
   qds_lobpcg_options options = qds_search_options(s, &a, &b, 1, "check");
   qds_lobpcg_statistics work;
   QDS_TRY(check_start(s, QDS_CHECK_STREAM + (uint64_t)attempt * QDS_SEARCH_STREAMS, y));

@@ -134,17 +134,19 @@ static void disk(qds_context *ctx) {
     error[g] = distance_of(5, e, exact); /* the sixth, at 97 % of the depth, feels the box */
     assert_close(e[5], exact[5], 1e-3);
   }
+  assert_converges("disk", GRIDS, intervals, error, 1.7, 5e-5);
+}
 
-  static void test_disk(void **state) {
-    (void)state;
-    with_context(1, disk);
-  }
+static void test_disk(void **state) {
+  (void)state;
+  with_context(1, disk);
+}
 
-  int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sphere),
-        cmocka_unit_test(test_sphere_of_high_contrast),
-        cmocka_unit_test(test_disk),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-  }
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_sphere),
+      cmocka_unit_test(test_sphere_of_high_contrast),
+      cmocka_unit_test(test_disk),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,5 +1,6 @@
 """Long calls: the GIL is free, progress is reported, Ctrl-C and exceptions stop them."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -110,7 +111,30 @@ def test_ctrl_c_without_a_report():
         long_solve(False)
     thread.join()
     # Raised while the library worked, and not when it had finished.
-    assert "on_progress" in str(caught.traceback[-1])
+    assert any(callback in str(entry) for entry in caught.traceback for callback in ("on_progress", "on_log"))
+
+
+def test_ctrl_c_within_a_message_is_not_lost(dome):
+    """It may fall into the logging of a message just as well as between two reports."""
+    logger, seen = logging.getLogger("qdsim"), []
+
+    def ctrl_c(record):
+        seen.append(record)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    device = qdsim.Device(dome)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addFilter(ctrl_c)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            device.solve(progress=False)
+    finally:
+        logger.removeFilter(ctrl_c)
+        logger.setLevel(level)
+    # The device is whole and can be solved again.
+    assert len(device.solve(progress=False)) == 4
 
 
 def test_ctrl_c_ends_a_script_with_130_or_sigint():

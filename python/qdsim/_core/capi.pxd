@@ -44,6 +44,7 @@ cdef extern from "qdsim/qdsim.h" nogil:
 
     qds_status qds_context_create(const qds_context_options *options, qds_context **out)
     void qds_context_destroy(qds_context *ctx)
+    void qds_context_interrupt(qds_context *ctx)
     void qds_context_resume(qds_context *ctx)
 
     ctypedef struct qds_device

@@ -132,7 +132,15 @@ cdef int on_progress(void *user, const char *phase, double fraction, const char 
 cdef void on_log(void *user, qds_log_level level, const char *text) noexcept with gil:
     import logging
     levels = {QDS_LOG_ERROR: logging.ERROR, QDS_LOG_WARNING: logging.WARNING, QDS_LOG_INFO: logging.INFO}
-    logging.getLogger("qdsim").log(levels.get(level, logging.DEBUG), "%s", text.decode("utf-8", "replace"))
+    try:
+        logging.getLogger("qdsim").log(levels.get(level, logging.DEBUG), "%s", text.decode("utf-8", "replace"))
+    except BaseException as error:
+        # A message has no way to stop the work, but Ctrl-C may fall into it.
+        context = <Context>user
+        if not context.busy:
+            raise
+        context.stopped_by = error
+        qds_context_interrupt(context.handle)
 
 
 cdef class Context:
@@ -165,7 +173,7 @@ cdef class Context:
     cdef int finish(self, qds_status status) except -1:
         """Ends what begin began: raises the exception that stopped the call, else that of its status."""
         error, self.stopped_by, self.report, self.busy = self.stopped_by, None, None, False
-        if status == QDS_ERROR_INTERRUPTED:
+        if status == QDS_ERROR_INTERRUPTED or error is not None:
             qds_context_resume(self.handle)
         if error is not None:
             raise error
