@@ -17,6 +17,9 @@ enum { SHARED_ROWS = 1 << 18 };
 /* The shift leaves this part of the couplings on the diagonal, which bounds the smoother's spectrum by 1 +
  * 1/part. */
 static const double least_dominance = 0.5;
+/* The shift keeps this part of the distance between the first and the third level of the coarsest grid from
+ * its lowest level. */
+static const double least_margin = 0.05;
 
 /* With s = the sum of an unknown's couplings: *bound is the largest shift with diagonal - shift >= part * s
  * everywhere, *largest the bound 1 + s / (diagonal - shift) of the Jacobi-scaled operator's spectrum at the
@@ -41,7 +44,6 @@ static qds_status level_bounds(qds_context *ctx, qds_level *level, double shift,
         level->inverse_diagonal[at + k] = (float)(1 / (diagonal[k] - shift));
       }
     }
-  if (!isfinite(*bound)) QDS_FAIL(QDS_ERROR_NUMERIC, "multigrid: a coefficient is infinite or not a number");
   return QDS_OK;
 }
 
@@ -212,11 +214,9 @@ qds_status qds_multigrid_set_shift(qds_multigrid *mg, qds_context *ctx, double w
     QDS_TRY(level_bounds(ctx, &mg->level[l], shift, &bound, &largest));
     shift = fmin(shift, bound);
   }
-  /* The lowest eigenvalue of the coarsest level stays at least a twentieth of the spectrum's low part away.
-   */
-  const int64_t rows = mg->level[mg->levels - 1].rows, low = rows > 8 ? 8 : rows - 1;
-  const double lowest = mg->coarse_values[0], width = mg->coarse_values[low] - lowest;
-  shift = fmin(shift, lowest - 0.05 * fmax(width, 1e-6 * fabs(lowest) + 1e-12));
+  const int64_t rows = mg->level[mg->levels - 1].rows, third = rows > 2 ? 2 : rows - 1;
+  const double lowest = mg->coarse_values[0], width = mg->coarse_values[third] - lowest;
+  shift = fmin(shift, lowest - least_margin * fmax(width, 1e-6 * fabs(lowest) + 1e-12));
   for (int l = 0; l < mg->levels - 1; l++) {
     QDS_TRY(level_bounds(ctx, &mg->level[l], shift, &bound, &largest));
     mg->level[l].rate = (float)(1 / largest);

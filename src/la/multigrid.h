@@ -24,8 +24,11 @@ QDS_AUTO_DEFINE(qds_multigrid)
 int qds_multigrid_levels(const qds_multigrid *multigrid);
 int64_t qds_multigrid_rows(const qds_multigrid *multigrid, int level);
 
-/* Sets the shift of the cycles: the wanted one, or the largest below it that keeps every level positive
- * definite and the smoother stable. Returns the shift in force through `used`. */
+/* Sets the shift of the cycles: the wanted one, or the largest below it that leaves the diagonal of every
+ * level positive and the coarsest level positive definite, each with a margin. That makes the cycle positive
+ * definite even where the lowest level of a finer grid lies below the shift: the polynomial (1 - p(t)^2) / t
+ * of the smoother, with p(t) its error, is positive for every t up to its bound, negative ones included.
+ * Returns the shift in force through `used`. */
 qds_status qds_multigrid_set_shift(qds_multigrid *multigrid, qds_context *ctx, double wanted, double *used);
 
 /* The operator of a level, without shift, on vectors of doubles. Borrows. */

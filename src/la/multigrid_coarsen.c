@@ -126,6 +126,13 @@ qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
     }
     QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
   }
+  for (int64_t i = 0; i < level->rows; i++)
+    if (!isfinite(level->diagonal[i]))
+      QDS_FAIL(
+          QDS_ERROR_NUMERIC,
+          "multigrid: the operator's diagonal at unknown %lld is %g: a coefficient is not finite, or too "
+          "large for single precision",
+          (long long)i, level->diagonal[i]);
   return QDS_OK;
 }
 

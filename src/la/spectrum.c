@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "la/blas.h"
+#include "la/inertia.h"
 #include "la/spectrum_internal.h"
 
 /* Up to this size the whole matrix is diagonalised. */
 enum { DENSE_ROWS = 400, MOST_DENSE_ROWS = 4000 };
-/* The coarsest grid for start vectors has this many unknowns per vector. */
-enum { ROWS_PER_START_VECTOR = 60 };
+/* The coarsest grid for start vectors has this many unknowns per vector; a line resolves its levels with
+ * fewer than a plane or a volume. */
+enum { ROWS_PER_START_VECTOR = 60, ROWS_PER_START_VECTOR_1D = 15 };
 /* Guard vectors on a finest grid beyond this size cost more memory than they save time. */
 enum { FEW_GUARDS_ROWS = 3000000 };
 /* Start vectors need the accuracy of their grid, not more. */
@@ -174,6 +176,13 @@ qds_status qds_search_finest(const qds_search *s, int states, qds_block *x, doub
   return QDS_OK;
 }
 
+static void choose_start_level(qds_search *s, int64_t vectors) {
+  const int one_dimensional = qds_inertia_applies(s->operator_);
+  const int64_t enough = vectors * (one_dimensional ? ROWS_PER_START_VECTOR_1D : ROWS_PER_START_VECTOR);
+  s->start_level = qds_multigrid_levels(s->multigrid) - 1;
+  while (s->start_level > 0 && qds_multigrid_rows(s->multigrid, s->start_level) < enough) s->start_level--;
+}
+
 /* The vectors that the finest grid begins with: the caller's, or those of the coarser grids. */
 static qds_status begin(qds_search *s, qds_block *x) {
   const qds_block *given = s->options->start;
@@ -205,10 +214,7 @@ static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenva
   QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &values));
   QDS_TRY(QDS_NEW(qds_context_allocator(s->ctx), most, "eigensolver", &norms));
   double start = qds_seconds();
-  s->start_level = qds_multigrid_levels(s->multigrid) - 1;
-  while (s->start_level > 0 &&
-         qds_multigrid_rows(s->multigrid, s->start_level) < (int64_t)ROWS_PER_START_VECTOR * own)
-    s->start_level--;
+  choose_start_level(s, own);
   s->statistics->grids = given > 0 ? 1 : s->start_level + 1;
   QDS_TRY(begin(s, x));
   QDS_TRY(choose_preconditioner(s, x));

@@ -269,7 +269,7 @@ static void odd_levels_are_missed_and_found_by_the_count(qds_context *ctx) {
     for (int64_t i = 0; i < p.t->rows; i++) {
       const double x = p.axis[2]->coordinates_nm[i + 1];
       qds_block_column(&start, j)[i] =
-          (sin((2 * j + 1) * x) + 0.03 * sin((2 * j + 7) * x)) / p.axis[2]->scale[i];
+          (sin((2 * j + 1) * x) + 0.003 * sin((2 * j + 7) * x)) / p.axis[2]->scale[i];
     }
   options.start = &start;
   options.relative_tolerance = 1e-6;
