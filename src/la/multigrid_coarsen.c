@@ -97,6 +97,15 @@ qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *
   return QDS_OK;
 }
 
+static qds_status check_finite(int64_t count, const float *numbers, const char *what) {
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(numbers[i]))
+      QDS_FAIL(QDS_ERROR_NUMERIC,
+               "multigrid: %s number %lld is %g: not finite, or too large for single precision", what,
+               (long long)i, numbers[i]);
+  return QDS_OK;
+}
+
 static qds_status assemble_axis(qds_allocator *allocator, qds_level *level, int a, const double *c) {
   const qds_level_axis *axis = &level->axis[a];
   const int64_t edges = edges_of(axis), count = coefficient_count(level, a);
@@ -108,7 +117,7 @@ static qds_status assemble_axis(qds_allocator *allocator, qds_level *level, int 
     const int64_t e = i / after % edges;
     level->edge[a][i] = (float)(c[i] / (axis->x[e + 1] - axis->x[e]));
   }
-  return QDS_OK;
+  return check_finite(count, level->edge[a], "coefficient");
 }
 
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
@@ -116,6 +125,7 @@ qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
   qds_allocator *allocator = qds_context_allocator(ctx);
   QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &level->v));
   for (int64_t i = 0; i < level->rows; i++) level->v[i] = (float)coefficients->v[i];
+  QDS_TRY(check_finite(level->rows, level->v, "potential"));
   for (int a = 0; a < 3; a++) {
     QDS_TRY(QDS_NEW_ZERO(allocator, level->n[a], "multigrid", &level->inverse_mass[a]));
     if (!coefficients->c[a]) continue;
@@ -126,13 +136,6 @@ qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
     }
     QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
   }
-  for (int64_t i = 0; i < level->rows; i++)
-    if (!isfinite(level->diagonal[i]))
-      QDS_FAIL(
-          QDS_ERROR_NUMERIC,
-          "multigrid: the operator's diagonal at unknown %lld is %g: a coefficient is not finite, or too "
-          "large for single precision",
-          (long long)i, level->diagonal[i]);
   return QDS_OK;
 }
 
