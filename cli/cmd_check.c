@@ -34,6 +34,7 @@ static int check_file(cli_session *session, const char *file, const char *const 
   qds_device *device = NULL;
   qds_device_cost cost;
   qds_status status = qds_device_read(session->ctx, file, assignments, &device);
+  if (status == QDS_OK) status = qds_device_check(device);
   if (status == QDS_OK) status = qds_device_estimate(device, &cost);
   if (status == QDS_OK) {
     const char *configuration = qds_device_configuration(device);

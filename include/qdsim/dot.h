@@ -1,7 +1,7 @@
 /* Quantum-dot devices: describe, check, solve, read the result.
  *
- * A device comes from a YAML file or from arrays. Units: nm, eV, electron masses. Axes are x, y, z; arrays have
- * the last axis contiguous, all nodes of the grid, ends included.
+ * A device comes from a YAML file or from arrays. Units: nm, eV, electron masses. Axes are x, y, z; arrays
+ * have the last axis contiguous, all nodes of the grid, ends included.
  */
 #ifndef QDSIM_DOT_H
 #define QDSIM_DOT_H
@@ -18,9 +18,9 @@ extern "C" {
 typedef struct qds_device qds_device;
 typedef struct qds_result qds_result;
 
-/* Reads and checks a device file. `assignments` (NULL: none), NULL-terminated: "grid.x.nodes=201". Relative paths in
- * the file (.npy arrays) are relative to the file. Errors: FILE, INPUT (file, line, key, value, what is allowed),
- * MEMORY, BUDGET. The device belongs to the context and must be destroyed before it. */
+/* Reads and checks a device file. `assignments` (NULL: none), NULL-terminated: "grid.x.nodes=201". Relative
+ * paths in the file (.npy arrays) are relative to the file. Errors: FILE, INPUT (file, line, key, value, what
+ * is allowed), MEMORY, BUDGET. The device belongs to the context and must be destroyed before it. */
 QDS_API qds_status qds_device_read(qds_context *ctx, const char *path, const char *const *assignments,
                                    qds_device **out);
 /* The same from text; `name` stands for the file in messages. */
@@ -31,28 +31,33 @@ QDS_API void qds_device_destroy(qds_device *device);
 /* A device given by arrays, for those who bring their own potential. */
 typedef struct {
   size_t struct_size;
-  int dimension;                  /* 1 to 3 */
-  int64_t nodes[3];               /* per axis, both ends included */
+  int dimension;                   /* 1 to 3 */
+  int64_t nodes[3];                /* per axis, both ends included */
   const double *coordinates_nm[3]; /* ascending; NULL: uniform with spacing_nm from 0 */
   double spacing_nm[3];
-  const double *potential_eV;     /* one per node; copied */
-  double mass;                    /* used where mass_map is NULL */
-  const double *mass_map;         /* one per node, isotropic; copied; NULL: uniform */
-  qds_boundary boundary[3][2];    /* per axis, low and high end */
-  int order;                      /* 1 to 4; 0: 1 */
+  const double *potential_eV;  /* one per node; copied */
+  double mass;                 /* used where mass_map is NULL */
+  const double *mass_map;      /* one per node, isotropic; copied; NULL: uniform */
+  qds_boundary boundary[3][2]; /* per axis, low and high end */
+  int order;                   /* 1 to 4; 0: 1 */
   int states;
-  double tolerance_eV;            /* 0: the default */
+  double tolerance_eV; /* 0: the default */
 } qds_array_device;
-#define QDS_ARRAY_DEVICE_INIT {.struct_size = sizeof(qds_array_device), .mass = 1.0, .order = 1, .states = 6}
+#define QDS_ARRAY_DEVICE_INIT                                                                                \
+  { .struct_size = sizeof(qds_array_device), .mass = 1.0, .order = 1, .states = 6 }
 QDS_API qds_status qds_device_from_arrays(qds_context *ctx, const qds_array_device *arrays, qds_device **out);
+
+/* What reading leaves to the solve: evaluates every formula and array at every node. INPUT: a value is no
+ * finite number; the message says where. */
+QDS_API qds_status qds_device_check(const qds_device *device);
 
 /* What a device will cost. */
 typedef struct {
   int dimension, order, states;
   int64_t nodes[3];
   int64_t unknowns;
-  size_t memory_bytes;   /* the solver's peak, estimated */
-  double seconds;        /* the time on this machine, estimated */
+  size_t memory_bytes; /* the solver's peak, estimated */
+  double seconds;      /* the time on this machine, estimated */
 } qds_device_cost;
 QDS_API qds_status qds_device_estimate(const qds_device *device, qds_device_cost *out);
 QDS_API const char *qds_device_name(const qds_device *device);
@@ -74,8 +79,8 @@ QDS_API const int64_t *qds_result_nodes(const qds_result *result);
 QDS_API const double *qds_result_coordinates_nm(const qds_result *result, int axis);
 /* The quadrature weight of each node of an axis, so that sum psi^2 wx wy wz = 1. */
 QDS_API const double *qds_result_weights_nm(const qds_result *result, int axis);
-/* Energies and residual norms ||H psi - E psi|| in eV, one per state, ascending for electrons and from the band edge
- * downwards for holes; owned by the result. */
+/* Energies and residual norms ||H psi - E psi|| in eV, one per state, ascending for electrons and from the
+ * band edge downwards for holes; owned by the result. */
 QDS_API const double *qds_result_energies_eV(const qds_result *result);
 QDS_API const double *qds_result_residuals_eV(const qds_result *result);
 QDS_API double qds_result_reference_eV(const qds_result *result);
@@ -88,33 +93,34 @@ QDS_API double qds_result_probability(const qds_result *result, int state, int m
 /* The wave function on all nodes, in nm^(-dimension/2), real, normalised by the weights, its largest value
  * positive; owned by the result. NULL if the state does not exist. */
 QDS_API const double *qds_result_psi(const qds_result *result, int state);
-/* The carrier's potential energy at the nodes on the scale of the band edges (for holes the valence edge); owned by
- * the result. */
+/* The carrier's potential energy at the nodes on the scale of the band edges (for holes the valence edge);
+ * owned by the result. */
 QDS_API const double *qds_result_band_edge_eV(const qds_result *result);
 /* The material's number per cell (nodes-1 along each axis, C order), by its middle. */
 QDS_API const unsigned char *qds_result_materials(const qds_result *result);
 
 /* Work and time of the solve. */
 typedef struct {
-  int iterations;                 /* on the finest grid */
-  int64_t operator_applications;  /* vectors that H was applied to, on the finest grid */
+  int iterations;                /* on the finest grid */
+  int64_t operator_applications; /* vectors that H was applied to, on the finest grid */
   int64_t preconditioner_applications;
   double setup_s, solve_s, verify_s, total_s;
   double operator_s, preconditioner_s, algebra_s;
-  const char *preconditioner;     /* "multigrid" or "fast diagonalisation" */
-  const char *verification;       /* how it was checked that no level was missed */
+  const char *preconditioner;       /* "multigrid" or "fast diagonalisation" */
+  const char *verification;         /* how it was checked that no level was missed */
   int levels_found_by_verification; /* states that only the check found; they are in the result */
 } qds_result_statistics;
 QDS_API void qds_result_get_statistics(const qds_result *result, qds_result_statistics *out);
 
-/* The result as JSON (the file format of docs/result.md); `output_s` is the time spent writing so far. Free the text
- * with qds_text_destroy. */
+/* The result as JSON (the file format of docs/result.md); `output_s` is the time spent writing so far. Free
+ * the text with qds_text_destroy. */
 QDS_API qds_status qds_result_json(const qds_result *result, double output_s, char **out);
-/* Writes FOLDER/NAME.json and, if the device asks for fields, FOLDER/NAME.vtkhdf, whole or not at all; makes the
- * folder. NAME is the device file's name without its suffix. */
+/* Writes FOLDER/NAME.json and, if the device asks for fields, FOLDER/NAME.vtkhdf, whole or not at all; makes
+ * the folder. NAME is the device file's name without its suffix. */
 QDS_API qds_status qds_result_write(const qds_result *result, const char *folder);
 /* The path qds_result_write gives to a suffix (".json", ".vtkhdf", ".png"); free with qds_text_destroy. */
-QDS_API qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix, char **out);
+QDS_API qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix,
+                                   char **out);
 
 #ifdef __cplusplus
 }

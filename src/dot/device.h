@@ -75,8 +75,8 @@ qds_status qds_device_read_potential(qds_device *device, const qds_yaml_node *ro
 qds_status qds_device_find_material(qds_device *device, const qds_yaml_node *root, const qds_yaml_node *node,
                                     int *out);
 
-/* Adds all terms of the potential at all nodes. A value that is no finite number is INPUT and names the
- * place. */
+/* Adds all terms of the potential at all nodes, or only looks at them when potential_eV is NULL. A value that
+ * is no finite number is INPUT and names the place. */
 qds_status qds_device_add_potential(const qds_device *device, double *potential_eV);
 
 #endif

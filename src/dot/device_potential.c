@@ -128,24 +128,28 @@ static void describe_node(const qds_device *d, int64_t index, size_t room, char 
     snprintf(out + strlen(out), room - strlen(out), "%s%s = %g nm", a ? ", " : "", names[a], position[a]);
 }
 
-static qds_status refuse_value(const qds_device *d, const qds_potential_term *term, int64_t index,
-                               double value) {
+/* The first value of a term that is no finite number: its node, or -1. */
+typedef struct {
+  int64_t node;
+  double value;
+} bad_value;
+
+static qds_status refuse_value(const qds_device *d, const qds_potential_term *term, const bad_value *bad) {
   char where[128];
-  describe_node(d, index, sizeof where, where);
+  describe_node(d, bad->node, sizeof where, where);
   QDS_FAIL(QDS_ERROR_INPUT, "%s: %s%s%s is %s at %s", term->place, term->formula ? "\"" : "the array",
            term->formula ? term->formula : "", term->formula ? "\"" : "",
-           isnan(value) ? "not a number" : "infinite", where);
+           isnan(bad->value) ? "not a number" : "infinite", where);
 }
 
-/* Adds one term along the lines of one thread; *bad: the first node whose value is no finite number, or -1.
- */
+/* Adds one term along the lines of one thread, or only looks at it when potential is NULL; stops at a bad
+ * value. */
 static qds_status add_lines(const qds_device *d, const qds_potential_term *term, qds_formula *formula,
-                            int64_t first, int64_t last, double *row, double *potential, int64_t *bad) {
+                            int64_t first, int64_t last, double *row, double *potential, bad_value *bad) {
   const qds_axis *x = d->axis[0], *y = d->axis[1], *z = d->axis[2];
   double arguments[3];
   const int lead = d->dimension - 1;
-  *bad = -1;
-  for (int64_t line = first; line < last && *bad < 0; line++) {
+  for (int64_t line = first; line < last && bad->node < 0; line++) {
     const double at[2] = {x->coordinates_nm[line / y->nodes], y->coordinates_nm[line % y->nodes]};
     for (int a = 0; a < lead; a++) arguments[a] = at[a + 2 - lead];
     const double *values = row;
@@ -154,8 +158,8 @@ static qds_status add_lines(const qds_device *d, const qds_potential_term *term,
     else
       values = term->array + line * z->nodes;
     for (int64_t k = 0; k < z->nodes; k++) {
-      potential[line * z->nodes + k] += values[k];
-      if (!isfinite(values[k]) && *bad < 0) *bad = line * z->nodes + k;
+      if (potential) potential[line * z->nodes + k] += values[k];
+      if (!isfinite(values[k]) && bad->node < 0) *bad = (bad_value){line * z->nodes + k, values[k]};
     }
   }
   return QDS_OK;
@@ -166,12 +170,12 @@ static qds_status add_term(const qds_device *d, const qds_potential_term *term, 
   const int threads = qds_context_threads(d->ctx);
   const int64_t lines = d->axis[0]->nodes * d->axis[1]->nodes, nodes = d->axis[2]->nodes;
   QDS_AUTO_RELEASE double *rows = NULL;
-  QDS_AUTO_RELEASE int64_t *bad = NULL;
+  QDS_AUTO_RELEASE bad_value *bad = NULL;
   QDS_AUTO_RELEASE qds_status *status = NULL;
   QDS_TRY(QDS_NEW(allocator, threads * nodes, "device", &rows));
   QDS_TRY(QDS_NEW(allocator, threads, "device", &bad));
   QDS_TRY(QDS_NEW_ZERO(allocator, threads, "device", &status));
-  for (int t = 0; t < threads; t++) bad[t] = -1;
+  for (int t = 0; t < threads; t++) bad[t].node = -1;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
   for (int t = 0; t < threads; t++) {
     qds_formula *formula = NULL; /* a parser serves one thread */
@@ -185,8 +189,7 @@ static qds_status add_term(const qds_device *d, const qds_potential_term *term, 
     if (status[t] == QDS_ERROR_MEMORY)
       QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room to evaluate %s", term->place);
     if (status[t] != QDS_OK) QDS_FAIL(status[t], "%s: the formula cannot be evaluated", term->place);
-    if (bad[t] >= 0)
-      return refuse_value(d, term, bad[t], term->array ? term->array[bad[t]] : potential[bad[t]]);
+    if (bad[t].node >= 0) return refuse_value(d, term, &bad[t]);
   }
   return QDS_OK;
 }
@@ -194,4 +197,9 @@ static qds_status add_term(const qds_device *d, const qds_potential_term *term, 
 qds_status qds_device_add_potential(const qds_device *d, double *potential_eV) {
   for (size_t i = 0; i < d->terms; i++) QDS_TRY(add_term(d, &d->term[i], potential_eV));
   return QDS_OK;
+}
+
+qds_status qds_device_check(const qds_device *device) {
+  QDS_REQUIRE(device, "qds_device_check: a NULL argument");
+  return qds_device_add_potential(device, NULL);
 }
