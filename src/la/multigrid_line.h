@@ -1,5 +1,6 @@
 /* One line of a level's operator, and its diagonal. For float vectors in the cycle and double vectors on the
- * levels where start vectors are sought; the coefficients are floats for both. */
+ * levels where start vectors are sought; the coefficients are floats for both, and their products are not
+ * rounded to floats in the second case, which would break the symmetry. */
 #ifndef QDS_LA_MULTIGRID_LINE_H
 #define QDS_LA_MULTIGRID_LINE_H
 
@@ -9,13 +10,13 @@
 
 #define QDS_DEFINE_LEVEL_LINE(NAME, REAL)                                                                    \
   /* line += factor * edge * (u - other), diagonal (may be NULL) += factor * edge; edge is one number or one \
-   * per entry, other is NULL behind a Dirichlet end */                                                                              \
+   * per entry, other is NULL behind a Dirichlet end */                                                      \
   QDS_LEVEL_INLINE void NAME##_edge(int64_t n, float factor, const float *restrict edge, int is_number,      \
                                     const REAL *restrict u, const REAL *restrict other, REAL *restrict line, \
                                     REAL *restrict diagonal) {                                               \
-    const float number = is_number ? factor * *edge : 0;                                                     \
+    const REAL number = is_number ? (REAL)factor * *edge : 0;                                                \
     for (int64_t k = 0; k < n; k++) {                                                                        \
-      const float weight = is_number ? number : factor * edge[k];                                            \
+      const REAL weight = is_number ? number : (REAL)factor * edge[k];                                       \
       line[k] += weight * (other ? u[k] - other[k] : u[k]);                                                  \
       if (diagonal) diagonal[k] += weight;                                                                   \
     }                                                                                                        \
@@ -50,7 +51,7 @@
         int64_t e = k + axis->first - 1 + side, next = k - 1 + 2 * side;                                     \
         if (axis->periodic) e = (e + edges) % edges, next = (next + n) % n;                                  \
         if (e < 0 || e >= edges) continue;                                                                   \
-        line[k] += inverse[k] * edge[e] * (next < 0 || next >= n ? u[k] : u[k] - u[next]);                   \
+        line[k] += (REAL)inverse[k] * edge[e] * (next < 0 || next >= n ? u[k] : u[k] - u[next]);             \
         if (diagonal) diagonal[k] += inverse[k] * edge[e];                                                   \
       }                                                                                                      \
   }                                                                                                          \

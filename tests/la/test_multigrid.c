@@ -257,8 +257,9 @@ static void prolongation_interpolates(qds_context *ctx) {
   }
 }
 
-/* The lists from which a coarse unknown gathers are the interpolation, transposed. */
-static void restriction_is_the_transposed_prolongation(qds_context *ctx) {
+/* The lists from which a coarse unknown gathers are the adjoint of the interpolation with respect to the
+ * masses: coarse mass * gather weight = fine mass * weight. */
+static void restriction_is_the_adjoint_of_prolongation(qds_context *ctx) {
   for (uint64_t seed = 1; seed <= 12; seed++) {
     axis_plan plan[3];
     int by_element[3];
@@ -268,23 +269,35 @@ static void restriction_is_the_transposed_prolongation(qds_context *ctx) {
     plan[1].elements = 30 / plan[1].order + (int64_t)(seed % 3);
     plan[2].elements = 37 / plan[2].order;
     tensor_problem p = problem_make(ctx, plan, by_element);
+    for (int a = 1; a < 3; a++) /* no axis is too weak to be coarsened */
+      for (int64_t e = 0; e < qds_tensor_operator_coefficients(p.t, a); e++)
+        p.t->c[a][e] = pow(p.axis[a]->coordinates_nm[p.axis[a]->nodes - 1] / (double)p.axis[a]->nodes, 2);
     assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+    assert_true(qds_multigrid_levels(multigrid) >= 2 && !multigrid->level[0].transfer[2].identity);
     for (int l = 0; l < qds_multigrid_levels(multigrid) - 1; l++)
       for (int a = 0; a < 3; a++) {
         const qds_transfer *t = &multigrid->level[l].transfer[a];
-        float *dense = calloc((size_t)(t->fine * t->coarse), sizeof *dense);
+        const double *fine = multigrid->level[l].axis[a].mass, *coarse = multigrid->level[l + 1].axis[a].mass;
+        double *dense = calloc((size_t)(t->fine * t->coarse), sizeof *dense);
         int64_t entries = 0;
         for (int64_t i = 0; i < t->fine; i++)
           for (int s = 0; s < 2; s++) {
-            assert_true(t->at[s][i] >= 0 && t->at[s][i] < t->coarse);
-            dense[i * t->coarse + t->at[s][i]] += t->weight[s][i];
+            assert_in_range(t->at[s][i], 0, t->coarse - 1);
+            dense[i * t->coarse + t->at[s][i]] += t->weight[s][i] * fine[i];
             entries += t->weight[s][i] != 0;
           }
         assert_int_equal(t->gather_start[0], 0);
         assert_int_equal(t->gather_start[t->coarse], entries);
-        for (int64_t big = 0; big < t->coarse; big++)
-          for (int64_t g = t->gather_start[big]; g < t->gather_start[big + 1]; g++)
-            dense[t->gather_at[g] * t->coarse + big] -= t->gather_weight[g];
+        for (int64_t big = 0; big < t->coarse; big++) {
+          double sum = 0;
+          for (int64_t g = t->gather_start[big]; g < t->gather_start[big + 1]; g++) {
+            double *entry = dense + t->gather_at[g] * t->coarse + big;
+            assert_close(t->gather_weight[g] * coarse[big], *entry, 1e-6 * coarse[big]);
+            sum += t->gather_weight[g];
+            *entry = 0;
+          }
+          assert_close(sum, 1, 1e-6);
+        }
         for (int64_t i = 0; i < t->fine * t->coarse; i++) assert_true(dense[i] == 0);
         free(dense);
       }
@@ -462,7 +475,7 @@ TEST_IN_CONTEXT(tiny_grids_are_inverted)
 TEST_IN_CONTEXT(cycle_is_symmetric_positive_definite)
 TEST_IN_CONTEXT(shift_is_the_wanted_one_or_less)
 TEST_IN_CONTEXT(prolongation_interpolates)
-TEST_IN_CONTEXT(restriction_is_the_transposed_prolongation)
+TEST_IN_CONTEXT(restriction_is_the_adjoint_of_prolongation)
 TEST_IN_CONTEXT(levels_are_the_same_problem_on_coarser_grids)
 TEST_IN_CONTEXT(length_does_not_matter)
 TEST_IN_CONTEXT(bad_numbers_are_refused)
@@ -476,7 +489,7 @@ int main(void) {
       cmocka_unit_test(test_cycle_is_symmetric_positive_definite),
       cmocka_unit_test(test_shift_is_the_wanted_one_or_less),
       cmocka_unit_test(test_prolongation_interpolates),
-      cmocka_unit_test(test_restriction_is_the_transposed_prolongation),
+      cmocka_unit_test(test_restriction_is_the_adjoint_of_prolongation),
       cmocka_unit_test(test_levels_are_the_same_problem_on_coarser_grids),
       cmocka_unit_test(test_length_does_not_matter),
       cmocka_unit_test(test_bad_numbers_are_refused),
