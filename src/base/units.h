@@ -6,5 +6,7 @@
 #define QDS_HBAR2_OVER_2M0 0.0380998211615486
 /* Boltzmann's constant in eV/K (exact in the SI of 2019). */
 #define QDS_BOLTZMANN 8.617333262145179e-5
+/* The permittivity of vacuum in e/(V nm): 8.8541878128e-12 F/m divided by 1.602176634e-19 C and by 1e9 nm/m. */
+#define QDS_VACUUM_PERMITTIVITY 0.0552634935805711
 
 #endif

@@ -29,6 +29,8 @@ void qds_device_destroy(qds_device *d) {
   for (int i = 0; i < d->materials; i++) qds_release(d->material[i].name);
   for (size_t i = 0; d->shape && i < d->medium.count; i++) qds_shape_destroy(d->shape[i]);
   for (size_t i = 0; i < d->terms; i++) term_clear(&d->term[i]);
+  for (size_t i = 0; i < d->electrostatics.dopings; i++) qds_shape_destroy(d->electrostatics.doping[i].shape);
+  qds_release(d->electrostatics.doping);
   qds_release(d->material);
   qds_release(d->shape);
   qds_release(d->region);

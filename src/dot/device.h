@@ -13,7 +13,8 @@ typedef struct {
   char *name;
   int hard_wall;       /* the carrier cannot enter; the numbers below stand for the medium next to it */
   double band_edge_eV; /* on the electron's scale also for holes */
-  double mass[3];      /* along x, y, z */
+  double mass[3]; /* along x, y, z; NaN along an axis that the device lacks and the file says nothing of */
+  double permittivity; /* relative, static; NaN: unknown */
 } qds_device_material;
 
 /* One term of the potential energy: a formula with its parameters, or an array of one number per node. */
@@ -24,6 +25,36 @@ typedef struct {
   double *array;
   char *place; /* "dot.yaml:9: potential[0]" for messages about its values */
 } qds_potential_term;
+
+/* The faces of the grid that lie on one potential, by user axis and end. */
+typedef struct {
+  int is_contact[3][2];
+  double potential_V[3][2];
+} qds_contacts;
+
+/* Dopants, all of them ionised, in a shape or (NULL) everywhere. */
+typedef struct {
+  qds_shape *shape;
+  double charge_nm3; /* donors less acceptors */
+} qds_doping;
+
+/* How many electrons a self-consistent device holds. */
+typedef enum {
+  QDS_ELECTRONS_NEUTRAL, /* as many as neutralise the dopants */
+  QDS_ELECTRONS_TOTAL,   /* a given number: per nm^2 in 1D, per nm in 2D */
+  QDS_ELECTRONS_FERMI    /* as many as a given Fermi level brings */
+} qds_electrons;
+
+typedef struct {
+  int wanted, self_consistent;
+  qds_contacts contacts;
+  qds_doping *doping;
+  size_t dopings;
+  qds_electrons electrons;
+  double total, fermi_level_eV; /* what `electrons` gives */
+  double tolerance_V;
+  int max_iterations;
+} qds_electrostatics;
 
 enum { QDS_FIELD_PSI = 1, QDS_FIELD_DENSITY = 2, QDS_FIELD_BAND_EDGE = 4, QDS_FIELD_MATERIAL = 8 };
 
@@ -45,7 +76,8 @@ struct qds_device {
   qds_potential_term *term;
   size_t terms;
   double *mass_map; /* one per node, or NULL */
-  unsigned fields;  /* QDS_FIELD_ flags to write */
+  qds_electrostatics electrostatics;
+  unsigned fields; /* QDS_FIELD_ flags to write */
   int plot;
   qds_preconditioner preconditioner;
   int max_iterations; /* on each grid */
@@ -70,10 +102,19 @@ QDS_AUTO_DEFINE(qds_device)
 qds_status qds_device_read_grid(qds_device *device, const qds_yaml_node *root);
 qds_status qds_device_read_materials(qds_device *device, const qds_yaml_node *root);
 qds_status qds_device_read_potential(qds_device *device, const qds_yaml_node *root);
+/* Keys electrostatics, self_consistent and doping; after the materials. */
+qds_status qds_device_read_electrostatics(qds_device *device, const qds_yaml_node *root);
 
 /* The material named or described by a node, read on first use: its number. */
 qds_status qds_device_find_material(qds_device *device, const qds_yaml_node *root, const qds_yaml_node *node,
                                     int *out);
+
+/* The dopants' charge in e/nm^3 at all nodes, averaged over the volume around each. */
+qds_status qds_device_doping(const qds_device *device, double *charge);
+
+/* Refuses a shape that lies wholly outside the grid; `what` names it ("the region"). */
+qds_status qds_device_check_inside(const qds_device *device, const qds_yaml_node *node, const char *what,
+                                   const qds_shape *shape);
 
 /* Adds all terms of the potential at all nodes, or only looks at them when potential_eV is NULL. A value that
  * is no finite number is INPUT and names the place. */

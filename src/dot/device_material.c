@@ -9,13 +9,14 @@
 
 enum { MOST_MATERIALS = 250 };
 static const char hard_wall[] = "hard_wall";
+static const qds_device_material no_material = {.mass = {1, 1, 1}, .permittivity = NAN};
 
 static qds_status add_material(qds_device *d, const char *name, int *out) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
   if (d->materials == MOST_MATERIALS) QDS_FAIL(QDS_ERROR_INPUT, "more than %d materials", MOST_MATERIALS);
   QDS_TRY(QDS_RESIZE(allocator, d->materials + 1, "device", &d->material));
   qds_device_material *material = &d->material[d->materials];
-  *material = (qds_device_material){.mass = {1, 1, 1}};
+  *material = no_material;
   QDS_TRY(QDS_STRDUP(allocator, name, "device", &material->name));
   *out = d->materials++;
   return QDS_OK;
@@ -34,6 +35,7 @@ static qds_status read_mass(const qds_device *d, const qds_yaml_node *node, doub
     QDS_TRY(qds_yaml_positive(node, &mass[0]));
     mass[1] = mass[2] = mass[0];
   } else {
+    mass[0] = mass[1] = mass[2] = NAN;
     QDS_TRY(qds_yaml_doubles(node, qds_yaml_count(node) == 3 ? 3 : dimension, mass));
   }
   for (size_t a = 0; a < dimension; a++)
@@ -45,7 +47,6 @@ static qds_status read_mass(const qds_device *d, const qds_yaml_node *node, doub
 static qds_status read_own(const qds_device *d, const qds_yaml_node *node, qds_device_material *material) {
   static const char *const keys[] = {"mass", "band_edge_eV", "permittivity", NULL};
   const qds_yaml_node *mass, *edge, *permittivity = qds_yaml_find(node, "permittivity");
-  double unused;
   QDS_TRY(qds_yaml_check_keys(node, keys));
   QDS_TRY(qds_yaml_require(node, "mass", &mass));
   QDS_TRY(qds_yaml_require(node, "band_edge_eV", &edge));
@@ -57,7 +58,7 @@ static qds_status read_own(const qds_device *d, const qds_yaml_node *node, qds_d
         "band edge %g eV: from -1000 to 1000 are allowed; for walls that nothing enters use the material "
         "hard_wall",
         material->band_edge_eV);
-  return permittivity ? qds_yaml_positive(permittivity, &unused) : QDS_OK;
+  return permittivity ? qds_yaml_positive(permittivity, &material->permittivity) : QDS_OK;
 }
 
 static qds_status take_band(const qds_device *d, const qds_yaml_node *node, const qds_material *found,
@@ -68,6 +69,7 @@ static qds_status take_band(const qds_device *d, const qds_yaml_node *node, cons
   QDS_TRY(status);
   material->band_edge_eV = band.band_edge_eV;
   memcpy(material->mass, band.mass, sizeof band.mass);
+  material->permittivity = found->permittivity;
   return QDS_OK;
 }
 
@@ -111,7 +113,7 @@ static qds_status find_named(qds_device *d, const qds_yaml_node *root, const qds
   if (*out >= 0) return QDS_OK;
   const qds_yaml_node *own = qds_yaml_find(root, "materials"),
                       *described = own ? qds_yaml_find(own, name) : NULL;
-  qds_device_material material = {.mass = {1, 1, 1}};
+  qds_device_material material = no_material;
   if (!strcmp(name, hard_wall)) {
     material.hard_wall = 1;
   } else if (described) {
@@ -140,7 +142,7 @@ qds_status qds_device_find_material(qds_device *d, const qds_yaml_node *root, co
     QDS_TRY(qds_yaml_string(node, &name));
     return find_named(d, root, node, name, out);
   }
-  qds_device_material material = {.mass = {1, 1, 1}};
+  qds_device_material material = no_material;
   QDS_TRY(read_description(d, node, &material));
   char name[64];
   const qds_yaml_node *alloy = qds_yaml_find(node, "alloy");
@@ -156,8 +158,8 @@ qds_status qds_device_find_material(qds_device *d, const qds_yaml_node *root, co
   return QDS_OK;
 }
 
-/* Refuses a shape that lies wholly outside the grid. */
-static qds_status check_inside(const qds_device *d, const qds_yaml_node *node, const qds_shape *shape) {
+qds_status qds_device_check_inside(const qds_device *d, const qds_yaml_node *node, const char *what,
+                                   const qds_shape *shape) {
   static const char *const names[] = {"x", "y", "z"};
   double low[3], high[3];
   qds_shape_bounds(shape, low, high);
@@ -166,9 +168,9 @@ static qds_status check_inside(const qds_device *d, const qds_yaml_node *node, c
     const double from = axis->coordinates_nm[0], to = axis->coordinates_nm[axis->nodes - 1];
     if (high[a] <= from || low[a] >= to)
       QDS_YAML_FAIL(node,
-                    "the region lies outside the grid: it reaches from %s = %g nm to %g nm, the grid from %g "
-                    "nm to %g nm",
-                    names[a], low[a], high[a], from, to);
+                    "%s lies outside the grid: it reaches from %s = %g nm to %g nm, the grid from %g nm to "
+                    "%g nm",
+                    what, names[a], low[a], high[a], from, to);
   }
   return QDS_OK;
 }
@@ -200,7 +202,7 @@ static qds_status read_region(qds_device *d, const qds_yaml_node *root, const qd
   QDS_TRY(qds_yaml_require(node, "material", &material));
   d->region[at].shape = d->shape[at];
   QDS_TRY(qds_device_find_material(d, root, material, &d->region[at].material));
-  return check_inside(d, node, d->shape[at]);
+  return qds_device_check_inside(d, node, "the region", d->shape[at]);
 }
 
 /* Hard walls take the numbers of the first other material, which then stand for the cells that a wall cuts.
@@ -228,7 +230,7 @@ qds_status qds_device_read_materials(qds_device *d, const qds_yaml_node *root) {
   if (own && qds_yaml_node_kind(own) != QDS_YAML_MAP)
     QDS_YAML_FAIL(own, "a map of names is wanted: {well: {mass: 0.067, band_edge_eV: 0.0}}");
   for (size_t i = 0; own && i < qds_yaml_count(own); i++) {
-    qds_device_material unused;
+    qds_device_material unused = no_material;
     QDS_TRY(read_description(d, qds_yaml_item(own, i), &unused));
   }
   QDS_TRY(qds_yaml_require(root, "background", &background));

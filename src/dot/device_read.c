@@ -6,13 +6,13 @@
 #include "base/text.h"
 #include "dot/device.h"
 
-static const char *const top_keys[] = {"name",       "dimension",    "temperature_K", "carrier", "materials",
-                                       "background", "regions",      "potential",     "grid",    "boundary",
-                                       "states",     "tolerance_eV", "output",        "solver",  NULL};
+static const char *const top_keys[] = {
+    "name",    "dimension", "temperature_K",  "carrier",         "materials", "background",
+    "regions", "potential", "grid",           "boundary",        "states",    "tolerance_eV",
+    "output",  "solver",    "electrostatics", "self_consistent", "doping",    NULL};
 /* Parts of the physics that files may ask for and that this version does not solve: refused, never ignored.
  */
-static const char *const absent_keys[] = {"magnetic_field",  "open",   "electrostatics",
-                                          "self_consistent", "doping", NULL};
+static const char *const absent_keys[] = {"magnetic_field", "open", NULL};
 
 static const char *const carrier_words[] = {"electron", "heavy_hole", "light_hole", NULL};
 static const char *const field_words[] = {"psi", "density", "band_edge", "material", NULL};
@@ -108,6 +108,15 @@ static qds_status read_output(qds_device *d, const qds_yaml_node *root) {
   return QDS_OK;
 }
 
+static qds_status fill_self_consistent(const qds_device *d, qds_yaml *yaml) {
+  const qds_yaml_node *node = qds_yaml_find(qds_yaml_root(yaml), "self_consistent");
+  char text[64];
+  snprintf(text, sizeof text, "self_consistent.tolerance_V=%g", d->electrostatics.tolerance_V);
+  if (!qds_yaml_find(node, "tolerance_V")) QDS_TRY(qds_yaml_set(yaml, text));
+  snprintf(text, sizeof text, "self_consistent.max_iterations=%d", d->electrostatics.max_iterations);
+  return qds_yaml_find(node, "max_iterations") ? QDS_OK : qds_yaml_set(yaml, text);
+}
+
 /* Puts the defaults in force into the document, so that its text is the effective configuration. */
 static qds_status fill_defaults(const qds_device *d, qds_yaml *yaml) {
   const qds_yaml_node *root = qds_yaml_root(yaml);
@@ -121,6 +130,7 @@ static qds_status fill_defaults(const qds_device *d, qds_yaml *yaml) {
   for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
     if (!qds_yaml_find(root, defaults[i][0])) QDS_TRY(qds_yaml_set(yaml, defaults[i][1]));
   if (!qds_yaml_find(qds_yaml_find(root, "grid"), "order")) QDS_TRY(qds_yaml_set(yaml, "grid.order=1"));
+  if (d->electrostatics.self_consistent) QDS_TRY(fill_self_consistent(d, yaml));
   char states[32];
   snprintf(states, sizeof states, "states=%d", d->states);
   return qds_yaml_find(root, "states") ? QDS_OK : qds_yaml_set(yaml, states);
@@ -144,6 +154,7 @@ static qds_status read_tree(qds_context *ctx, qds_yaml *yaml, const char *path,
   QDS_TRY(qds_device_read_grid(d, root));
   QDS_TRY(qds_device_read_materials(d, root));
   QDS_TRY(qds_device_read_potential(d, root));
+  QDS_TRY(qds_device_read_electrostatics(d, root));
   QDS_TRY(read_states(d, root));
   QDS_TRY(read_output(d, root));
   QDS_TRY(read_solver(d, root));

@@ -4,16 +4,12 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "dot/coefficient.h"
 #include "dot/hard_wall.h"
 
 /* Sign of the carrier's energy on the electron's scale. */
 static double carrier_sign(const qds_device *d) {
   return d->carrier == QDS_ELECTRON ? 1 : -1;
-}
-
-/* Node intervals of an axis: all of them. */
-static qds_intervals node_intervals(const qds_axis *axis) {
-  return (qds_intervals){axis->nodes, axis->dual_nm};
 }
 
 /* The kinetic coefficient hbar^2/(2 m) of each material along internal axis a. */
@@ -33,63 +29,11 @@ static int is_uniform(const qds_device *d, int a) {
   return 1;
 }
 
-static qds_status element_bounds(const qds_device *d, const qds_axis *axis, double **out) {
-  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), axis->elements + 1, "hamiltonian", out));
-  for (int64_t e = 0; e <= axis->elements; e++) (*out)[e] = axis->coordinates_nm[e * axis->order];
-  return QDS_OK;
-}
-
-/* Copies an array on the nodes of all axes (elements along `along`, -1: none) to unknowns: Dirichlet ends
- * fall away, and the two ends of a periodic axis become their mean, weighted by their intervals. */
-static void fold(const qds_tensor_operator *t, int along, const double *from, double *to) {
-  int64_t in[3], out[3];
-  for (int a = 0; a < 3; a++) {
-    in[a] = a == along ? t->axis[a]->elements : t->axis[a]->nodes;
-    out[a] = a == along ? t->axis[a]->elements : t->n[a];
-  }
-  memset(to, 0, sizeof(double) * (size_t)(out[0] * out[1] * out[2]));
-  for (int64_t index = 0; index < in[0] * in[1] * in[2]; index++) {
-    const int64_t node[3] = {index / (in[1] * in[2]), index / in[2] % in[1], index % in[2]};
-    int64_t at = 0;
-    double share = 1;
-    for (int a = 0; a < 3 && at >= 0; a++) {
-      const int64_t unknown = a == along ? node[a] : qds_axis_unknown(t->axis[a], node[a]);
-      if (a != along && unknown >= 0) share *= t->axis[a]->weights_nm[node[a]] / t->axis[a]->mass[unknown];
-      at = unknown < 0 ? -1 : at * out[a] + unknown;
-    }
-    if (at >= 0) to[at] += share * from[index];
-  }
-}
-
 static qds_status average_kinetic(const qds_device *d, qds_tensor_operator *t, int a) {
-  QDS_AUTO_RELEASE double *values = NULL, *bounds = NULL, *on_nodes = NULL;
+  QDS_AUTO_RELEASE double *values = NULL;
   QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), d->materials, "hamiltonian", &values));
-  QDS_TRY(element_bounds(d, t->axis[a], &bounds));
   kinetic_values(d, a, values);
-  qds_intervals intervals[3];
-  int periodic = 0;
-  int64_t count = t->axis[a]->elements;
-  for (int b = 0; b < 3; b++) {
-    const qds_axis *axis = t->axis[b];
-    intervals[b] = (qds_intervals){axis->unknowns, axis->dual_nm + axis->first};
-    if (b == a) {
-      intervals[b] = (qds_intervals){axis->elements, bounds};
-    } else if (axis->boundary[0] == QDS_PERIODIC) {
-      intervals[b] = node_intervals(axis);
-      periodic = 1;
-    }
-    if (b != a) count *= axis->nodes;
-  }
-  if (!periodic)
-    return qds_average_box_grid(d->ctx, &d->medium, d->dimension, intervals, a, values, QDS_AVERAGE_ALONG,
-                                t->c[a]);
-  for (int b = 0; b < 3; b++)
-    if (b != a) intervals[b] = node_intervals(t->axis[b]);
-  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), count, "hamiltonian", &on_nodes));
-  QDS_TRY(qds_average_box_grid(d->ctx, &d->medium, d->dimension, intervals, a, values, QDS_AVERAGE_ALONG,
-                               on_nodes));
-  fold(t, a, on_nodes, t->c[a]);
-  return QDS_OK;
+  return qds_average_coefficients(d, values, t, a);
 }
 
 /* From a mass per node: inside an element the mean mass of its nodes along the axis, at each line of nodes.
@@ -127,7 +71,7 @@ static qds_status fill_potential(const qds_device *d, double *potential) {
   QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), d->materials, "hamiltonian", &values));
   for (int m = 0; m < d->materials; m++) values[m] = d->material[m].band_edge_eV;
   qds_intervals intervals[3];
-  for (int a = 0; a < 3; a++) intervals[a] = node_intervals(d->axis[a]);
+  for (int a = 0; a < 3; a++) intervals[a] = qds_node_intervals(d->axis[a]);
   QDS_TRY(qds_average_box_grid(d->ctx, &d->medium, d->dimension, intervals, 2, values, QDS_AVERAGE_ARITHMETIC,
                                potential));
   return qds_device_add_potential(d, potential);
@@ -144,7 +88,7 @@ qds_status qds_hamiltonian_create(const qds_device *d, double **potential_eV, qd
   QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), qds_device_nodes(d), "hamiltonian", &potential));
   QDS_TRY(fill_potential(d, potential));
   QDS_TRY(qds_tensor_operator_create(d->ctx, axis, by_element, &t));
-  fold(t, -1, potential, t->v);
+  qds_fold_nodes(t, -1, potential, t->v);
   for (int64_t i = 0; i < t->rows; i++) t->v[i] *= carrier_sign(d);
   for (int a = 3 - d->dimension; a < 3; a++) QDS_TRY(fill_kinetic(d, t, a));
   QDS_TRY(qds_hard_wall_apply(d, t));

@@ -1,0 +1,22 @@
+/* From a device's medium and from arrays on its nodes to the coefficients of tensor operators. */
+#ifndef QDS_DOT_COEFFICIENT_H
+#define QDS_DOT_COEFFICIENT_H
+
+#include "dot/device.h"
+#include "la/tensor_operator.h"
+
+/* Fills c[a] of an operator, which varies across axis a, on a grid with the nodes of the device's: in series
+ * along the axis, in parallel across it. `values`: one positive number per material. */
+qds_status qds_average_coefficients(const qds_device *device, const double *values, qds_tensor_operator *t,
+                                    int a);
+
+/* Copies an array on the nodes of all axes (elements along `along`, -1: none) to unknowns: Dirichlet ends
+ * fall away, and the two ends of a periodic axis become their mean, weighted by their intervals. */
+void qds_fold_nodes(const qds_tensor_operator *t, int along, const double *from, double *to);
+
+/* The intervals of the nodes of an axis: all of them. */
+static inline qds_intervals qds_node_intervals(const qds_axis *axis) {
+  return (qds_intervals){axis->nodes, axis->dual_nm};
+}
+
+#endif
