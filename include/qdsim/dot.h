@@ -96,6 +96,15 @@ QDS_API const double *qds_result_psi(const qds_result *result, int state);
 /* The carrier's potential energy at the nodes on the scale of the band edges (for holes the valence edge);
  * owned by the result. */
 QDS_API const double *qds_result_band_edge_eV(const qds_result *result);
+/* Of a device with electrostatics: the potential in V at the nodes, which the band edge and the energies already
+ * contain as -phi; NULL for the others; owned by the result. */
+QDS_API const double *qds_result_potential_V(const qds_result *result);
+/* Of a self-consistent device: the density of electrons at the nodes; the electrons in each state, per cm^2 of a
+ * 1D device, per cm of a 2D device, as a number in 3D; NULL for the others; owned by the result. */
+QDS_API const double *qds_result_electron_density_cm3(const qds_result *result);
+QDS_API const double *qds_result_occupations(const qds_result *result);
+/* The Fermi level on the scale of the energies; NaN when the device is not self-consistent. */
+QDS_API double qds_result_fermi_level_eV(const qds_result *result);
 /* The material's number per cell (nodes-1 along each axis, C order), by its middle. */
 QDS_API const unsigned char *qds_result_materials(const qds_result *result);
 

@@ -1,11 +1,16 @@
 #include "dot/hamiltonian.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/units.h"
 #include "dot/coefficient.h"
 #include "dot/hard_wall.h"
+
+/* Residuals relative to the energy above the lowest potential, when the file gives no tolerance. */
+static const double default_tolerance = 1e-8;
+static const double rounding_units = 16;
 
 /* Sign of the carrier's energy on the electron's scale. */
 static double carrier_sign(const qds_device *d) {
@@ -97,6 +102,34 @@ qds_status qds_hamiltonian_create(const qds_device *d, double **potential_eV, qd
   *out = t;
   t = NULL;
   return QDS_OK;
+}
+
+/* What rounding leaves in a residual: some units in the last place of the operator's largest eigenvalue. */
+static double rounding_floor(const qds_tensor_operator *t) {
+  double norm = 0, highest = 0;
+  for (int64_t i = 0; i < t->rows; i++) highest = fmax(highest, fabs(t->v[i]));
+  for (int a = 0; a < 3; a++) {
+    double largest = 0, shortest = INFINITY;
+    for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
+    for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
+    if (largest > 0) norm += 4 * largest / (shortest * shortest);
+  }
+  return rounding_units * DBL_EPSILON * (norm + highest);
+}
+
+static double lowest(const qds_tensor_operator *t) {
+  double low = INFINITY;
+  for (int64_t i = 0; i < t->rows; i++) low = fmin(low, t->v[i]);
+  return low;
+}
+
+qds_spectrum_options qds_hamiltonian_options(const qds_device *d, const qds_tensor_operator *t, int states) {
+  return (qds_spectrum_options){.states = states,
+                                .preconditioner = d->preconditioner,
+                                .tolerance = d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t),
+                                .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,
+                                .floor = lowest(t),
+                                .max_iterations = d->max_iterations};
 }
 
 size_t qds_hamiltonian_bytes(const qds_device *d) {

@@ -1,5 +1,7 @@
 #include "dot/result.h"
 
+#include <math.h>
+
 #include "base/allocator.h"
 
 void qds_result_destroy(qds_result *r) {
@@ -19,6 +21,10 @@ void qds_result_destroy(qds_result *r) {
   qds_release(r->psi);
   qds_release(r->band_edge_eV);
   qds_release(r->material);
+  qds_release(r->electrostatics.potential_V);
+  qds_release(r->electrostatics.electron_density_cm3);
+  qds_release(r->electrostatics.occupation);
+  qds_release(r->electrostatics.history_V);
   qds_release(r);
 }
 
@@ -42,6 +48,18 @@ double qds_result_reference_eV(const qds_result *r) {
 }
 const double *qds_result_band_edge_eV(const qds_result *r) {
   return r->band_edge_eV;
+}
+const double *qds_result_potential_V(const qds_result *r) {
+  return r->electrostatics.potential_V;
+}
+const double *qds_result_electron_density_cm3(const qds_result *r) {
+  return r->electrostatics.electron_density_cm3;
+}
+const double *qds_result_occupations(const qds_result *r) {
+  return r->electrostatics.occupation;
+}
+double qds_result_fermi_level_eV(const qds_result *r) {
+  return r->electrostatics.occupation ? r->electrostatics.fermi_level_eV : (double)NAN;
 }
 const unsigned char *qds_result_materials(const qds_result *r) {
   return r->material;

@@ -2,12 +2,26 @@
 #ifndef QDS_DOT_RESULT_H
 #define QDS_DOT_RESULT_H
 
+#include "base/json.h"
+#include "dot/device.h"
 #include "la/spectrum.h"
 #include "qdsim/dot.h"
 
 typedef struct {
   double position_nm[3], spread_nm[3];
 } qds_moments;
+
+/* What Poisson's equation adds; numbers of charges per nm^2 in 1D, per nm in 2D. */
+typedef struct {
+  double *potential_V;          /* nodes; NULL: the device has no electrostatics */
+  double *electron_density_cm3; /* nodes; NULL without self-consistency */
+  double fermi_level_eV;        /* NaN without self-consistency */
+  double *occupation;           /* states: electrons per cm^2 in 1D, per cm in 2D; NULL as above */
+  double *history_V;            /* iterations: the largest change of the potential */
+  int iterations, density_states;
+  double dopants, electrons, contact_charge[3][2];
+  qds_contacts contacts;
+} qds_result_electrostatics;
 
 struct qds_result {
   qds_context *ctx;
@@ -24,10 +38,20 @@ struct qds_result {
   double *psi;             /* states x nodes */
   double *band_edge_eV;    /* nodes */
   unsigned char *material; /* cells */
+  qds_result_electrostatics electrostatics;
   int64_t unknowns;
   qds_result_statistics statistics;
   double setup_s;
 };
+
+/* From 1/nm^(3 - dimension) to 1/cm^(3 - dimension), and from 1/nm^3 to 1/cm^3. */
+static inline double qds_per_cm(int dimension) {
+  return dimension == 1 ? 1e14 : dimension == 2 ? 1e7 : 1;
+}
+#define QDS_PER_CM3 1e21
+
+/* Writes the map "electrostatics" of a result's JSON, if there is one. */
+void qds_result_write_electrostatics(qds_json *json, const qds_result *r);
 
 static inline int64_t qds_result_node_count(const qds_result *r) {
   return r->nodes[0] * r->nodes[1] * r->nodes[2];

@@ -70,6 +70,7 @@ static void write_result(qds_json *json, const qds_result *r, double output_s) {
   qds_json_open_list(json, "states");
   for (int i = 0; i < r->states; i++) write_state(json, r, i);
   qds_json_close_list(json);
+  qds_result_write_electrostatics(json, r);
   qds_json_open_map(json, "time_s");
   qds_json_double(json, "setup", s->setup_s);
   qds_json_double(json, "solve", s->solve_s + s->verify_s);
@@ -131,6 +132,10 @@ static qds_status write_fields(const qds_result *r, const char *path) {
   QDS_TRY(write_states(r, file));
   if (r->fields & QDS_FIELD_BAND_EDGE)
     QDS_TRY(qds_vtkhdf_point_field(file, "band_edge_eV", r->band_edge_eV, 0));
+  if (r->electrostatics.potential_V)
+    QDS_TRY(qds_vtkhdf_point_field(file, "potential_V", r->electrostatics.potential_V, 0));
+  if (r->electrostatics.electron_density_cm3)
+    QDS_TRY(qds_vtkhdf_point_field(file, "electron_density_cm3", r->electrostatics.electron_density_cm3, 0));
   if (r->fields & QDS_FIELD_MATERIAL) QDS_TRY(qds_vtkhdf_cell_labels(file, "material", r->material));
   return qds_vtkhdf_commit(file);
 }

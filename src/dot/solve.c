@@ -1,5 +1,4 @@
 /* Solving a device: Hamiltonian, lowest states, and what is measured on them. */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,10 +6,7 @@
 #include "dot/device.h"
 #include "dot/hamiltonian.h"
 #include "dot/result.h"
-
-/* Residuals relative to the energy above the lowest potential, when the file gives no tolerance. */
-static const double default_tolerance = 1e-8;
-static const double rounding_units = 16;
+#include "dot/self_consistent.h"
 
 static qds_status copy_text(qds_context *ctx, const char *from, char **to) {
   return QDS_STRDUP(qds_context_allocator(ctx), from, "result", to);
@@ -152,25 +148,6 @@ static qds_status measure(const qds_device *d, const qds_tensor_operator *t, con
   return QDS_OK;
 }
 
-/* What rounding leaves in a residual: some units in the last place of the operator's largest eigenvalue. */
-static double rounding_floor(const qds_tensor_operator *t) {
-  double norm = 0, highest = 0;
-  for (int64_t i = 0; i < t->rows; i++) highest = fmax(highest, fabs(t->v[i]));
-  for (int a = 0; a < 3; a++) {
-    double largest = 0, shortest = INFINITY;
-    for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
-    for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
-    if (largest > 0) norm += 4 * largest / (shortest * shortest);
-  }
-  return rounding_units * DBL_EPSILON * (norm + highest);
-}
-
-static double lowest(const qds_tensor_operator *t) {
-  double low = INFINITY;
-  for (int64_t i = 0; i < t->rows; i++) low = fmin(low, t->v[i]);
-  return low;
-}
-
 static void keep_statistics(const qds_spectrum_statistics *s, qds_result *r) {
   r->statistics =
       (qds_result_statistics){.iterations = s->finest.iterations,
@@ -190,12 +167,7 @@ static void keep_statistics(const qds_spectrum_statistics *s, qds_result *r) {
 static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
   qds_spectrum_statistics statistics;
-  qds_spectrum_options options = {.states = d->states,
-                                  .preconditioner = d->preconditioner,
-                                  .tolerance = d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t),
-                                  .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,
-                                  .floor = lowest(t),
-                                  .max_iterations = d->max_iterations};
+  const qds_spectrum_options options = qds_hamiltonian_options(d, t, d->states);
   QDS_TRY(qds_spectrum(d->ctx, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
   keep_statistics(&statistics, r);
   for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];
@@ -219,8 +191,10 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
   QDS_TRY(qds_progress(d->ctx, "hamiltonian", 0, "%lld unknowns", (long long)r->unknowns));
   QDS_TRY(qds_hamiltonian_create(d, &r->band_edge_eV, &t));
   QDS_TRY(map_materials(d, r));
+  if (d->electrostatics.wanted) QDS_TRY(qds_electrostatics_solve(d, t, r));
   const double built = qds_seconds() - start;
   QDS_TRY(solve(d, t, r));
+  if (d->electrostatics.self_consistent) QDS_TRY(qds_electrostatics_occupy(d, r));
   r->statistics.setup_s += built;
   r->statistics.total_s = qds_seconds() - start;
   *out = r;
@@ -238,8 +212,8 @@ qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
   const size_t solve_bytes = qds_spectrum_bytes(unknowns, d->states, d->dimension);
   const size_t result_bytes =
       sizeof(double) * ((size_t)nodes + (size_t)(unknowns + nodes) * (size_t)d->states);
-  out->memory_bytes =
-      qds_hamiltonian_bytes(d) + (size_t)nodes + (solve_bytes > result_bytes ? solve_bytes : result_bytes);
+  out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) + (size_t)nodes +
+                      (solve_bytes > result_bytes ? solve_bytes : result_bytes);
   out->seconds = qds_spectrum_seconds(unknowns, d->states, qds_context_threads(d->ctx));
   return QDS_OK;
 }

@@ -1,0 +1,44 @@
+/* The density of electrons in the states of a device. */
+#ifndef QDS_DOT_DENSITY_H
+#define QDS_DOT_DENSITY_H
+
+#include "dot/device.h"
+#include "dot/fermi.h"
+#include "la/tensor_operator.h"
+
+/* States with what their occupation needs. */
+typedef struct {
+  const qds_device *device;
+  int states;
+  double kT_eV;
+  double *energies_eV;
+  double *mass;   /* states: of the free motion */
+  double *square; /* states x nodes: |psi|^2, 1/nm^dimension */
+} qds_subbands;
+
+/* From orthonormal scaled vectors on the operator's unknowns; the energies are copied. */
+qds_status qds_subbands_create(const qds_device *device, const qds_tensor_operator *t, const qds_block *x,
+                               const double *energies_eV, qds_subbands **out);
+void qds_subbands_destroy(qds_subbands *subbands);
+QDS_AUTO_DEFINE(qds_subbands)
+
+/* The mass of a state's free motion, from its probability in each material: inverse masses add up by it, and
+ * two free axes count by their geometric mean; 1 where no axis is free. */
+double qds_free_mass(const qds_device *device, const double *probability);
+
+/* The electrons that one state holds, per nm^2 in 1D, per nm in 2D. */
+double qds_state_electrons(const qds_subbands *subbands, int state, double fermi_level_eV);
+
+/* Density in 1/nm^3 at all nodes and its derivative with respect to the potential in 1/(V nm^3) (either may
+ * be NULL), predicted for a potential that has risen by shift_V (NULL: nowhere) since the states were found:
+ * each level follows it locally (Trellakis, Galick, Pacelli, Ravaioli, J. Appl. Phys. 81 (1997) 7880).
+ * Returns the total. */
+qds_occupation qds_predict_density(const qds_subbands *subbands, const double *shift_V, double fermi_level_eV,
+                                   double *density, double *slope);
+
+/* The Fermi level at which the electrons add up to `total` > 0, to rounding. *fermi_level_eV holds a first
+ * guess. Errors: NUMERIC. */
+qds_status qds_find_fermi_level(const qds_subbands *subbands, const double *shift_V, double total,
+                                double *fermi_level_eV);
+
+#endif
