@@ -35,7 +35,7 @@ static qds_occupation fermi_degenerate(double eta) {
  * converges as exp(-2 pi d / step), d being the distance of the nearest pole, (eta + i pi)^(1/2), from the
  * real axis (Trefethen, Weideman, SIAM Rev. 56 (2014) 385). */
 qds_occupation qds_fermi_minus_half(double eta) {
-  const double digits = 37, cut = 40;
+  const double digits = 37 + fmax(-eta, 0), cut = 40; /* below 0 the integral is as small as exp(eta) */
   if (eta > degenerate) return fermi_degenerate(eta);
   const double modulus = hypot(eta, pi),
                distance = eta > 0 ? pi / sqrt(2 * (modulus + eta)) : sqrt((modulus - eta) / 2);
