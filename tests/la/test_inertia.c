@@ -75,6 +75,16 @@ static void vanishing_pivot_is_survived(qds_context *ctx) {
   const int64_t at_level = count(ctx, p.t, 2, &uncertainty);
   assert_true(at_level == 4 || at_level == 5);
   problem_clear(&p);
+
+  /* On a ring five of ten levels lie below 2. What the small pivot spoils, the uncertainty owns up to. */
+  const axis_plan ring[3] = {{0}, {0}, {1, 10, {QDS_PERIODIC, QDS_PERIODIC}, 10, 1}};
+  p = problem_make(ctx, ring, (const int[3]){1, 1, 1});
+  const int64_t below = count(ctx, p.t, 2, &uncertainty);
+  assert_true(isfinite(uncertainty));
+  if (uncertainty < 0.6) assert_int_equal(below, 5);
+  assert_int_equal(count(ctx, p.t, 2 + 1e-4, &uncertainty), 5);
+  assert_true(uncertainty < 0.1);
+  problem_clear(&p);
 }
 
 static void what_cannot_be_counted_is_refused(qds_context *ctx) {
