@@ -22,8 +22,7 @@ static double resolution(const qds_search *s, double highest) {
   return resolution_of_search * fabs(highest - s->options->floor);
 }
 
-/* --- the count, in one dimension
- * --------------------------------------------------------------------------------- */
+/* --- the count, in one dimension ---------------------------------------------------------------------- */
 
 /* The states below the uppermost group of states that lie within 2 * margin of each other. */
 static int states_below_last_group(int states, const double *values, double margin) {
@@ -60,8 +59,7 @@ static qds_status count_missing(const qds_search *s, const double *values, const
   return QDS_OK;
 }
 
-/* --- the second search
- * ------------------------------------------------------------------------------------------- */
+/* --- the second search -------------------------------------------------------------------------------- */
 
 typedef struct {
   double highest, resolution; /* the highest state found; differences below the resolution do not count */

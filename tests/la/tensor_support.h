@@ -138,8 +138,7 @@ static inline double *reference_matrix(const qds_tensor_operator *t) {
   return matrix;
 }
 
-/* --- problems
- * --------------------------------------------------------------------------------------------------- */
+/* --- problems ----------------------------------------------------------------------------------------- */
 
 /* What an axis is to be; elements 0: a point. Between 0 and length_nm, refined by `grading` around its third.
  */

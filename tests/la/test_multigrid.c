@@ -139,8 +139,7 @@ static void tiny_grids_are_inverted(qds_context *ctx) {
   }
 }
 
-/* --- symmetric and positive definite
- * --------------------------------------------------------------------------- */
+/* --- symmetric and positive definite ------------------------------------------------------------------ */
 
 /* The cycle as a dense matrix, whose lowest eigenvalue is returned; *asymmetry is relative to the largest. */
 static double lowest_of_cycle(qds_context *ctx, qds_multigrid *multigrid, double *asymmetry) {
@@ -193,8 +192,7 @@ static void cycle_is_symmetric_positive_definite(qds_context *ctx) {
   }
 }
 
-/* --- the shift
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the shift ---------------------------------------------------------------------------------------- */
 
 static void shift_is_the_wanted_one_or_less(qds_context *ctx) {
   const axis_plan side = {1, 40, {QDS_DIRICHLET, QDS_DIRICHLET}, acos(-1), 1};
@@ -220,8 +218,7 @@ static void shift_is_the_wanted_one_or_less(qds_context *ctx) {
   problem_clear(&p);
 }
 
-/* --- levels and transfers
- * ---------------------------------------------------------------------------------------- */
+/* --- levels and transfers ----------------------------------------------------------------------------- */
 
 /* With free or periodic ends interpolation keeps constants; on straight lines between Dirichlet ends it is
  * exact. */
@@ -347,8 +344,7 @@ static void levels_are_the_same_problem_on_coarser_grids(qds_context *ctx) {
   problem_clear(&p);
 }
 
-/* --- errors, memory, threads
- * ------------------------------------------------------------------------------------- */
+/* --- errors, memory, threads -------------------------------------------------------------------------- */
 
 static void bad_numbers_are_refused(qds_context *ctx) {
   const double bad[] = {NAN, INFINITY, 1e300};

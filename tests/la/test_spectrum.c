@@ -8,8 +8,7 @@
 
 enum { MOST_STATES = 12 };
 
-/* --- separable problems
- * --------------------------------------------------------------------------------------- */
+/* --- separable problems ------------------------------------------------------------------------------- */
 
 /* Wells along one axis: a few Gaussians on a parabola; `kind` chooses them. */
 static double axis_potential(uint64_t kind, double x, double length) {
@@ -141,8 +140,7 @@ static void random_separable_levels_are_all_found(qds_context *ctx) {
     }
 }
 
-/* --- exact levels
- * --------------------------------------------------------------------------------------------- */
+/* --- exact levels ------------------------------------------------------------------------------------- */
 
 static tensor_problem square(qds_context *ctx, int order, int64_t elements, double length) {
   const axis_plan side = {order, elements, {QDS_DIRICHLET, QDS_DIRICHLET}, length, 1};
@@ -173,6 +171,25 @@ static void box_and_oscillator_have_their_levels(qds_context *ctx) {
   problem_clear(&p);
 }
 
+/* The other preconditioner finds the same levels; it is exact on a separable operator. */
+static void fast_diagonalisation_finds_the_same_levels(qds_context *ctx) {
+  const axis_plan plan[3] = {{1, 12, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 3},
+                             {2, 6, {QDS_PERIODIC, QDS_PERIODIC}, 1, 1},
+                             {4, 4, {QDS_NEUMANN, QDS_DIRICHLET}, 1, 1}};
+  tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
+  double *expected = fill_separable(ctx, &p, (const uint64_t[3]){1, 2, 3}, 5);
+  qds_spectrum_options options = options_for(&p, 6);
+  spectrum s;
+  options.preconditioner = QDS_PRECONDITION_FAST_DIAGONALISATION;
+  assert_ok(qds_spectrum(ctx, p.t, &options, &s.x, s.values, s.residuals, &s.statistics));
+  check_spectrum(ctx, &p, &options, expected, &s, "fast diagonalisation");
+  assert_string_equal(s.statistics.preconditioner, "fast diagonalisation");
+  assert_true(s.statistics.finest.iterations < 15);
+  qds_block_clear(&s.x);
+  free(expected);
+  problem_clear(&p);
+}
+
 static void small_operators_are_diagonalised(qds_context *ctx) {
   tensor_problem p = square(ctx, 1, 4, 4);
   qds_spectrum_options options = options_for(&p, 9);
@@ -191,8 +208,7 @@ static void small_operators_are_diagonalised(qds_context *ctx) {
   problem_clear(&p);
 }
 
-/* --- levels that a plain solver misses
- * ------------------------------------------------------------------------- */
+/* --- levels that a plain solver misses ---------------------------------------------------------------- */
 
 /* The function sin(i pi x / L) sin(j pi y / L) on a square, added to u with a factor. */
 static void add_wave(const tensor_problem *p, int i, int j, double factor, double *u) {
@@ -285,8 +301,7 @@ static void odd_levels_are_missed_and_found_by_the_count(qds_context *ctx) {
   problem_clear(&p);
 }
 
-/* --- errors
- * ----------------------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------------------- */
 
 static qds_status attempt(qds_context *ctx, const tensor_problem *p, const qds_spectrum_options *options) {
   spectrum s;
@@ -334,6 +349,8 @@ static void memory_runs_out(qds_context *ctx) {
   memory_case c = {&p, options_for(&p, 1)};
   c.options.relative_tolerance = 1e-2;
   assert_ok(attempt_for_memory(ctx, &c)); /* loads BLAS, which the context keeps */
+  assert_true(fail_each_allocation(ctx, attempt_for_memory, &c) > 100);
+  c.options.preconditioner = QDS_PRECONDITION_FAST_DIAGONALISATION;
   assert_true(fail_each_allocation(ctx, attempt_for_memory, &c) > 100);
   problem_clear(&p);
 }
@@ -401,6 +418,7 @@ static void test_threads_change_nothing(void **state) {
   }
 TEST_IN_CONTEXT(random_separable_levels_are_all_found)
 TEST_IN_CONTEXT(box_and_oscillator_have_their_levels)
+TEST_IN_CONTEXT(fast_diagonalisation_finds_the_same_levels)
 TEST_IN_CONTEXT(small_operators_are_diagonalised)
 TEST_IN_CONTEXT(one_of_a_pair_is_missed_and_found_by_the_check)
 TEST_IN_CONTEXT(odd_levels_are_missed_and_found_by_the_count)
@@ -412,6 +430,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random_separable_levels_are_all_found),
       cmocka_unit_test(test_box_and_oscillator_have_their_levels),
+      cmocka_unit_test(test_fast_diagonalisation_finds_the_same_levels),
       cmocka_unit_test(test_small_operators_are_diagonalised),
       cmocka_unit_test(test_one_of_a_pair_is_missed_and_found_by_the_check),
       cmocka_unit_test(test_odd_levels_are_missed_and_found_by_the_count),
