@@ -86,6 +86,7 @@ static qds_status read_axis(qds_device *d, const qds_yaml_node *node, int order,
   QDS_TRY(qds_yaml_int64(nodes_node, 2, most_nodes, &nodes));
   if (!(from_nm < to_nm)) QDS_YAML_FAIL(from, "from_nm: %g must lie below to_nm: %g", from_nm, to_nm);
   QDS_TRY(read_refinements(qds_yaml_find(node, "refine"), refinements, &count));
+  QDS_TRY(qds_context_reserve_check(d->ctx, qds_axis_bytes(nodes, order), "an axis of the grid"));
   const qds_status status = qds_axis_create(qds_context_allocator(d->ctx), from_nm, to_nm, nodes, order,
                                             refinements, count, boundary, out);
   if (status == QDS_ERROR_INPUT) QDS_YAML_FAIL(nodes_node, "%s", qds_last_error()->message);

@@ -31,6 +31,11 @@ typedef struct {
   double from_nm, to_nm, factor;
 } qds_refinement;
 
+/* The memory that an axis of so many nodes takes. */
+static inline size_t qds_axis_bytes(int64_t nodes, int order) {
+  return (size_t)(sizeof(double) * (double)nodes * (5 + (order + 1.0) * (order + 1.0) / order));
+}
+
 /* Nodes from from_nm to to_nm; the spacing varies smoothly through the refinements (count 0: uniform).
  * `nodes` must be order * elements + 1, else INPUT names the nearest that is. */
 qds_status qds_axis_create(qds_allocator *allocator, double from_nm, double to_nm, int64_t nodes, int order,
