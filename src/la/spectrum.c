@@ -94,6 +94,7 @@ qds_lobpcg_options qds_search_options(const qds_search *s, const qds_operator *a
   return (qds_lobpcg_options){.operator_ = a,
                               .preconditioner = b,
                               .wanted = wanted,
+                              .tolerance = s->options->tolerance,
                               .relative_tolerance = coarse_tolerance,
                               .floor = s->options->floor,
                               .max_iterations = s->options->max_iterations,
@@ -159,7 +160,6 @@ qds_status qds_search_finest(const qds_search *s, int states, qds_block *x, doub
                              double *residuals) {
   const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_search_preconditioner(s);
   qds_lobpcg_options options = qds_search_options(s, &a, &b, states, "solve");
-  options.tolerance = s->options->tolerance;
   options.relative_tolerance = s->options->relative_tolerance;
   qds_lobpcg_statistics work;
   QDS_TRY(qds_lobpcg(s->ctx, &options, x, values, residuals, &work));
