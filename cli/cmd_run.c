@@ -119,6 +119,18 @@ static void print_table(const qds_device *device, const qds_result *result) {
   for (int state = 0; state < qds_result_states(result); state++) print_state(result, state);
 }
 
+/* The states of a self-consistent device by their filling. */
+static void print_electrons(const qds_result *result) {
+  static const char *const units[] = {"", "per cm^2", "per cm", ""};
+  const double *energies = qds_result_energies_eV(result), *electrons = qds_result_occupations(result);
+  const double level = qds_result_fermi_level_eV(result);
+  if (!electrons) return;
+  printf("Fermi level %.6f eV\n%5s  %14s  electrons %s\n", level, "state", "from it meV",
+         units[qds_result_dimension(result)]);
+  for (int state = 0; state < qds_result_states(result); state++)
+    printf("%5d  %14.3f  %.6g\n", state, 1e3 * (energies[state] - level), electrons[state]);
+}
+
 static void print_work(const qds_result *result, double output_s) {
   qds_result_statistics statistics;
   char total[32], memory[32];
@@ -162,6 +174,7 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
     if ((status = print_json(result, output_s)) != QDS_OK) return status;
   } else if (!options->quiet) {
     print_table(device, result);
+    print_electrons(result);
     print_work(result, output_s);
     fflush(stdout);
   }

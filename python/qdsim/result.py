@@ -69,6 +69,27 @@ class Result:
         return np.asarray(self._core.band_edge_eV())
 
     @property
+    def potential_V(self):
+        """The electrostatic potential at the nodes, of which energies and band edge contain the electron's energy; None
+        for a device without electrostatics."""
+        return self._optional(self._core.potential_V())
+
+    @property
+    def electron_density_cm3(self):
+        """The density of electrons at the nodes of a self-consistent device, else None."""
+        return self._optional(self._core.electron_density_cm3())
+
+    @property
+    def occupations(self):
+        """The electrons in each state of a self-consistent device, else None: per cm^2 in 1D, per cm in 2D."""
+        return self._optional(self._core.occupations())
+
+    @property
+    def fermi_level_eV(self):
+        """The Fermi level on the scale of the energies; NaN unless the device is self-consistent."""
+        return self._core.fermi_level_eV()
+
+    @property
     def materials(self):
         """The number of the material in each cell (one less than the nodes along each axis); see material_names."""
         return np.asarray(self._core.materials())
@@ -133,6 +154,10 @@ class Result:
         if not -count <= index < count:
             raise IndexError(f"no state {index}: this result has {count}, numbered from 0")
         return index % count
+
+    @staticmethod
+    def _optional(array):
+        return None if array is None else np.asarray(array)
 
     def _axis(self, axis):
         if axis >= self.dimension:

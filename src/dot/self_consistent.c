@@ -25,6 +25,7 @@ typedef struct {
   qds_tensor_operator *t;
   qds_poisson *poisson;
   qds_subbands *subbands;
+  qds_block vectors; /* the states in hand, with which the next search begins */
   int states;
   int64_t nodes;
   double *own; /* rows: the operator's diagonal without the potential */
@@ -39,6 +40,7 @@ static void loop_clear(loop *l) {
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) qds_release(arrays[i]);
   qds_poisson_destroy(l->poisson);
   qds_subbands_destroy(l->subbands);
+  qds_block_clear(&l->vectors);
 }
 
 static qds_status loop_create(const qds_device *d, qds_tensor_operator *t, loop *l) {
@@ -110,8 +112,12 @@ static qds_status solve_states(loop *l) {
   QDS_TRY(QDS_NEW(allocator, l->states, "self-consistency", &residuals));
   qds_subbands_destroy(l->subbands);
   l->subbands = NULL;
+  if (l->vectors.columns >= l->states) options.start = &l->vectors;
   QDS_TRY(qds_spectrum(l->ctx, l->t, &options, &x, energies, residuals, &statistics));
-  return qds_subbands_create(l->d, l->t, &x, energies, &l->subbands);
+  qds_block_clear(&l->vectors);
+  l->vectors = x;
+  x = (qds_block){0};
+  return qds_subbands_create(l->d, l->t, &l->vectors, energies, &l->subbands);
 }
 
 /* The largest number of states worth computing on a grid. */
@@ -288,6 +294,6 @@ qds_status qds_electrostatics_occupy(const qds_device *d, qds_result *r) {
 size_t qds_electrostatics_bytes(const qds_device *d) {
   const double arrays = 30, solver = 4; /* nodes; Poisson's operator and multigrid among them */
   if (!d->electrostatics.wanted) return 0;
-  const double states = d->electrostatics.self_consistent ? 1.5 * d->states : 0;
+  const double states = d->electrostatics.self_consistent ? 2.5 * d->states : 0;
   return (size_t)((double)qds_device_nodes(d) * sizeof(double) * (arrays + solver + states));
 }

@@ -360,6 +360,29 @@ static void test_interruption(void **state) {
   qds_context_destroy(ctx);
 }
 
+/* Every device in docs/electrostatics.md runs. */
+static void documentation(qds_context *ctx) {
+  static const char fence[] = "```yaml\n";
+  FILE *file = fopen("docs/electrostatics.md", "r");
+  char text[32768];
+  int devices = 0;
+  assert_non_null(file);
+  text[fread(text, 1, sizeof text - 1, file)] = 0;
+  fclose(file);
+  for (char *start = strstr(text, fence); start; devices++) {
+    start += sizeof fence - 1;
+    char *end = strstr(start, "```\n");
+    qds_result *r = NULL;
+    assert_non_null(end);
+    *end = 0;
+    parse_and_solve(ctx, start, NULL, &r);
+    assert_non_null(qds_result_potential_V(r));
+    qds_result_destroy(r);
+    start = strstr(end + 1, fence);
+  }
+  assert_int_equal(devices, 3);
+}
+
 static qds_status solve_tiny(qds_context *ctx, void *text) {
   qds_device *device = NULL;
   qds_result *r = NULL;
@@ -404,6 +427,7 @@ TEST_IN_CONTEXT(does_not_converge)
 TEST_IN_CONTEXT(too_few_states_on_the_grid)
 TEST_IN_CONTEXT(bad_input)
 TEST_IN_CONTEXT(bad_combinations)
+TEST_IN_CONTEXT(documentation)
 TEST_IN_CONTEXT(out_of_memory)
 
 int main(void) {
@@ -423,6 +447,7 @@ int main(void) {
       cmocka_unit_test(test_bad_input),
       cmocka_unit_test(test_bad_combinations),
       cmocka_unit_test(test_interruption),
+      cmocka_unit_test(test_documentation),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

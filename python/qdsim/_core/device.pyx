@@ -202,6 +202,21 @@ cdef class Result:
     def band_edge_eV(self):
         return Array.over(self, qds_result_band_edge_eV(self.handle), "<f8", self.nodes)
 
+    def potential_V(self):
+        return self.optional(qds_result_potential_V(self.handle), self.nodes)
+
+    def electron_density_cm3(self):
+        return self.optional(qds_result_electron_density_cm3(self.handle), self.nodes)
+
+    def occupations(self):
+        return self.optional(qds_result_occupations(self.handle), (self.states,))
+
+    def fermi_level_eV(self):
+        return qds_result_fermi_level_eV(self.handle)
+
+    cdef optional(self, const double *data, tuple shape):
+        return Array.over(self, data, "<f8", shape) if data != NULL else None
+
     def materials(self):
         return Array.over(self, qds_result_materials(self.handle), "|u1", tuple([n - 1 for n in self.nodes]))
 
