@@ -121,11 +121,11 @@ static void print_table(const qds_device *device, const qds_result *result) {
 
 /* The states of a self-consistent device by their filling. */
 static void print_electrons(const qds_result *result) {
-  static const char *const units[] = {"", "per cm^2", "per cm", ""};
+  static const char *const units[] = {"", " per cm^2", " per cm", ""};
   const double *energies = qds_result_energies_eV(result), *electrons = qds_result_occupations(result);
   const double level = qds_result_fermi_level_eV(result);
   if (!electrons) return;
-  printf("Fermi level %.6f eV\n%5s  %14s  electrons %s\n", level, "state", "from it meV",
+  printf("Fermi level %.6f eV\n%5s  %14s  electrons%s\n", level, "state", "from it meV",
          units[qds_result_dimension(result)]);
   for (int state = 0; state < qds_result_states(result); state++)
     printf("%5d  %14.3f  %.6g\n", state, 1e3 * (energies[state] - level), electrons[state]);

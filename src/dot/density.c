@@ -87,6 +87,7 @@ qds_status qds_subbands_create(const qds_device *d, const qds_tensor_operator *t
   s->device = d;
   s->states = x->columns;
   s->kT_eV = QDS_BOLTZMANN * d->temperature_K;
+  if (d->dimension == 2) QDS_TRY(qds_fermi_table_create(allocator, &s->table));
   QDS_TRY(QDS_NEW(allocator, s->states, "density", &s->energies_eV));
   QDS_TRY(QDS_NEW(allocator, s->states, "density", &s->mass));
   QDS_TRY(QDS_NEW(allocator, s->states * nodes, "density", &s->square));
@@ -100,6 +101,7 @@ qds_status qds_subbands_create(const qds_device *d, const qds_tensor_operator *t
 
 void qds_subbands_destroy(qds_subbands *s) {
   if (!s) return;
+  qds_fermi_table_destroy(s->table);
   qds_release(s->energies_eV);
   qds_release(s->mass);
   qds_release(s->square);
@@ -107,7 +109,8 @@ void qds_subbands_destroy(qds_subbands *s) {
 }
 
 double qds_state_electrons(const qds_subbands *s, int state, double fermi_level_eV) {
-  return qds_occupy(s->device->dimension, fermi_level_eV - s->energies_eV[state], s->mass[state], s->kT_eV)
+  return qds_occupy(s->table, s->device->dimension, fermi_level_eV - s->energies_eV[state], s->mass[state],
+                    s->kT_eV)
       .number;
 }
 
@@ -118,7 +121,7 @@ static qds_occupation density_at(const qds_subbands *s, int64_t nodes, int64_t n
     const double square = s->square[i * nodes + node];
     if (square == 0) continue;
     const qds_occupation o =
-        qds_occupy(s->device->dimension, energy_eV - s->energies_eV[i], s->mass[i], s->kT_eV);
+        qds_occupy(s->table, s->device->dimension, energy_eV - s->energies_eV[i], s->mass[i], s->kT_eV);
     sum.number += square * o.number;
     sum.slope += square * o.slope;
   }
@@ -130,7 +133,7 @@ static qds_occupation unshifted_total(const qds_subbands *s, double fermi_level_
   qds_occupation sum = {0, 0};
   for (int i = 0; i < s->states; i++) {
     const qds_occupation o =
-        qds_occupy(s->device->dimension, fermi_level_eV - s->energies_eV[i], s->mass[i], s->kT_eV);
+        qds_occupy(s->table, s->device->dimension, fermi_level_eV - s->energies_eV[i], s->mass[i], s->kT_eV);
     sum.number += o.number;
     sum.slope += o.slope;
   }

@@ -11,6 +11,7 @@ typedef struct {
   const qds_device *device;
   int states;
   double kT_eV;
+  qds_fermi_table *table; /* in 2D */
   double *energies_eV;
   double *mass;   /* states: of the free motion */
   double *square; /* states x nodes: |psi|^2, 1/nm^dimension */

@@ -10,9 +10,10 @@
 #include "dot/density.h"
 #include "dot/hamiltonian.h"
 #include "dot/poisson.h"
+#include "la/anderson.h"
 #include "la/spectrum.h"
 
-enum { MAX_NEWTON_STEPS = 60, MAX_HALVINGS = 40, HISTORY_IN_MESSAGE = 8 };
+enum { MAX_NEWTON_STEPS = 60, MAX_HALVINGS = 40, DEPTH = 6, HISTORY_IN_MESSAGE = 8 };
 /* The highest state computed must hold less than this part of the electrons. */
 static const double most_in_highest = 1e-9;
 /* Newton's method ends at this part of the change since the states were found, which is to fall anyway. */
@@ -222,8 +223,14 @@ static qds_status report(const loop *l, const qds_result_electrostatics *e) {
                       "iteration %d, potential changes by %.1e V", e->iterations, change);
 }
 
+/* The iteration is accelerated: the predictor overrates how levels that lie apart screen, which would make
+ * its steps too short. A change that grows again starts the acceleration anew. */
 static qds_status iterate(loop *l, qds_result_electrostatics *e) {
   const qds_electrostatics *wanted = &l->d->electrostatics;
+  QDS_AUTO(qds_anderson)
+  *anderson = NULL;
+  double before = INFINITY;
+  QDS_TRY(qds_anderson_create(l->ctx, l->nodes, DEPTH, &anderson));
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(l->ctx), wanted->max_iterations, "result", &e->history_V));
   while (e->iterations < wanted->max_iterations) {
     memcpy(l->found, l->potential, sizeof(double) * (size_t)l->nodes);
@@ -237,6 +244,9 @@ static qds_status iterate(loop *l, qds_result_electrostatics *e) {
             e->iterations, change, l->fermi_level_eV);
     QDS_TRY(report(l, e));
     if (change < wanted->tolerance_V) return QDS_OK;
+    if (change > 2 * before) qds_anderson_reset(anderson);
+    before = change;
+    qds_anderson_next(anderson, l->found, l->potential);
   }
   return refuse_history(l, e);
 }
@@ -281,10 +291,13 @@ qds_status qds_electrostatics_solve(const qds_device *d, qds_tensor_operator *t,
 
 qds_status qds_electrostatics_occupy(const qds_device *d, qds_result *r) {
   qds_result_electrostatics *e = &r->electrostatics;
+  QDS_AUTO(qds_fermi_table)
+  *table = NULL;
+  QDS_TRY(qds_fermi_table_create(qds_context_allocator(d->ctx), &table));
   QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), r->states, "result", &e->occupation));
   for (int s = 0; s < r->states; s++)
     e->occupation[s] =
-        qds_occupy(d->dimension, e->fermi_level_eV - r->energies_eV[s],
+        qds_occupy(table, d->dimension, e->fermi_level_eV - r->energies_eV[s],
                    qds_free_mass(d, r->probability + s * r->materials), QDS_BOLTZMANN * d->temperature_K)
             .number *
         qds_per_cm(d->dimension);
@@ -292,7 +305,7 @@ qds_status qds_electrostatics_occupy(const qds_device *d, qds_result *r) {
 }
 
 size_t qds_electrostatics_bytes(const qds_device *d) {
-  const double arrays = 30, solver = 4; /* nodes; Poisson's operator and multigrid among them */
+  const double arrays = 30 + 2 * DEPTH, solver = 4; /* nodes; Poisson's operator and multigrid among them */
   if (!d->electrostatics.wanted) return 0;
   const double states = d->electrostatics.self_consistent ? 2.5 * d->states : 0;
   return (size_t)((double)qds_device_nodes(d) * sizeof(double) * (arrays + solver + states));

@@ -37,27 +37,53 @@ static void test_slope_is_the_derivative(void **state) {
   }
 }
 
+static qds_fermi_table *table;
+
+static int create_table(void **state) {
+  (void)state;
+  qds_context *ctx = NULL;
+  assert_ok(qds_context_create(NULL, &ctx));
+  assert_ok(qds_fermi_table_create(qds_context_allocator(ctx), &table));
+  *state = ctx;
+  return 0;
+}
+
+static int destroy_table(void **state) {
+  qds_fermi_table_destroy(table);
+  qds_context_destroy(*state);
+  return 0;
+}
+
+static void test_table_agrees(void **state) {
+  (void)state;
+  for (double eta = -60; eta < 70; eta += 0.01237) {
+    const qds_occupation exact = qds_fermi_minus_half(eta), found = qds_fermi_look_up(table, eta);
+    assert_close(found.number / exact.number, 1, 1e-11);
+    assert_close(found.slope / exact.slope, 1, 1e-8);
+  }
+}
+
 /* Far above a band's edge at low temperature: the filled Fermi sea. 0.067 m0, 10 meV. */
 static void test_degenerate_limits(void **state) {
   (void)state;
   const double mass = 0.067, energy = 0.01, kT = QDS_BOLTZMANN * 0.01;
   const double wave = sqrt(mass * energy / QDS_HBAR2_OVER_2M0); /* k_F */
-  assert_close(qds_occupy(1, energy, mass, kT).number, wave * wave / (2 * pi), 1e-15);
-  assert_close(qds_occupy(2, energy, mass, kT).number, 2 * wave / pi, 1e-6);
-  assert_true(qds_occupy(3, energy, mass, kT).number == 2);
+  assert_close(qds_occupy(table, 1, energy, mass, kT).number, wave * wave / (2 * pi), 1e-15);
+  assert_close(qds_occupy(table, 2, energy, mass, kT).number, 2 * wave / pi, 1e-6);
+  assert_true(qds_occupy(table, 3, energy, mass, kT).number == 2);
   /* 2.8e11 per cm^2 for 10 meV in GaAs: the density of states is 2.8e13 per eV and cm^2 */
-  assert_close(1e14 * qds_occupy(1, energy, mass, kT).number, 2.798e11, 1e8);
+  assert_close(1e14 * qds_occupy(table, 1, energy, mass, kT).number, 2.798e11, 1e8);
 }
 
 static void test_dilute_limits(void **state) {
   (void)state;
   const double mass = 0.067, kT = QDS_BOLTZMANN * 300, energy = -40 * kT, factor = exp(-40);
-  assert_close(qds_occupy(1, energy, mass, kT).number, mass * kT / (2 * pi * QDS_HBAR2_OVER_2M0) * factor,
-               1e-15 * factor);
-  assert_close(qds_occupy(2, energy, mass, kT).number /
+  assert_close(qds_occupy(table, 1, energy, mass, kT).number,
+               mass * kT / (2 * pi * QDS_HBAR2_OVER_2M0) * factor, 1e-15 * factor);
+  assert_close(qds_occupy(table, 2, energy, mass, kT).number /
                    (sqrt(mass * kT / (pi * QDS_HBAR2_OVER_2M0)) * factor),
                1, 1e-14);
-  assert_close(qds_occupy(3, energy, mass, kT).number / (2 * factor), 1, 1e-14);
+  assert_close(qds_occupy(table, 3, energy, mass, kT).number / (2 * factor), 1, 1e-14);
 }
 
 /* However cold and however far: finite, monotone, no NaN. */
@@ -67,7 +93,7 @@ static void test_no_overflow(void **state) {
     for (double kT = 1e-9; kT < 1; kT *= 10) {
       double before = -1;
       for (double energy = -1000; energy <= 1000; energy += 12.5) {
-        const qds_occupation o = qds_occupy(dimension, energy, 1, kT);
+        const qds_occupation o = qds_occupy(table, dimension, energy, 1, kT);
         assert_true(isfinite(o.number) && isfinite(o.slope));
         assert_true(o.number >= before && o.slope >= 0);
         before = o.number;
@@ -78,9 +104,13 @@ static void test_no_overflow(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_integral_values),         cmocka_unit_test(test_integral_is_smooth),
-      cmocka_unit_test(test_slope_is_the_derivative), cmocka_unit_test(test_degenerate_limits),
-      cmocka_unit_test(test_dilute_limits),           cmocka_unit_test(test_no_overflow),
+      cmocka_unit_test(test_integral_values),
+      cmocka_unit_test(test_integral_is_smooth),
+      cmocka_unit_test(test_slope_is_the_derivative),
+      cmocka_unit_test(test_degenerate_limits),
+      cmocka_unit_test(test_dilute_limits),
+      cmocka_unit_test(test_no_overflow),
+      cmocka_unit_test(test_table_agrees),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, create_table, destroy_table);
 }
