@@ -30,8 +30,12 @@ static int vectors_that_fit(int64_t rows, int states, int guards) {
   return states + (guards > 0 ? guards : 0);
 }
 
+static int64_t rows_on(const qds_search *s, int level) {
+  return level > 0 ? qds_multigrid_rows(s->multigrid, level) : s->target.rows;
+}
+
 static int vectors_on(const qds_search *s, int level, int states) {
-  return vectors_that_fit(qds_multigrid_rows(s->multigrid, level), states, guards_for(states));
+  return vectors_that_fit(rows_on(s, level), states, guards_for(states));
 }
 
 /* The vectors on the finest grid that make the least work, from the levels that the next coarser grid found:
@@ -39,7 +43,8 @@ static int vectors_on(const qds_search *s, int level, int states) {
  * / (l_m - l_wanted) with l_m the first level beyond them, as conjugate gradients do, but by no more than the
  * cycle's own error. */
 static int vectors_on_finest(const qds_search *s, int states, const double *levels, int count) {
-  const int64_t rows = qds_multigrid_rows(s->multigrid, 0);
+  const int64_t rows = rows_on(s, 0);
+  if (s->options->operator_) return vectors_on(s, 0, states); /* these levels are not the target's */
   const int most = rows > FEW_GUARDS_ROWS ? states + 1 : count - 1;
   int best = states + 1 < count ? states + 1 : count;
   double least = INFINITY;
@@ -56,8 +61,8 @@ static int vectors_on_finest(const qds_search *s, int states, const double *leve
 
 /* Diagonalises a small operator as a dense matrix: nothing can be missed. */
 static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
-  const int64_t rows = s->operator_->rows;
-  const qds_operator a = qds_tensor_operator_apply(s->operator_);
+  const int64_t rows = s->target.rows;
+  const qds_operator a = s->target;
   qds_block unit = {0}, matrix = {0};
   QDS_AUTO_RELEASE double *values = NULL, *dense = NULL, *image = NULL;
   qds_allocator *allocator = qds_context_allocator(s->ctx);
@@ -114,18 +119,21 @@ static qds_status aim_shift(qds_search *s, const double *eigenvalues, int count)
 /* Random vectors on the start level. */
 static qds_status start_vectors(const qds_search *s, int states, uint64_t stream, qds_block *x) {
   const int columns = vectors_on(s, s->start_level, states);
-  QDS_TRY(
-      qds_block_create(s->ctx, qds_multigrid_rows(s->multigrid, s->start_level), columns, "eigensolver", x));
+  QDS_TRY(qds_block_create(s->ctx, rows_on(s, s->start_level), columns, "eigensolver", x));
   qds_block_fill_random(s->ctx, x, stream);
   return QDS_OK;
 }
 
 qds_status qds_search_carry_over(const qds_search *s, int level, int columns, uint64_t stream, qds_block *x) {
   qds_block fine = {0};
-  QDS_TRY(qds_block_create(s->ctx, qds_multigrid_rows(s->multigrid, level), columns, "eigensolver", &fine));
-  const int shared = columns < x->columns ? columns : x->columns;
+  const int in_parts = level == 0 && s->parts > 1, given = in_parts ? s->parts * x->columns : x->columns,
+            shared = columns < given ? columns : given;
+  QDS_TRY(qds_block_create(s->ctx, rows_on(s, level), columns, "eigensolver", &fine));
   qds_block part = qds_block_part(&fine, 0, shared), rest = qds_block_part(&fine, shared, columns - shared);
-  qds_multigrid_prolong(s->multigrid, s->ctx, level + 1, x, &part);
+  if (in_parts)
+    qds_search_lift(s, x, &part);
+  else
+    qds_multigrid_prolong(s->multigrid, s->ctx, level + 1, x, &part);
   qds_block_fill_random(s->ctx, &rest, stream);
   qds_block_clear(x);
   *x = fine;
@@ -158,8 +166,7 @@ qds_status qds_search_coarse(qds_search *s, int states, uint64_t stream, int mai
 
 qds_status qds_search_finest(const qds_search *s, int states, qds_block *x, double *values,
                              double *residuals) {
-  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_search_preconditioner(s);
-  qds_lobpcg_options options = qds_search_options(s, &a, &b, states, "solve");
+  qds_lobpcg_options options = qds_search_options(s, &s->target, &s->preconditioner, states, "solve");
   options.relative_tolerance = s->options->relative_tolerance;
   qds_lobpcg_statistics work;
   QDS_TRY(qds_lobpcg(s->ctx, &options, x, values, residuals, &work));
@@ -197,13 +204,16 @@ static qds_status begin(qds_search *s, qds_block *x) {
   return QDS_OK;
 }
 
-/* Fast diagonalisation is fitted to the start vectors. */
+/* Fast diagonalisation is fitted to the start vectors, of which a lifted one has one part that is not 0. */
 static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
-  s->statistics->preconditioner = "multigrid";
-  if (s->options->preconditioner != QDS_PRECONDITION_FAST_DIAGONALISATION) return QDS_OK;
-  const qds_block where = qds_block_part(x, 0, s->options->states);
-  s->statistics->preconditioner = "fast diagonalisation";
-  return qds_separable_create(s->ctx, s->operator_, &where, s->shift, QDS_FLOAT32, &s->fdm);
+  const int fast = s->options->preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION;
+  const qds_block where = {x->data, s->operator_->rows, s->parts * x->stride,
+                           (s->options->states + s->parts - 1) / s->parts};
+  s->statistics->preconditioner = fast ? "fast diagonalisation" : "multigrid";
+  if (fast) QDS_TRY(qds_separable_create(s->ctx, s->operator_, &where, s->shift, QDS_FLOAT32, &s->fdm));
+  s->part_preconditioner = fast ? qds_fdm_operator(s->fdm) : qds_multigrid_cycle(s->multigrid, 0);
+  s->preconditioner = s->parts == 1 ? s->part_preconditioner : qds_search_precondition_parts(s);
+  return QDS_OK;
 }
 
 static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
@@ -234,18 +244,25 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
                         qds_spectrum_statistics *statistics) {
   memset(statistics, 0, sizeof *statistics);
   *x = (qds_block){0};
-  QDS_REQUIRE(options->states >= 1 && options->states <= operator_->rows, "%d states wanted of %lld unknowns",
-              options->states, (long long)operator_->rows);
+  const qds_operator target = options->operator_ ? *options->operator_ : qds_tensor_operator_apply(operator_);
+  QDS_REQUIRE(target.rows % operator_->rows == 0, "an operator of %lld rows near one of %lld",
+              (long long)target.rows, (long long)operator_->rows);
+  QDS_REQUIRE(options->states >= 1 && options->states <= target.rows, "%d states wanted of %lld unknowns",
+              options->states, (long long)target.rows);
   const qds_block *given = options->start;
-  QDS_REQUIRE(!given || (given->rows == operator_->rows && given->columns >= options->states &&
-                         given->columns <= operator_->rows),
+  QDS_REQUIRE(!given || (given->rows == target.rows && given->columns >= options->states &&
+                         given->columns <= target.rows),
               "%d start vectors of %lld rows for %d states of %lld unknowns", given->columns,
-              (long long)given->rows, options->states, (long long)operator_->rows);
-  qds_search s = {.ctx = ctx, .operator_ = operator_, .options = options, .statistics = statistics};
+              (long long)given->rows, options->states, (long long)target.rows);
+  qds_search s = {.ctx = ctx,
+                  .operator_ = operator_,
+                  .target = target,
+                  .parts = (int)(target.rows / operator_->rows),
+                  .options = options,
+                  .statistics = statistics};
   const double start = qds_seconds();
   qds_status status;
-  if (operator_->rows <= DENSE_ROWS ||
-      (options->states > operator_->rows / 6 && operator_->rows <= MOST_DENSE_ROWS)) {
+  if (target.rows <= DENSE_ROWS || (options->states > target.rows / 6 && target.rows <= MOST_DENSE_ROWS)) {
     status = solve_dense(&s, x, eigenvalues, residuals);
     statistics->solve_s = qds_seconds() - start;
   } else {

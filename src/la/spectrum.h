@@ -10,6 +10,10 @@
 typedef enum { QDS_PRECONDITION_MULTIGRID, QDS_PRECONDITION_FAST_DIAGONALISATION } qds_preconditioner;
 
 typedef struct {
+  /* NULL: the tensor operator itself. Else another symmetric operator near to it, on vectors that hold one or
+   * more of the tensor operator's, one after the other; the tensor operator then serves for the
+   * preconditioner and the start vectors. */
+  const qds_operator *operator_;
   int states;
   qds_preconditioner preconditioner;
   /* Converged when ||A x - lambda x|| <= tolerance + relative_tolerance * (lambda - floor). */

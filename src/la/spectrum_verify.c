@@ -73,16 +73,16 @@ static int check_is_decided(void *self, const double *values, const double *resi
   return residuals[0] < fmax(0.2 * (values[0] - goal->highest), goal->resolution);
 }
 
-/* One start vector for the second search: the sum of the vectors that another random start finds on the
- * coarse levels, of which deflation leaves what the states found do not contain, and some noise of the finest
- * grid. */
+/* One start vector for the second search: in each part a sum of vectors that another random start finds on
+ * the coarse levels, of which deflation leaves what the states found do not contain, and some noise of the
+ * finest grid. */
 static qds_status check_start(qds_search *s, uint64_t stream, qds_block *y) {
   QDS_TRY(qds_search_coarse(s, s->options->states, stream, 0, y));
-  for (int j = 1; j < y->columns; j++)
-    for (int64_t i = 0; i < y->rows; i++) y->data[i] += qds_block_column(y, j)[i];
-  y->columns = 1;
+  for (int j = s->parts; j < y->columns; j++)
+    for (int64_t i = 0; i < y->rows; i++) qds_block_column(y, j % s->parts)[i] += qds_block_column(y, j)[i];
+  y->columns = s->start_level > 0 ? s->parts : 1;
   if (s->start_level == 0) return QDS_OK;
-  QDS_TRY(qds_search_carry_over(s, 0, 1, stream, y));
+  QDS_TRY(qds_search_join_parts(s, y));
   const double noise = 0.02 / sqrt((double)y->rows);
   const uint64_t seed = qds_context_seed(s->ctx);
   for (int64_t i = 0; i < y->rows; i++)
@@ -96,8 +96,7 @@ static qds_status second_search(qds_search *s, const qds_block *found, double hi
                                 int attempt, qds_block *y, int *missed) {
   double value, residual;
   check_goal goal = {highest, resolution(s, highest)};
-  const qds_operator a = qds_tensor_operator_apply(s->operator_), b = qds_search_preconditioner(s);
-  qds_lobpcg_options options = qds_search_options(s, &a, &b, 1, "check");
+  qds_lobpcg_options options = qds_search_options(s, &s->target, &s->preconditioner, 1, "check");
   qds_lobpcg_statistics work;
   QDS_TRY(check_start(s, QDS_CHECK_STREAM + (uint64_t)attempt * QDS_SEARCH_STREAMS, y));
   options.deflate = found;
@@ -145,7 +144,8 @@ qds_status qds_search_verify(qds_search *s, qds_block *x, double *values, double
   for (int attempt = 0, vain = 0;; attempt++) {
     int64_t missing = -1;
     int missed;
-    if (qds_inertia_applies(s->operator_)) QDS_TRY(count_missing(s, values, residuals, &missing));
+    if (!s->options->operator_ && qds_inertia_applies(s->operator_))
+      QDS_TRY(count_missing(s, values, residuals, &missing));
     s->statistics->verification = missing >= 0 ? by_count : by_search;
     if (missing == 0) return QDS_OK;
     QDS_TRY(search_and_join(s, missing > 0, attempt, x, values, residuals, &missed));

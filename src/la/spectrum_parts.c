@@ -1,0 +1,44 @@
+/* Targets whose vectors hold several of the tensor operator's: how those of the grids become theirs. */
+#include <string.h>
+
+#include "la/spectrum_internal.h"
+
+/* Column j of a block of the target's vectors as a block of its parts. */
+static qds_block parts_of(const qds_search *s, const qds_block *block, int j) {
+  const int64_t rows = s->operator_->rows;
+  return (qds_block){qds_block_column(block, j), rows, rows, s->parts};
+}
+
+void qds_search_lift(const qds_search *s, const qds_block *coarse, qds_block *fine) {
+  for (int j = 0; j < fine->columns; j++) {
+    const qds_block all = parts_of(s, fine, j), from = qds_block_part(coarse, j / s->parts, 1);
+    qds_block part = qds_block_part(&all, j % s->parts, 1);
+    memset(all.data, 0, sizeof(double) * (size_t)fine->rows);
+    qds_multigrid_prolong(s->multigrid, s->ctx, 1, &from, &part);
+  }
+}
+
+qds_status qds_search_join_parts(const qds_search *s, qds_block *y) {
+  qds_block fine = {0};
+  QDS_TRY(qds_block_create(s->ctx, s->target.rows, 1, "eigensolver", &fine));
+  qds_block parts = parts_of(s, &fine, 0);
+  qds_multigrid_prolong(s->multigrid, s->ctx, 1, y, &parts);
+  qds_block_clear(y);
+  *y = fine;
+  return QDS_OK;
+}
+
+static qds_status precondition(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
+  const qds_search *s = self;
+  const qds_operator each = s->part_preconditioner;
+  for (int p = 0; p < s->parts; p++) {
+    const qds_block from = {x->data + p * each.rows, each.rows, x->stride, x->columns};
+    qds_block to = {y->data + p * each.rows, each.rows, y->stride, y->columns};
+    QDS_TRY(each.apply(each.self, ctx, &from, &to));
+  }
+  return QDS_OK;
+}
+
+qds_operator qds_search_precondition_parts(qds_search *s) {
+  return (qds_operator){s, s->target.rows, "preconditioner of each part", precondition};
+}
