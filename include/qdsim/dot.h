@@ -90,9 +90,14 @@ QDS_API const double *qds_result_spread_nm(const qds_result *result, int state);
 /* The probability of finding state `state` in material number `material`; names: NULL past the last. */
 QDS_API const char *qds_result_material_name(const qds_result *result, int material);
 QDS_API double qds_result_probability(const qds_result *result, int state, int material);
+/* Whether wave functions are complex: in a magnetic field. */
+QDS_API int qds_result_is_complex(const qds_result *result);
 /* The wave function on all nodes, in nm^(-dimension/2), real, normalised by the weights, its largest value
- * positive; owned by the result. NULL if the state does not exist. */
+ * positive; owned by the result. NULL if the state does not exist or the wave functions are complex. */
 QDS_API const double *qds_result_psi(const qds_result *result, int state);
+/* The same for complex wave functions: real and imaginary part of each node's value in turn. NULL if the state does
+ * not exist or the wave functions are real. */
+QDS_API const double *qds_result_psi_complex(const qds_result *result, int state);
 /* The carrier's potential energy at the nodes on the scale of the band edges (for holes the valence edge);
  * owned by the result. */
 QDS_API const double *qds_result_band_edge_eV(const qds_result *result);

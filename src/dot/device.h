@@ -56,6 +56,9 @@ typedef struct {
   int max_iterations;
 } qds_electrostatics;
 
+/* The vector potential's choice: A = B x r / 2, or along x or y alone in a field along z. */
+typedef enum { QDS_GAUGE_SYMMETRIC, QDS_GAUGE_LANDAU_X, QDS_GAUGE_LANDAU_Y } qds_gauge;
+
 enum { QDS_FIELD_PSI = 1, QDS_FIELD_DENSITY = 2, QDS_FIELD_BAND_EDGE = 4, QDS_FIELD_MATERIAL = 8 };
 
 struct qds_device {
@@ -77,6 +80,8 @@ struct qds_device {
   size_t terms;
   double *mass_map; /* one per node, or NULL */
   qds_electrostatics electrostatics;
+  double tesla[3];  /* the magnetic field along x, y, z */
+  qds_gauge gauge;
   unsigned fields; /* QDS_FIELD_ flags to write */
   int plot;
   qds_preconditioner preconditioner;
@@ -94,6 +99,10 @@ static inline int qds_device_axis(const qds_device *d, int user) {
   return user + 3 - d->dimension;
 }
 
+static inline int qds_device_has_magnetic_field(const qds_device *d) {
+  return d->tesla[0] != 0 || d->tesla[1] != 0 || d->tesla[2] != 0;
+}
+
 /* An empty device of a context, to be filled. */
 qds_status qds_device_new(qds_context *ctx, qds_device **out);
 QDS_AUTO_DEFINE(qds_device)
@@ -104,6 +113,7 @@ qds_status qds_device_read_materials(qds_device *device, const qds_yaml_node *ro
 qds_status qds_device_read_potential(qds_device *device, const qds_yaml_node *root);
 /* Keys electrostatics, self_consistent and doping; after the materials. */
 qds_status qds_device_read_electrostatics(qds_device *device, const qds_yaml_node *root);
+qds_status qds_device_read_magnetic_field(qds_device *device, const qds_yaml_node *root);
 
 /* The material named or described by a node, read on first use: its number. */
 qds_status qds_device_find_material(qds_device *device, const qds_yaml_node *root, const qds_yaml_node *node,

@@ -9,10 +9,11 @@
 static const char *const top_keys[] = {
     "name",    "dimension", "temperature_K",  "carrier",         "materials", "background",
     "regions", "potential", "grid",           "boundary",        "states",    "tolerance_eV",
-    "output",  "solver",    "electrostatics", "self_consistent", "doping",    NULL};
+    "output",  "solver",    "electrostatics", "self_consistent", "doping",    "magnetic_field",
+    NULL};
 /* Parts of the physics that files may ask for and that this version does not solve: refused, never ignored.
  */
-static const char *const absent_keys[] = {"magnetic_field", "open", NULL};
+static const char *const absent_keys[] = {"open", NULL};
 
 static const char *const carrier_words[] = {"electron", "heavy_hole", "light_hole", NULL};
 static const char *const field_words[] = {"psi", "density", "band_edge", "material", NULL};
@@ -23,7 +24,7 @@ static qds_status check_top(const qds_yaml_node *root) {
   for (int i = 0; absent_keys[i]; i++) {
     const qds_yaml_node *node = qds_yaml_find(root, absent_keys[i]);
     if (node)
-      QDS_YAML_FAIL(node, "this version solves closed devices without fields; it does not know %s",
+      QDS_YAML_FAIL(node, "this version solves closed devices in a given potential; it does not know %s",
                     absent_keys[i]);
   }
   return qds_yaml_check_keys(root, top_keys);
@@ -120,20 +121,25 @@ static qds_status fill_self_consistent(const qds_device *d, qds_yaml *yaml) {
 /* Puts the defaults in force into the document, so that its text is the effective configuration. */
 static qds_status fill_defaults(const qds_device *d, qds_yaml *yaml) {
   const qds_yaml_node *root = qds_yaml_root(yaml);
+  char states[32], solver[80];
+  snprintf(states, sizeof states, "states=%d", d->states);
+  snprintf(solver, sizeof solver, "solver={preconditioner: multigrid, max_iterations: %d}",
+           d->max_iterations);
   const char *defaults[][2] = {{"dimension", d->dimension == 1   ? "dimension=1"
                                              : d->dimension == 2 ? "dimension=2"
                                                                  : "dimension=3"},
                                {"temperature_K", "temperature_K=300"},
                                {"carrier", "carrier=electron"},
-                               {"solver", "solver={preconditioner: multigrid, max_iterations: 200}"},
+                               {"solver", solver},
+                               {"states", states},
                                {"output", "output={fields: [psi, band_edge, material], plot: true}"}};
   for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
     if (!qds_yaml_find(root, defaults[i][0])) QDS_TRY(qds_yaml_set(yaml, defaults[i][1]));
   if (!qds_yaml_find(qds_yaml_find(root, "grid"), "order")) QDS_TRY(qds_yaml_set(yaml, "grid.order=1"));
   if (d->electrostatics.self_consistent) QDS_TRY(fill_self_consistent(d, yaml));
-  char states[32];
-  snprintf(states, sizeof states, "states=%d", d->states);
-  return qds_yaml_find(root, "states") ? QDS_OK : qds_yaml_set(yaml, states);
+  const qds_yaml_node *field = qds_yaml_find(root, "magnetic_field");
+  return field && !qds_yaml_find(field, "gauge") ? qds_yaml_set(yaml, "magnetic_field.gauge=symmetric")
+                                                 : QDS_OK;
 }
 
 static qds_status apply_assignments(qds_yaml *yaml, const char *const *assignments) {
@@ -155,6 +161,7 @@ static qds_status read_tree(qds_context *ctx, qds_yaml *yaml, const char *path,
   QDS_TRY(qds_device_read_materials(d, root));
   QDS_TRY(qds_device_read_potential(d, root));
   QDS_TRY(qds_device_read_electrostatics(d, root));
+  QDS_TRY(qds_device_read_magnetic_field(d, root));
   QDS_TRY(read_states(d, root));
   QDS_TRY(read_output(d, root));
   QDS_TRY(read_solver(d, root));

@@ -101,6 +101,14 @@ double qds_result_probability(const qds_result *r, int state, int material) {
              : 0;
 }
 
+int qds_result_is_complex(const qds_result *r) {
+  return r->parts == 2;
+}
+
 const double *qds_result_psi(const qds_result *r, int state) {
-  return has_state(r, state) ? r->psi + state * qds_result_node_count(r) : NULL;
+  return has_state(r, state) && r->parts == 1 ? r->psi + state * qds_result_node_count(r) : NULL;
+}
+
+const double *qds_result_psi_complex(const qds_result *r, int state) {
+  return has_state(r, state) && r->parts == 2 ? r->psi + 2 * state * qds_result_node_count(r) : NULL;
 }

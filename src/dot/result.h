@@ -27,6 +27,7 @@ struct qds_result {
   qds_context *ctx;
   char *name, *stem, *input, *configuration;
   int dimension, states, materials;
+  int parts; /* numbers in a value of psi: 1, or real and imaginary part */
   unsigned fields;
   int64_t nodes[3]; /* by user axis; 1 past the dimension */
   double *coordinates_nm[3], *weights_nm[3];
@@ -35,7 +36,7 @@ struct qds_result {
   double *probability;  /* states x materials */
   char **material_name; /* materials */
   double reference_eV;
-  double *psi;             /* states x nodes */
+  double *psi;             /* states x nodes x parts */
   double *band_edge_eV;    /* nodes */
   unsigned char *material; /* cells */
   qds_result_electrostatics electrostatics;

@@ -101,21 +101,40 @@ qds_status qds_result_path(const qds_result *r, const char *folder, const char *
                     length && folder[length - 1] != '/' ? "/" : "", r->stem, suffix);
 }
 
-static qds_status write_states(const qds_result *r, qds_vtkhdf *file) {
+/* One field of every state: name_0, name_1, ... with a suffix. `value` stands for (psi re, psi im). */
+static qds_status write_of_state(const qds_result *r, qds_vtkhdf *file, int s, const char *name,
+                                 const char *suffix, double (*value)(double re, double im), double *values) {
   const int64_t nodes = qds_result_node_count(r);
-  QDS_AUTO_RELEASE double *density = NULL;
-  if (r->fields & QDS_FIELD_DENSITY)
-    QDS_TRY(QDS_NEW(qds_context_allocator(r->ctx), nodes, "result", &density));
+  const double *psi = r->psi + s * nodes * r->parts;
+  char full_name[48];
+  snprintf(full_name, sizeof full_name, "%s_%d%s", name, s, suffix);
+  for (int64_t i = 0; i < nodes; i++)
+    values[i] = value(psi[i * r->parts], r->parts == 2 ? psi[i * r->parts + 1] : 0);
+  return qds_vtkhdf_point_field(file, full_name, values, 0);
+}
+
+static double real_part(double re, double im) {
+  (void)im;
+  return re;
+}
+static double imaginary_part(double re, double im) {
+  (void)re;
+  return im;
+}
+static double density_of(double re, double im) {
+  return re * re + im * im;
+}
+
+/* A complex psi goes in two parts, and never without the density, which pictures are drawn from. */
+static qds_status write_states(const qds_result *r, qds_vtkhdf *file) {
+  QDS_AUTO_RELEASE double *values = NULL;
+  const int psi = (r->fields & QDS_FIELD_PSI) != 0, in_parts = psi && r->parts == 2;
+  QDS_TRY(QDS_NEW(qds_context_allocator(r->ctx), qds_result_node_count(r), "result", &values));
   for (int s = 0; s < r->states; s++) {
-    char name[32];
-    const double *psi = qds_result_psi(r, s);
-    snprintf(name, sizeof name, "psi_%d", s);
-    if (r->fields & QDS_FIELD_PSI) QDS_TRY(qds_vtkhdf_point_field(file, name, psi, 0));
-    if (density) {
-      for (int64_t i = 0; i < nodes; i++) density[i] = psi[i] * psi[i];
-      snprintf(name, sizeof name, "density_%d", s);
-      QDS_TRY(qds_vtkhdf_point_field(file, name, density, 0));
-    }
+    if (psi) QDS_TRY(write_of_state(r, file, s, "psi", in_parts ? "_re" : "", real_part, values));
+    if (in_parts) QDS_TRY(write_of_state(r, file, s, "psi", "_im", imaginary_part, values));
+    if (in_parts || r->fields & QDS_FIELD_DENSITY)
+      QDS_TRY(write_of_state(r, file, s, "density", "", density_of, values));
     QDS_TRY(qds_progress(r->ctx, "output", (s + 1.0) / r->states, "state %d of %d", s + 1, r->states));
   }
   return QDS_OK;

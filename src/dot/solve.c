@@ -5,6 +5,7 @@
 
 #include "dot/device.h"
 #include "dot/hamiltonian.h"
+#include "dot/magnetic.h"
 #include "dot/result.h"
 #include "dot/self_consistent.h"
 
@@ -17,6 +18,7 @@ static qds_status describe(const qds_device *d, qds_result *r) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
   r->dimension = d->dimension;
   r->states = d->states;
+  r->parts = qds_device_has_magnetic_field(d) ? 2 : 1;
   r->fields = d->fields;
   r->unknowns = qds_device_unknowns(d);
   r->reference_eV = d->material[d->medium.background].band_edge_eV;
@@ -57,39 +59,64 @@ static qds_status map_materials(const qds_device *d, qds_result *r) {
   return qds_medium_map(d->ctx, &d->medium, d->dimension, cells, r->material);
 }
 
-/* psi on all nodes from one scaled vector: u / sqrt(mass), 0 at Dirichlet ends, with its largest value
- * positive. */
-static void unscale(const qds_tensor_operator *t, int threads, const double *u, double *psi) {
+/* psi on all nodes, `step` numbers apart, from one scaled vector: u / sqrt(mass), 0 at Dirichlet ends. */
+static void unscale(const qds_tensor_operator *t, int threads, const double *u, int step, double *psi) {
   const int64_t n0 = t->axis[0]->nodes, n1 = t->axis[1]->nodes, n2 = t->axis[2]->nodes;
-  double low = 0, high = 0;
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : low) reduction(max : high)
+#pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t line = 0; line < n0 * n1; line++) {
     const int64_t i = qds_axis_unknown(t->axis[0], line / n1), j = qds_axis_unknown(t->axis[1], line % n1);
-    double *to = psi + line * n2;
-    memset(to, 0, sizeof(double) * (size_t)n2);
+    double *to = psi + line * n2 * step;
+    for (int64_t node = 0; node < n2; node++) to[node * step] = 0;
     if (i < 0 || j < 0) continue;
     const double *from = u + (i * t->n[1] + j) * t->n[2], scale = t->axis[0]->scale[i] * t->axis[1]->scale[j];
     for (int64_t node = 0; node < n2; node++) {
       const int64_t k = qds_axis_unknown(t->axis[2], node);
-      if (k < 0) continue;
-      to[node] = from[k] * scale * t->axis[2]->scale[k];
-      if (to[node] < low) low = to[node];
-      if (to[node] > high) high = to[node];
+      if (k >= 0) to[node * step] = from[k] * scale * t->axis[2]->scale[k];
     }
   }
-  if (high >= -low) return;
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t index = 0; index < n0 * n1 * n2; index++) psi[index] = -psi[index];
 }
 
-/* The square root of the probability at each node: psi sqrt(weight). */
-static void weigh(const qds_device *d, const double *psi, double *root) {
+/* |psi|^2 at a node; psi has `parts` numbers a node: one, or real and imaginary part. */
+static double square(const double *psi, int parts, int64_t node) {
+  const double re = psi[node * parts], im = parts == 2 ? psi[node * parts + 1] : 0;
+  return re * re + im * im;
+}
+
+/* Turns the phase, or sign, so that the largest value is positive. */
+static void turn(int64_t nodes, int parts, int threads, double *psi) {
+  int64_t at = 0;
+#pragma omp parallel num_threads(threads)
+  {
+    int64_t mine = 0;
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < nodes; i++)
+      if (square(psi, parts, i) > square(psi, parts, mine)) mine = i;
+#pragma omp critical(qds_largest_value)
+    {
+      const double difference = square(psi, parts, mine) - square(psi, parts, at);
+      if (difference > 0 || (difference == 0 && mine < at)) at = mine;
+    }
+  }
+  const double modulus = sqrt(square(psi, parts, at));
+  if (psi[at * parts] == modulus) return;
+  const double c = psi[at * parts] / modulus, s = parts == 2 ? -psi[at * parts + 1] / modulus : 0;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < nodes; i++) {
+    double *value = psi + i * parts;
+    const double re = value[0];
+    value[0] = c * re - (parts == 2 ? s * value[1] : 0);
+    if (parts == 2) value[1] = s * re + c * value[1];
+  }
+}
+
+/* The square root of the probability at each node: |psi| sqrt(weight). */
+static void weigh(const qds_device *d, const double *psi, int parts, double *root) {
   const qds_axis *x = d->axis[0], *y = d->axis[1], *z = d->axis[2];
 #pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
   for (int64_t line = 0; line < x->nodes * y->nodes; line++) {
     const double weight = x->weights_nm[line / y->nodes] * y->weights_nm[line % y->nodes];
     for (int64_t k = 0; k < z->nodes; k++)
-      root[line * z->nodes + k] = psi[line * z->nodes + k] * sqrt(weight * z->weights_nm[k]);
+      root[line * z->nodes + k] = sqrt(square(psi, parts, line * z->nodes + k) * weight * z->weights_nm[k]);
   }
 }
 
@@ -129,16 +156,19 @@ static qds_status measure(const qds_device *d, const qds_tensor_operator *t, con
                           qds_result *r) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
   const int64_t nodes = qds_device_nodes(d);
+  const int threads = qds_context_threads(d->ctx);
   QDS_AUTO_RELEASE double *root = NULL;
   qds_intervals intervals[3];
   for (int a = 0; a < 3; a++) intervals[a] = (qds_intervals){d->axis[a]->nodes, d->axis[a]->dual_nm};
   QDS_TRY(QDS_NEW(allocator, nodes, "result", &root));
   QDS_TRY(QDS_NEW(allocator, r->states * d->materials, "result", &r->probability));
-  QDS_TRY(QDS_NEW(allocator, r->states * nodes, "result", &r->psi));
+  QDS_TRY(QDS_NEW(allocator, r->states * nodes * r->parts, "result", &r->psi));
   for (int s = 0; s < r->states; s++) {
-    double *psi = r->psi + s * nodes;
-    unscale(t, qds_context_threads(d->ctx), qds_block_column(x, s), psi);
-    weigh(d, psi, root);
+    double *psi = r->psi + s * nodes * r->parts;
+    for (int part = 0; part < r->parts; part++)
+      unscale(t, threads, qds_block_column(x, s) + part * t->rows, r->parts, psi + part);
+    turn(nodes, r->parts, threads, psi);
+    weigh(d, psi, r->parts, root);
     QDS_TRY(measure_moments(d, root, &r->moments[s]));
     const double *vector = root;
     QDS_TRY(qds_volume_fractions(d->ctx, &d->medium, d->dimension, intervals, 1, &vector,
@@ -168,7 +198,10 @@ static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result 
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
   qds_spectrum_statistics statistics;
   const qds_spectrum_options options = qds_hamiltonian_options(d, t, d->states);
-  QDS_TRY(qds_spectrum(d->ctx, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
+  if (r->parts == 2)
+    QDS_TRY(qds_magnetic_spectrum(d, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
+  else
+    QDS_TRY(qds_spectrum(d->ctx, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
   keep_statistics(&statistics, r);
   for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];
   return measure(d, t, &x, r);
@@ -209,11 +242,14 @@ qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
       .dimension = d->dimension, .order = d->axis[2]->order, .states = d->states, .unknowns = unknowns};
   for (int user = 0; user < 3; user++)
     out->nodes[user] = user < d->dimension ? d->axis[qds_device_axis(d, user)]->nodes : 1;
-  const size_t solve_bytes = qds_spectrum_bytes(unknowns, d->states, d->dimension);
+  /* Complex vectors are twice as long, and the solver holds each with i times it. */
+  const int parts = qds_device_has_magnetic_field(d) ? 2 : 1;
+  const size_t solve_bytes = qds_spectrum_bytes(parts * unknowns, parts * d->states, d->dimension);
   const size_t result_bytes =
-      sizeof(double) * ((size_t)nodes + (size_t)(unknowns + nodes) * (size_t)d->states);
-  out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) + (size_t)nodes +
+      sizeof(double) * ((size_t)nodes + (size_t)(parts * unknowns + nodes) * (size_t)(parts * d->states));
+  out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) +
+                      (parts > 1 ? qds_magnetic_operator_bytes(unknowns) : 0) + (size_t)nodes +
                       (solve_bytes > result_bytes ? solve_bytes : result_bytes);
-  out->seconds = qds_spectrum_seconds(unknowns, d->states, qds_context_threads(d->ctx));
+  out->seconds = qds_spectrum_seconds(parts * unknowns, parts * d->states, qds_context_threads(d->ctx));
   return QDS_OK;
 }
