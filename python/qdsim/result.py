@@ -60,7 +60,7 @@ class Result:
 
     @property
     def weights_nm(self):
-        """The quadrature weights of the nodes, one array per axis: sum(psi**2 * wx * wy * wz) = 1."""
+        """The quadrature weights of the nodes, one array per axis: sum(abs(psi)**2 * wx * wy * wz) = 1."""
         return tuple(np.asarray(self._core.weights_nm(axis)) for axis in range(self.dimension))
 
     @property
@@ -103,13 +103,20 @@ class Result:
         """Iterations, applications and times of the solve, as a dict."""
         return self._core.statistics()
 
+    @property
+    def is_complex(self):
+        """Whether wave functions are complex: in a magnetic field."""
+        return self._core.is_complex
+
     def psi(self, state):
-        """The wave function on the nodes, shaped like the grid, in nm^(-dimension/2): real and normalised."""
+        """The wave function on the nodes, shaped like the grid, in nm^(-dimension/2), normalised: real, or complex in a
+        magnetic field."""
         return np.asarray(self._core.psi(self._index(state)))
 
     def density(self, state):
-        """psi**2, in nm^-dimension."""
-        return np.square(self.psi(state))
+        """|psi|**2, in nm^-dimension."""
+        psi = self.psi(state)
+        return np.square(psi.real) + np.square(psi.imag) if self.is_complex else np.square(psi)
 
     def position_nm(self, state):
         """The mean position, one number per axis."""

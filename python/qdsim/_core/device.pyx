@@ -178,6 +178,10 @@ cdef class Result:
         return tuple([qds_result_nodes(self.handle)[axis] for axis in range(self.dimension)])
 
     @property
+    def is_complex(self):
+        return bool(qds_result_is_complex(self.handle))
+
+    @property
     def reference_eV(self):
         return qds_result_reference_eV(self.handle)
 
@@ -233,6 +237,8 @@ cdef class Result:
         return qds_result_probability(self.handle, state, material)
 
     def psi(self, int state):
+        if self.is_complex:
+            return Array.over(self, qds_result_psi_complex(self.handle, state), "<c16", self.nodes)
         return Array.over(self, qds_result_psi(self.handle, state), "<f8", self.nodes)
 
     def all_psi(self):

@@ -14,7 +14,7 @@ class Fields:
     """Arrays over the grid."""
 
     axes_nm: tuple
-    psi: object            # psi(i) -> array on the nodes; None when only densities were kept
+    psi: object            # psi(i) -> real array on the nodes; None when it is complex or was not kept
     density: object        # density(i) -> array on the nodes
     band_edge_eV: object   # array on the nodes, or None
     materials: object      # array of numbers on the cells, or None
@@ -43,8 +43,8 @@ class Picture:
 
 def from_result(result):
     count = range(len(result))
-    fields = Fields(tuple(np.asarray(axis) for axis in (result.x_nm, *_further_axes(result))), result.psi,
-                    result.density, result.band_edge_eV, result.materials)
+    fields = Fields(tuple(np.asarray(axis) for axis in (result.x_nm, *_further_axes(result))),
+                    None if result.is_complex else result.psi, result.density, result.band_edge_eV, result.materials)
     return Picture(result.name, result.shape, result.energies_eV, result.reference_eV,
                    np.array([result.position_nm(i) for i in count]), np.array([result.spread_nm(i) for i in count]),
                    result.material_names, fields)
