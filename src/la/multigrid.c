@@ -1,13 +1,15 @@
 #include "la/multigrid.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
+#include "base/vectorise.h"
 #include "la/blas.h"
 #include "la/multigrid_internal.h"
 #include "la/multigrid_line.h"
 
-QDS_DEFINE_LEVEL_LINE(level_line, double)
+QDS_DEFINE_LEVEL_LINE(level_line, double, 1)
 
 /* The coarsest level is inverted by a dense matrix of at most about this size. */
 enum { COARSEST_ROWS = 300 };
@@ -21,62 +23,66 @@ static const double least_dominance = 0.5;
  * its lowest level. */
 static const double least_margin = 0.05;
 
-/* With s = the sum of an unknown's couplings: *bound is the largest shift with diagonal - shift >= part * s
- * everywhere, *largest the bound 1 + s / (diagonal - shift) of the Jacobi-scaled operator's spectrum at the
- * given shift; keeps the inverse of the diagonal at that shift. */
-static qds_status level_bounds(qds_context *ctx, qds_level *level, double shift, double *bound,
-                               double *largest) {
-  QDS_AUTO_RELEASE double *zeros = NULL, *line = NULL;
-  const int64_t n = level->n[2];
+/* The diagonals of one line, with their couplings: what exceeds v. `zeros` has the level's rows. */
+static void line_diagonal(const qds_level *level, int64_t line, const double *zeros, double *scratch,
+                          double *diagonal) {
+  level_line(level, 0, line / level->n[1], line % level->n[1], zeros, scratch, diagonal);
+}
+
+/* Finds the largest shift with diagonal - shift >= part * couplings everywhere, and keeps the inverse of the
+ * diagonal at it. */
+static qds_status level_start(qds_context *ctx, qds_level *level) {
+  const int64_t n = level->n[2], lines = level->n[0] * level->n[1];
+  const int threads = qds_context_threads(ctx);
+  QDS_AUTO_RELEASE double *zeros = NULL, *scratch = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), level->rows, "multigrid", &zeros));
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), 2 * n, "multigrid", &line));
-  double *diagonal = line + n;
-  *bound = INFINITY;
-  *largest = 1;
-  for (int64_t i = 0; i < level->n[0]; i++)
-    for (int64_t j = 0; j < level->n[1]; j++) {
-      level_line(level, 0, i, j, zeros, line, diagonal);
-      const int64_t at = (i * level->n[1] + j) * n;
-      for (int64_t k = 0; k < n; k++) {
-        const double couplings = diagonal[k] - level->v[at + k];
-        *bound = fmin(*bound, diagonal[k] - least_dominance * couplings);
-        *largest = fmax(*largest, 1 + couplings / (diagonal[k] - shift));
-        level->inverse_diagonal[at + k] = (float)(1 / (diagonal[k] - shift));
-      }
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), 2 * n * threads, "multigrid", &scratch));
+  double bound = INFINITY;
+  for (int pass = 0; pass < 2; pass++) {
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : bound) if (level->rows > 8192)
+    for (int64_t line = 0; line < lines; line++) {
+      double *unused = scratch + 2 * n * omp_get_thread_num(), *diagonal = unused + n;
+      line_diagonal(level, line, zeros, unused, diagonal);
+      for (int64_t k = 0; k < n; k++)
+        if (pass == 0)
+          bound = fmin(bound, diagonal[k] - least_dominance * (diagonal[k] - level->v[line * n + k]));
+        else
+          level->inverse_diagonal[line * n + k] = (float)(1 / (diagonal[k] - level->bound));
     }
+    level->bound = level->shift = bound;
+  }
   return QDS_OK;
 }
 
-/* Scaled unknowns to psi (`to_psi`) or back, in place or not. */
-static void rescale(const qds_level *level, int threads, int to_psi, const qds_block *x, qds_block *y) {
-  const int64_t lines = level->n[0] * level->n[1], n = level->n[2];
-#pragma omp parallel for num_threads(threads) schedule(static) if (level->rows > 8192)
-  for (int64_t line = 0; line < lines; line++)
-    for (int j = 0; j < x->columns; j++) {
-      const double scale = qds_level_line_scale(level, line / level->n[1], line % level->n[1]);
-      const double *from = qds_block_column(x, j) + line * n;
-      double *to = qds_block_column(y, j) + line * n;
-      for (int64_t k = 0; k < n; k++) {
-        const double factor = scale * sqrt(level->axis[2].mass[k]);
-        to[k] = to_psi ? from[k] / factor : from[k] * factor;
-      }
-    }
+/* Moves the inverse diagonal to another shift, and bounds the spectrum of the Jacobi-scaled operator by 1 +
+ * couplings / (diagonal - shift). */
+static void level_shift(qds_context *ctx, qds_level *level, double shift) {
+  const double change = level->shift - shift, old = level->shift;
+  double largest = 1;
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)                              \
+    reduction(max                                                                                            \
+              : largest) if (level->rows > 8192)
+  for (int64_t i = 0; i < level->rows; i++) {
+    const double diagonal = 1 / (double)level->inverse_diagonal[i], moved = diagonal + change;
+    largest = fmax(largest, 1 + (diagonal + old - level->v[i]) / moved);
+    level->inverse_diagonal[i] = (float)(1 / moved);
+  }
+  level->shift = shift;
+  level->rate = (float)(1 / largest);
+}
+
+QDS_VECTORISE static void apply_line(const qds_level *level, int64_t line, const double *x, double *y) {
+  level_line(level, 0, line / level->n[1], line % level->n[1], x, y + line * level->n[2], NULL);
 }
 
 static qds_status level_apply(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   const qds_multigrid_handle *handle = self;
   const qds_level *level = &handle->multigrid->level[handle->level];
-  const int64_t lines = level->n[0] * level->n[1], n = level->n[2];
-  const int threads = qds_context_threads(ctx);
-  __attribute__((cleanup(qds_block_clear))) qds_block psi = {0};
-  QDS_TRY(qds_block_create(ctx, x->rows, x->columns, "multigrid", &psi));
-  rescale(level, threads, 1, x, &psi);
-#pragma omp parallel for num_threads(threads) schedule(static) if (level->rows > 8192)
+  const int64_t lines = level->n[0] * level->n[1];
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (level->rows > 8192)
   for (int64_t line = 0; line < lines; line++)
     for (int j = 0; j < x->columns; j++)
-      level_line(level, 0, line / level->n[1], line % level->n[1], qds_block_column(&psi, j),
-                 qds_block_column(y, j) + line * n, NULL);
-  rescale(level, threads, 0, y, y);
+      apply_line(level, line, qds_block_column(x, j), qds_block_column(y, j));
   return QDS_OK;
 }
 
@@ -154,6 +160,7 @@ qds_status qds_multigrid_create(qds_context *ctx, const qds_tensor_operator *fin
   QDS_TRY(create_levels(ctx, fine, mg));
   for (int l = 0; l < mg->levels; l++) mg->handle[l] = (qds_multigrid_handle){mg, l};
   QDS_TRY(create_workspace(ctx, mg));
+  for (int l = 0; l < mg->levels - 1; l++) QDS_TRY(level_start(ctx, &mg->level[l]));
   QDS_TRY(diagonalise_coarsest(ctx, mg));
   double used;
   QDS_TRY(qds_multigrid_set_shift(mg, ctx, INFINITY, &used));
@@ -193,54 +200,60 @@ static double mass_of(const qds_level *level, int64_t row) {
 }
 
 /* vectors diag(1 / (values - shift)) vectors^T, between values psi instead of scaled unknowns. */
-static void invert_coarsest(qds_multigrid *mg) {
+static qds_status invert_coarsest(qds_context *ctx, qds_multigrid *mg, double shift) {
   const qds_level *level = &mg->level[mg->levels - 1];
-  const int64_t rows = level->rows;
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j <= i; j++) {
-      double sum = 0;
-      for (int64_t k = 0; k < rows; k++)
-        sum += mg->coarse_vectors[k * rows + i] * mg->coarse_vectors[k * rows + j] /
-               (mg->coarse_values[k] - mg->shift);
-      const double ratio = sqrt(mass_of(level, j) / mass_of(level, i));
-      mg->coarse_inverse[i * rows + j] = (float)(sum * ratio);
-      mg->coarse_inverse[j * rows + i] = (float)(sum / ratio);
+  const int rows = (int)level->rows;
+  const double one = 1, zero = 0;
+  const qds_blas *blas;
+  QDS_AUTO_RELEASE double *scaled = NULL, *inverse = NULL;
+  QDS_TRY(qds_blas_get(ctx, &blas));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), level->rows * level->rows, "multigrid", &scaled));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), level->rows * level->rows, "multigrid", &inverse));
+  for (int k = 0; k < rows; k++)
+    for (int i = 0; i < rows; i++)
+      scaled[k * rows + i] = mg->coarse_vectors[k * rows + i] / (mg->coarse_values[k] - shift);
+  blas->dgemm("N", "T", &rows, &rows, &rows, &one, scaled, &rows, mg->coarse_vectors, &rows, &zero, inverse,
+              &rows);
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < rows; j++) {
+      const double symmetric = i < j ? inverse[i * rows + j] : inverse[j * rows + i];
+      mg->coarse_inverse[i * rows + j] = (float)(symmetric * sqrt(mass_of(level, j) / mass_of(level, i)));
     }
-}
-
-qds_status qds_multigrid_set_shift(qds_multigrid *mg, qds_context *ctx, double wanted, double *used) {
-  double shift = wanted, bound, largest;
-  for (int l = 0; l < mg->levels - 1; l++) {
-    QDS_TRY(level_bounds(ctx, &mg->level[l], shift, &bound, &largest));
-    shift = fmin(shift, bound);
-  }
-  const int64_t rows = mg->level[mg->levels - 1].rows, third = rows > 2 ? 2 : rows - 1;
-  const double lowest = mg->coarse_values[0], width = mg->coarse_values[third] - lowest;
-  shift = fmin(shift, lowest - least_margin * fmax(width, 1e-6 * fabs(lowest) + 1e-12));
-  for (int l = 0; l < mg->levels - 1; l++) {
-    QDS_TRY(level_bounds(ctx, &mg->level[l], shift, &bound, &largest));
-    mg->level[l].rate = (float)(1 / largest);
-  }
-  mg->shift = *used = shift;
-  invert_coarsest(mg);
   return QDS_OK;
 }
 
-/* One line of psi on the finer level. */
+qds_status qds_multigrid_set_shift_below(qds_multigrid *mg, qds_context *ctx, int finest, double wanted,
+                                         double *used) {
+  double shift = wanted;
+  for (int l = 0; l < mg->levels - 1; l++) shift = fmin(shift, mg->level[l].bound);
+  const int64_t rows = mg->level[mg->levels - 1].rows, third = rows > 2 ? 2 : rows - 1;
+  const double lowest = mg->coarse_values[0], width = mg->coarse_values[third] - lowest;
+  shift = fmin(shift, lowest - least_margin * fmax(width, 1e-6 * fabs(lowest) + 1e-12));
+  for (int l = finest; l < mg->levels - 1; l++) level_shift(ctx, &mg->level[l], shift);
+  *used = shift;
+  return invert_coarsest(ctx, mg, shift);
+}
+
+qds_status qds_multigrid_set_shift(qds_multigrid *mg, qds_context *ctx, double wanted, double *used) {
+  return qds_multigrid_set_shift_below(mg, ctx, 0, wanted, used);
+}
+
+/* One line of scaled unknowns on the finer level. */
 static void prolong_line(const qds_level *to, const qds_level *from, int64_t i, int64_t j, const double *u,
                          double *y) {
   const qds_transfer *t = to->transfer;
+  const double *root = to->root[2], *inverse_root = from->inverse_root[2];
   memset(y, 0, sizeof(double) * (size_t)to->n[2]);
   for (int s = 0; s < 4; s++) {
-    const double weight = (double)t[0].weight[s / 2][i] * t[1].weight[s % 2][j];
-    if (weight == 0) continue;
     const int64_t big_i = t[0].at[s / 2][i], big_j = t[1].at[s % 2][j];
-    const double *part = u + (big_i * from->n[1] + big_j) * from->n[2],
-                 scale = qds_level_line_scale(from, big_i, big_j);
-    for (int64_t k = 0; k < to->n[2]; k++)
-      for (int side = 0; side < 2; side++) {
+    const double weight = (double)t[0].weight[s / 2][i] * t[1].weight[s % 2][j] *
+                          qds_level_line_scale(to, i, j) / qds_level_line_scale(from, big_i, big_j);
+    if (weight == 0) continue;
+    const double *part = u + (big_i * from->n[1] + big_j) * from->n[2];
+    for (int side = 0; side < 2; side++)
+      for (int64_t k = 0; k < to->n[2]; k++) {
         const int64_t big = t[2].at[side][k];
-        y[k] += weight / scale * t[2].weight[side][k] * part[big] / sqrt(from->axis[2].mass[big]);
+        y[k] += weight * t[2].weight[side][k] * root[k] * inverse_root[big] * part[big];
       }
   }
 }
@@ -249,10 +262,9 @@ void qds_multigrid_prolong(qds_multigrid *mg, qds_context *ctx, int level, const
                            qds_block *fine) {
   const qds_level *to = &mg->level[level - 1], *from = &mg->level[level];
   const int64_t lines = to->n[0] * to->n[1], n = to->n[2];
-#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (to->rows > 8192)
   for (int64_t line = 0; line < lines; line++)
     for (int c = 0; c < fine->columns; c++)
       prolong_line(to, from, line / to->n[1], line % to->n[1], qds_block_column(coarse, c),
                    qds_block_column(fine, c) + line * n);
-  rescale(to, qds_context_threads(ctx), 0, fine, fine);
 }

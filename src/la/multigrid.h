@@ -31,6 +31,11 @@ int64_t qds_multigrid_rows(const qds_multigrid *multigrid, int level);
  * Returns the shift in force through `used`. */
 qds_status qds_multigrid_set_shift(qds_multigrid *multigrid, qds_context *ctx, double wanted, double *used);
 
+/* The same for the level `finest` and those below it, at their cost alone; the cycles of finer levels must
+ * not be used until their shift is set too. */
+qds_status qds_multigrid_set_shift_below(qds_multigrid *multigrid, qds_context *ctx, int finest,
+                                         double wanted, double *used);
+
 /* The operator of a level, without shift, on vectors of doubles. Borrows. */
 qds_operator qds_multigrid_level_operator(qds_multigrid *multigrid, int level);
 /* One V-cycle from a level downwards: symmetric positive definite; y may be x. Borrows. */

@@ -29,6 +29,8 @@ void qds_level_clear(qds_level *level) {
     qds_release(level->axis[a].mass);
     qds_release(level->edge[a]);
     qds_release(level->inverse_mass[a]);
+    qds_release(level->root[a]);
+    qds_release(level->inverse_root[a]);
     transfer_clear(&level->transfer[a]);
   }
   qds_release(level->v);
@@ -120,6 +122,23 @@ static qds_status assemble_axis(qds_allocator *allocator, qds_level *level, int 
   return check_finite(count, level->edge[a], "coefficient");
 }
 
+/* Masses in single precision, and their roots: the level is self-adjoint with respect to the masses that it
+ * uses, to the last bit. */
+static qds_status round_masses(qds_allocator *allocator, qds_level *level, int a, int is_point) {
+  const int64_t n = level->n[a];
+  QDS_TRY(QDS_NEW_ZERO(allocator, n, "multigrid", &level->inverse_mass[a]));
+  QDS_TRY(QDS_NEW(allocator, n, "multigrid", &level->root[a]));
+  QDS_TRY(QDS_NEW(allocator, n, "multigrid", &level->inverse_root[a]));
+  for (int64_t i = 0; i < n; i++) {
+    const float inverse = (float)(1 / level->axis[a].mass[i]);
+    level->axis[a].mass[i] = 1 / (double)inverse;
+    if (!is_point) level->inverse_mass[a][i] = inverse;
+    level->root[a][i] = sqrt(level->axis[a].mass[i]);
+    level->inverse_root[a][i] = 1 / level->root[a][i];
+  }
+  return QDS_OK;
+}
+
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
                               const qds_level_coefficients *coefficients) {
   qds_allocator *allocator = qds_context_allocator(ctx);
@@ -127,14 +146,8 @@ qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
   for (int64_t i = 0; i < level->rows; i++) level->v[i] = (float)coefficients->v[i];
   QDS_TRY(check_finite(level->rows, level->v, "potential"));
   for (int a = 0; a < 3; a++) {
-    QDS_TRY(QDS_NEW_ZERO(allocator, level->n[a], "multigrid", &level->inverse_mass[a]));
-    if (!coefficients->c[a]) continue;
-    for (int64_t i = 0; i < level->n[a]; i++) {
-      level->inverse_mass[a][i] = (float)(1 / level->axis[a].mass[i]);
-      /* The level is self-adjoint with respect to the masses that it uses, to the last bit. */
-      level->axis[a].mass[i] = 1 / (double)level->inverse_mass[a][i];
-    }
-    QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
+    QDS_TRY(round_masses(allocator, level, a, !coefficients->c[a]));
+    if (coefficients->c[a]) QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
   }
   return QDS_OK;
 }

@@ -6,7 +6,7 @@
 #include "la/multigrid_internal.h"
 #include "la/multigrid_line.h"
 
-QDS_DEFINE_LEVEL_LINE(level_line, float)
+QDS_DEFINE_LEVEL_LINE(level_line, float, 0)
 
 /* The Chebyshev polynomial of the fourth kind, degree 2: the second step mixes the first with the new
  * residual. */
@@ -48,7 +48,7 @@ __attribute__((always_inline)) static inline void smooth_first(const qds_level *
 QDS_VECTORISE static void smooth_second(const member *m, int l, int fresh) {
   const qds_level *level = &m->mg->level[l];
   const qds_level_vectors *v = &m->work->level[l];
-  const float shift = (float)m->mg->shift, step = second_step * level->rate;
+  const float shift = (float)level->shift, step = second_step * level->rate;
   const int64_t n = level->n[2];
   const range lines = share(m, level->n[0] * level->n[1]);
   for (int64_t line = lines.first; line < lines.last; line++) {
@@ -73,7 +73,7 @@ QDS_VECTORISE static void smooth_second(const member *m, int l, int fresh) {
 QDS_VECTORISE static void smooth_before(const member *m, int l) {
   const qds_level *level = &m->mg->level[l];
   const qds_level_vectors *v = &m->work->level[l];
-  const float shift = (float)m->mg->shift;
+  const float shift = (float)level->shift;
   const int64_t n = level->n[2];
   const range lines = share(m, level->n[0] * level->n[1]);
   for (int64_t line = lines.first; line < lines.last; line++) {
@@ -95,7 +95,7 @@ QDS_VECTORISE static void smooth_before(const member *m, int l) {
 QDS_VECTORISE static void smooth_after(const member *m, int l) {
   const qds_level *level = &m->mg->level[l];
   const qds_level_vectors *v = &m->work->level[l];
-  const float shift = (float)m->mg->shift;
+  const float shift = (float)level->shift;
   const int64_t n = level->n[2];
   const range lines = share(m, level->n[0] * level->n[1]);
   for (int64_t line = lines.first; line < lines.last; line++) {
@@ -195,16 +195,17 @@ static void precondition(const member *m, int l, double size, const double *x, d
   const qds_level_vectors *v = &m->work->level[l];
   const int64_t n = level->n[2];
   const range lines = share(m, level->n[0] * level->n[1]);
-  const double *mass = level->axis[2].mass, inverse = size > 0 ? 1 / size : 0;
+  const double *root = level->root[2], *inverse_root = level->inverse_root[2],
+               inverse = size > 0 ? 1 / size : 0;
   for (int64_t line = lines.first; line < lines.last; line++) {
     const double factor = inverse / qds_level_line_scale(level, line / level->n[1], line % level->n[1]);
-    for (int64_t k = 0; k < n; k++) v->b[line * n + k] = (float)(x[line * n + k] * factor / sqrt(mass[k]));
+    for (int64_t k = 0; k < n; k++) v->b[line * n + k] = (float)(x[line * n + k] * factor * inverse_root[k]);
   }
   meet(m);
   cycle(m, l);
   for (int64_t line = lines.first; line < lines.last; line++) {
     const double factor = size * qds_level_line_scale(level, line / level->n[1], line % level->n[1]);
-    for (int64_t k = 0; k < n; k++) y[line * n + k] = v->x[line * n + k] * factor * sqrt(mass[k]);
+    for (int64_t k = 0; k < n; k++) y[line * n + k] = v->x[line * n + k] * factor * root[k];
   }
   meet(m);
 }

@@ -38,11 +38,13 @@ typedef struct {
    * edge where it does not vary across the axis; NULL on a point axis. */
   float *edge[3];
   int by_element[3];
-  float *inverse_mass[3];   /* n[a]: 1 / mass along the axis, 0 on a point axis */
-  float *v;                 /* rows, without shift */
-  float *inverse_diagonal;  /* rows, with the shift in force; NULL on the coarsest */
-  float rate;               /* 1 / bound of the largest eigenvalue of the Jacobi-scaled operator */
-  qds_transfer transfer[3]; /* from the next coarser level; empty on the coarsest */
+  double *root[3], *inverse_root[3]; /* n[a]: of the mass along the axis */
+  float *inverse_mass[3];            /* n[a]: 1 / mass along the axis, 0 on a point axis */
+  float *v;                          /* rows, without shift */
+  float *inverse_diagonal;           /* rows, less `shift`; NULL on the coarsest */
+  double shift, bound;               /* in force; the largest that leaves the smoother stable */
+  float rate;                        /* 1 / bound of the largest eigenvalue of the Jacobi-scaled operator */
+  qds_transfer transfer[3];          /* from the next coarser level; empty on the coarsest */
 } qds_level;
 
 /* Vectors of one thread or one team on one level. */
@@ -63,7 +65,6 @@ typedef struct {
 
 struct qds_multigrid {
   int levels, teams, team_size; /* teams of threads that each work on a vector of their own */
-  double shift;
   qds_level level[QDS_MULTIGRID_MAX_LEVELS];
   qds_multigrid_handle handle[QDS_MULTIGRID_MAX_LEVELS];
   qds_multigrid_workspace *workspace;     /* teams */
@@ -88,9 +89,10 @@ qds_status qds_level_assemble(qds_context *ctx, qds_level *level, const qds_leve
 qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
                              qds_level *coarse, qds_level_coefficients *coarse_coefficients, int *coarsened);
 void qds_level_clear(qds_level *level);
-/* The factor sqrt(mass) between a scaled unknown and psi, for the line (i, j) of a level. */
+/* The factor between a scaled unknown and psi, for the line (i, j) of a level but for the last axis's root.
+ */
 static inline double qds_level_line_scale(const qds_level *level, int64_t i, int64_t j) {
-  return sqrt(level->axis[0].mass[i] * level->axis[1].mass[j]);
+  return level->root[0][i] * level->root[1][j];
 }
 
 #endif

@@ -13,7 +13,7 @@ enum { DENSE_ROWS = 400, MOST_DENSE_ROWS = 4000 };
  * fewer than a plane or a volume. */
 enum { ROWS_PER_START_VECTOR = 60, ROWS_PER_START_VECTOR_1D = 15 };
 /* Guard vectors on a finest grid beyond this size cost more memory than they save time. */
-enum { FEW_GUARDS_ROWS = 3000000 };
+enum { FEW_GUARDS_ROWS = 3000000, MANY_ROWS = 20000 };
 /* Start vectors need the accuracy of their grid, not more. */
 static const double coarse_tolerance = 1e-4;
 /* A V-cycle leaves about this part of an error. */
@@ -57,6 +57,13 @@ static int vectors_on_finest(const qds_search *s, int states, const double *leve
     best = m;
   }
   return vectors_that_fit(rows, states, best - states);
+}
+
+/* On large coarse grids guards beyond those of the finest cost more than they show. */
+static int vectors_on_coarse(const qds_search *s, int level, int states) {
+  const int all = vectors_on(s, level, states);
+  return qds_multigrid_rows(s->multigrid, level) > MANY_ROWS && s->finest_vectors < all ? s->finest_vectors
+                                                                                        : all;
 }
 
 /* Diagonalises a small operator as a dense matrix: nothing can be missed. */
@@ -107,10 +114,10 @@ qds_lobpcg_options qds_search_options(const qds_search *s, const qds_operator *a
 }
 
 /* A shift just below the wanted levels makes the cycle a better inverse where it matters. */
-static qds_status aim_shift(qds_search *s, const double *eigenvalues, int count) {
+static qds_status aim_shift(qds_search *s, int level, const double *eigenvalues, int count) {
   const double width = eigenvalues[count - 1] - eigenvalues[0], above = eigenvalues[0] - s->options->floor;
   const double wanted = eigenvalues[0] - fmax(0.15 * width, 0.1 * fabs(above));
-  QDS_TRY(qds_multigrid_set_shift(s->multigrid, s->ctx, wanted, &s->shift));
+  QDS_TRY(qds_multigrid_set_shift_below(s->multigrid, s->ctx, level, wanted, &s->shift));
   qds_log(s->ctx, QDS_LOG_DEBUG, "shift %.6g eV wanted, %.6g used; lowest %.6g", wanted, s->shift,
           eigenvalues[0]);
   return QDS_OK;
@@ -155,11 +162,12 @@ qds_status qds_search_coarse(qds_search *s, int states, uint64_t stream, int mai
     qds_log(s->ctx, QDS_LOG_DEBUG, "level %d: %lld unknowns, %d vectors, %d iterations", level,
             (long long)x->rows, x->columns, work.iterations);
     if (main_search) {
-      QDS_TRY(aim_shift(s, values, states));
-      s->finest_vectors = vectors_on_finest(s, states, values, x->columns);
+      QDS_TRY(aim_shift(s, level - 1, values, states));
+      if (x->columns == vectors_on(s, level, states))
+        s->finest_vectors = vectors_on_finest(s, states, values, x->columns);
     }
     if (level > 1)
-      QDS_TRY(qds_search_carry_over(s, level - 1, vectors_on(s, level - 1, states), stream + 1000, x));
+      QDS_TRY(qds_search_carry_over(s, level - 1, vectors_on_coarse(s, level - 1, states), stream + 1000, x));
   }
   return QDS_OK;
 }
