@@ -300,6 +300,11 @@ static void bad_input(qds_context *ctx) {
       {"self_consistent.tolerance_V=0", "tolerance_V"},
       {"self_consistent.max_iterations=0", "max_iterations"},
       {"self_consistent={}", "electrons"},
+      {"self_consistent=7", "self_consistent"},
+      {"electrostatics=3", "electrostatics"},
+      {"doping=5", "a list is wanted"},
+      {"doping.0=5", "doping is a map"},
+      {"electrostatics.contacts.0=x-", "a contact is a map"},
       {"temperature_K=0", "above 0 K"},
       {"carrier=heavy_hole", "only electrons"},
   };

@@ -175,3 +175,18 @@ def test_save(result, tmp_path):
 def test_results_are_made_by_solving_only(result):
     with pytest.raises(TypeError, match="Device.solve"):
         type(result._core)()
+
+
+def test_potential_and_electrons_of_a_self_consistent_device(root):
+    result = qdsim.run(root / "examples/self_consistent_well.yaml", progress=False)
+    (wx,) = result.weights_nm
+    assert result.potential_V.shape == result.electron_density_cm3.shape == (161,)
+    assert result.electron_density_cm3 @ wx == pytest.approx(5e17 * 20)
+    assert result.occupations[:3] == pytest.approx([7.45113456e11, 2.36076799e11, 1.8389470e10], rel=1e-7)
+    assert 1e3 * (result.energies_eV[0] - result.fermi_level_eV) == pytest.approx(-15.2030444, abs=1e-6)
+    assert result.band_edge_eV == pytest.approx(-result.potential_V)
+
+
+def test_other_devices_have_no_potential(result):
+    assert result.potential_V is None and result.electron_density_cm3 is None and result.occupations is None
+    assert np.isnan(result.fermi_level_eV)
