@@ -139,8 +139,26 @@ static void raised_contacts(qds_context *ctx) {
   qds_result_destroy(b);
 }
 
-/* A wire without field across y: each level of x carries the ladder of y, and in 2D the electrons of each
- * move along z only. Neutral without any contact, and in 3D a dot: invariants only. */
+/* In the plane a state moves with its own mass: 1/m by the probability in each material, and the geometric
+ * mean of the two directions. */
+static void mass_in_the_plane(qds_context *ctx) {
+  const char *const barrier[] = {
+      "materials.barrier={mass: [0.067, 0.3, 0.1], band_edge_eV: 0.02, permittivity: 12.9}",
+      "materials.well.mass=[0.067, 0.2, 0.05]",
+      "regions=[{shape: layer, axis: x, from_nm: 13, to_nm: 20, material: barrier}]", NULL};
+  qds_result *r = NULL;
+  parse_and_solve(ctx, well, barrier, &r);
+  const double inside = qds_result_probability(r, 0, 0), outside = qds_result_probability(r, 0, 1);
+  const double mass = 1 / sqrt((inside / 0.2 + outside / 0.3) * (inside / 0.05 + outside / 0.1));
+  const double kT = QDS_BOLTZMANN * 300, depth = qds_result_fermi_level_eV(r) - qds_result_energies_eV(r)[0];
+  const double expected = 1e14 * mass * kT / (2 * acos(-1) * QDS_HBAR2_OVER_2M0) * log1p(exp(depth / kT));
+  assert_true(inside > 0.5 && outside > 0.1);
+  assert_close(qds_result_occupations(r)[0] / expected, 1, 1e-12);
+  assert_close(total_density(r) / 1e19, 1, 1e-10);
+  qds_result_destroy(r);
+}
+
+/* A quantum wire along z with donors beside it, under a gate. */
 static const char *const wire =
     "dimension: 2\n"
     "temperature_K: 77\n"
@@ -196,8 +214,8 @@ static void no_contact(qds_context *ctx) {
   qds_result_destroy(b);
 }
 
-/* Two electrons in a dot between two gates, without dopants: the potential that they make is negative, their
- * charge ends on the gates, and the lowest state holds both. */
+/* Two electrons in a dot beside a gate, without dopants: the potential that they make is negative, their
+ * charge ends on the gate, and the lowest state holds both. */
 static const char *const dot =
     "dimension: 3\n"
     "temperature_K: 4.2\n"
@@ -426,6 +444,7 @@ TEST_IN_CONTEXT(converges)
 TEST_IN_CONTEXT(cold)
 TEST_IN_CONTEXT(same_electrons_said_differently)
 TEST_IN_CONTEXT(raised_contacts)
+TEST_IN_CONTEXT(mass_in_the_plane)
 TEST_IN_CONTEXT(wire_is_neutral)
 TEST_IN_CONTEXT(no_contact)
 TEST_IN_CONTEXT(dot_of_two_electrons)
@@ -445,6 +464,7 @@ int main(void) {
       cmocka_unit_test(test_cold),
       cmocka_unit_test(test_same_electrons_said_differently),
       cmocka_unit_test(test_raised_contacts),
+      cmocka_unit_test(test_mass_in_the_plane),
       cmocka_unit_test(test_wire_is_neutral),
       cmocka_unit_test(test_no_contact),
       cmocka_unit_test(test_dot_of_two_electrons),
