@@ -137,8 +137,9 @@ static void print_work(const qds_result *result, double output_s) {
   qds_result_get_statistics(result, &statistics);
   cli_format_seconds(statistics.total_s + output_s, total, sizeof total);
   cli_format_bytes(qds_process_peak_bytes(), memory, sizeof memory);
-  printf("%d iterations with %s; no level missed: %s", statistics.iterations, statistics.preconditioner,
-         statistics.verification);
+  if (statistics.iterations > 0)
+    printf("%d iterations with %s; ", statistics.iterations, statistics.preconditioner);
+  printf("no level missed: %s", statistics.verification);
   if (statistics.levels_found_by_verification)
     printf(", which found %d more", statistics.levels_found_by_verification);
   printf("\ntime %s (set-up %.2f, solve %.2f, check %.2f, output %.2f s), memory %s\n", total,

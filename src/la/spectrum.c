@@ -294,9 +294,10 @@ size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions) {
   return (size_t)((double)rows * (cycle + solve));
 }
 
-/* Measured on two cores at 10^6 unknowns: one iteration of one vector moves about a kilobyte per unknown. */
+/* Fitted to whole runs on two cores: 1.3 s for the pyramid (10^6 unknowns, 3 states), 2.0 s for the lens dot
+ * (6 states), 1.3 s for the harmonic dot (10^6 unknowns, 5 states), 0.3 s for the quickstart device. */
 double qds_spectrum_seconds(int64_t rows, int states, int threads) {
-  const double bytes_per_step = 1000, steps = 16, bandwidth_of_core = 12e9, cores_that_help = 16;
+  const double bytes_per_step = 300, steps = 16, bandwidth_of_core = 12e9, cores_that_help = 16;
   const double bandwidth = bandwidth_of_core * fmin(threads, cores_that_help);
   return 0.05 + (double)rows * (states + guards_for(states)) * steps * bytes_per_step / bandwidth;
 }
