@@ -81,7 +81,9 @@ static int find_function(void *handle, const char *name, void *pointer) {
 
 static int find_lapack(void *handle, qds_blas *face) {
   return find_function(handle, "dsyevd_", &face->dsyevd) && find_function(handle, "dpotrf_", &face->dpotrf) &&
-         find_function(handle, "spotrf_", &face->spotrf) && find_function(handle, "spotrs_", &face->spotrs);
+         find_function(handle, "spotrf_", &face->spotrf) && find_function(handle, "spotrs_", &face->spotrs) &&
+         find_function(handle, "zgbtrf_", &face->zgbtrf) && find_function(handle, "zgbtrs_", &face->zgbtrs) &&
+         find_function(handle, "zgeev_", &face->zgeev);
 }
 
 /* Version and core in the library's own words, and one thread: OpenBLAS, else BLIS, else "unknown". */
@@ -123,8 +125,9 @@ static const char *unfit(blas_library *library) {
   qds_blas *face = &library->face;
   char *(*config)(void);
   if (!find_function(library->blas, "dgemm_", &face->dgemm) ||
-      !find_function(library->blas, "sgemm_", &face->sgemm))
-    return "it has no dgemm_ and sgemm_";
+      !find_function(library->blas, "sgemm_", &face->sgemm) ||
+      !find_function(library->blas, "zgemv_", &face->zgemv))
+    return "it has no dgemm_, sgemm_ and zgemv_";
   if (find_function(library->blas, "openblas_get_config", &config) && strstr(config(), "USE64BITINT"))
     return "it takes 64-bit integers";
   if (find_lapack(library->blas, face)) return NULL;
@@ -249,5 +252,33 @@ qds_status qds_symmetric_eigen(qds_context *ctx, int n, double *a, double *eigen
   if (info != 0)
     QDS_FAIL_NATIVE(QDS_ERROR_NUMERIC, info,
                     "LAPACK dsyevd did not converge for a matrix of order %d (info %d)", n, info);
+  return QDS_OK;
+}
+
+qds_status qds_complex_eigen(qds_context *ctx, int n, double complex *a, double complex *eigenvalues,
+                             double complex *vectors) {
+  const qds_blas *blas;
+  if (n == 0) return QDS_OK;
+  QDS_REQUIRE(n > 0 && n <= 32764, "complex eigenproblem of order %d: 0 to 32764 are allowed", n);
+  for (int64_t i = 0; i < (int64_t)n * n; i++)
+    if (!isfinite(creal(a[i])) || !isfinite(cimag(a[i])))
+      QDS_FAIL(QDS_ERROR_NUMERIC,
+               "complex eigenproblem of order %d: the matrix holds no number at row %d, column %d", n,
+               (int)(i % n), (int)(i / n));
+  QDS_TRY(qds_blas_get(ctx, &blas));
+  const int one = 1, query = -1;
+  int info = 0;
+  double complex best = 0, none = 0;
+  QDS_AUTO_RELEASE double *real_work = NULL;
+  QDS_AUTO_RELEASE double complex *work = NULL;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), 2 * n, "LAPACK workspace", &real_work));
+  blas->zgeev("N", "V", &n, a, &n, eigenvalues, &none, &one, vectors, &n, &best, &query, real_work, &info);
+  if (info != 0) QDS_FAIL_NATIVE(QDS_ERROR_INTERNAL, info, "LAPACK zgeev: argument %d refused", -info);
+  const int room = (int)creal(best);
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), room, "LAPACK workspace", &work));
+  blas->zgeev("N", "V", &n, a, &n, eigenvalues, &none, &one, vectors, &n, work, &room, real_work, &info);
+  if (info != 0)
+    QDS_FAIL_NATIVE(QDS_ERROR_NUMERIC, info,
+                    "LAPACK zgeev did not converge for a matrix of order %d (info %d)", n, info);
   return QDS_OK;
 }
