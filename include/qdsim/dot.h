@@ -83,6 +83,14 @@ QDS_API const double *qds_result_weights_nm(const qds_result *result, int axis);
  * band edge downwards for holes; owned by the result. */
 QDS_API const double *qds_result_energies_eV(const qds_result *result);
 QDS_API const double *qds_result_residuals_eV(const qds_result *result);
+/* Of an open device, one per state, NULL for the others; owned by the result. The complex energy is
+ * energy - i width/2 (for holes on their own scale), and the lifetime hbar / width: infinite where the width
+ * cannot be told from 0, as for a bound state. The sensitivity is how far the complex energy moves when the
+ * method's parameter does: 5 degrees more of complex scaling, or d E / d ln(strength) of an absorbing
+ * potential. */
+QDS_API const double *qds_result_widths_eV(const qds_result *result);
+QDS_API const double *qds_result_lifetimes_s(const qds_result *result);
+QDS_API const double *qds_result_sensitivities_eV(const qds_result *result);
 QDS_API double qds_result_reference_eV(const qds_result *result);
 /* Mean position and spread (standard deviation) of a state along each axis. */
 QDS_API const double *qds_result_position_nm(const qds_result *result, int state);
@@ -90,7 +98,9 @@ QDS_API const double *qds_result_spread_nm(const qds_result *result, int state);
 /* The probability of finding state `state` in material number `material`; names: NULL past the last. */
 QDS_API const char *qds_result_material_name(const qds_result *result, int material);
 QDS_API double qds_result_probability(const qds_result *result, int state, int material);
-/* Whether wave functions are complex: in a magnetic field. */
+/* Whether wave functions are complex: in a magnetic field, and of open devices. Those of open devices are
+ * normalised without a conjugate, psi^T M psi = 1 with the complex weights M of complex scaling; their
+ * positions, spreads and probabilities belong to |psi|^2 on the grid. */
 QDS_API int qds_result_is_complex(const qds_result *result);
 /* The wave function on all nodes, in nm^(-dimension/2), real, normalised by the weights, its largest value
  * positive; owned by the result. NULL if the state does not exist or the wave functions are complex. */

@@ -23,8 +23,8 @@ static void term_clear(qds_potential_term *term) {
 
 void qds_device_destroy(qds_device *d) {
   if (!d) return;
-  char *texts[] = {d->name, d->stem, d->input, d->configuration, d->folder};
-  for (int i = 0; i < 5; i++) qds_release(texts[i]);
+  char *texts[] = {d->name, d->stem, d->input, d->configuration, d->folder, d->open.place};
+  for (int i = 0; i < 6; i++) qds_release(texts[i]);
   for (int a = 0; a < 3; a++) qds_axis_destroy(d->axis[a]);
   for (int i = 0; i < d->materials; i++) qds_release(d->material[i].name);
   for (size_t i = 0; d->shape && i < d->medium.count; i++) qds_shape_destroy(d->shape[i]);

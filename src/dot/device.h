@@ -59,6 +59,21 @@ typedef struct {
 /* The vector potential's choice: A = B x r / 2, or along x or y alone in a field along z. */
 typedef enum { QDS_GAUGE_SYMMETRIC, QDS_GAUGE_LANDAU_X, QDS_GAUGE_LANDAU_Y } qds_gauge;
 
+/* How waves leave the device; docs/open-systems.md. */
+typedef enum { QDS_CLOSED, QDS_OPEN_COMPLEX_SCALING, QDS_OPEN_ABSORBING_POTENTIAL } qds_open_method;
+typedef struct {
+  qds_open_method method;
+  int face[2];          /* whether the low and the high end of x are open */
+  double from_nm;       /* complex scaling: the coordinate turns complex this far from x = 0 */
+  double angle_degrees; /* by this angle */
+  double width_nm;      /* absorbing potential: strength (depth / width)^power */
+  double strength_eV, power;
+  int aimed;
+  double near_eV;          /* where aimed: the energy that the wanted states lie nearest to */
+  double stable_within_eV; /* 0: the method's own test of states */
+  char *place;             /* "dot.yaml:9: open" for messages */
+} qds_open;
+
 enum { QDS_FIELD_PSI = 1, QDS_FIELD_DENSITY = 2, QDS_FIELD_BAND_EDGE = 4, QDS_FIELD_MATERIAL = 8 };
 
 struct qds_device {
@@ -80,8 +95,9 @@ struct qds_device {
   size_t terms;
   double *mass_map; /* one per node, or NULL */
   qds_electrostatics electrostatics;
-  double tesla[3];  /* the magnetic field along x, y, z */
+  double tesla[3]; /* the magnetic field along x, y, z */
   qds_gauge gauge;
+  qds_open open;
   unsigned fields; /* QDS_FIELD_ flags to write */
   int plot;
   qds_preconditioner preconditioner;
@@ -103,6 +119,11 @@ static inline int qds_device_has_magnetic_field(const qds_device *d) {
   return d->tesla[0] != 0 || d->tesla[1] != 0 || d->tesla[2] != 0;
 }
 
+/* Numbers in a value of psi: 1, or real and imaginary part. */
+static inline int qds_device_parts(const qds_device *d) {
+  return qds_device_has_magnetic_field(d) || d->open.method != QDS_CLOSED ? 2 : 1;
+}
+
 /* An empty device of a context, to be filled. */
 qds_status qds_device_new(qds_context *ctx, qds_device **out);
 QDS_AUTO_DEFINE(qds_device)
@@ -114,6 +135,10 @@ qds_status qds_device_read_potential(qds_device *device, const qds_yaml_node *ro
 /* Keys electrostatics, self_consistent and doping; after the materials. */
 qds_status qds_device_read_electrostatics(qds_device *device, const qds_yaml_node *root);
 qds_status qds_device_read_magnetic_field(qds_device *device, const qds_yaml_node *root);
+/* Key open; after the grid. */
+qds_status qds_device_read_open(qds_device *device, const qds_yaml_node *root);
+/* Puts the defaults in force into the document's map open, if it has one. */
+qds_status qds_device_fill_open(const qds_device *device, qds_yaml *yaml);
 
 /* The material named or described by a node, read on first use: its number. */
 qds_status qds_device_find_material(qds_device *device, const qds_yaml_node *root, const qds_yaml_node *node,

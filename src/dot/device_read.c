@@ -6,14 +6,11 @@
 #include "base/text.h"
 #include "dot/device.h"
 
-static const char *const top_keys[] = {
-    "name",    "dimension", "temperature_K",  "carrier",         "materials", "background",
-    "regions", "potential", "grid",           "boundary",        "states",    "tolerance_eV",
-    "output",  "solver",    "electrostatics", "self_consistent", "doping",    "magnetic_field",
-    NULL};
-/* Parts of the physics that files may ask for and that this version does not solve: refused, never ignored.
- */
-static const char *const absent_keys[] = {"open", NULL};
+static const char *const top_keys[] = {"name",      "dimension",      "temperature_K",  "carrier",
+                                       "materials", "background",     "regions",        "potential",
+                                       "grid",      "boundary",       "states",         "tolerance_eV",
+                                       "output",    "solver",         "electrostatics", "self_consistent",
+                                       "doping",    "magnetic_field", "open",           NULL};
 
 static const char *const carrier_words[] = {"electron", "heavy_hole", "light_hole", NULL};
 static const char *const field_words[] = {"psi", "density", "band_edge", "material", NULL};
@@ -21,12 +18,6 @@ static const char *const field_words[] = {"psi", "density", "band_edge", "materi
 static qds_status check_top(const qds_yaml_node *root) {
   if (qds_yaml_node_kind(root) != QDS_YAML_MAP)
     QDS_YAML_FAIL(root, "a device is a map of keys such as name, materials, grid");
-  for (int i = 0; absent_keys[i]; i++) {
-    const qds_yaml_node *node = qds_yaml_find(root, absent_keys[i]);
-    if (node)
-      QDS_YAML_FAIL(node, "this version solves closed devices in a given potential; it does not know %s",
-                    absent_keys[i]);
-  }
   return qds_yaml_check_keys(root, top_keys);
 }
 
@@ -136,6 +127,7 @@ static qds_status fill_defaults(const qds_device *d, qds_yaml *yaml) {
   for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
     if (!qds_yaml_find(root, defaults[i][0])) QDS_TRY(qds_yaml_set(yaml, defaults[i][1]));
   if (!qds_yaml_find(qds_yaml_find(root, "grid"), "order")) QDS_TRY(qds_yaml_set(yaml, "grid.order=1"));
+  QDS_TRY(qds_device_fill_open(d, yaml));
   if (d->electrostatics.self_consistent) QDS_TRY(fill_self_consistent(d, yaml));
   const qds_yaml_node *field = qds_yaml_find(root, "magnetic_field");
   return field && !qds_yaml_find(field, "gauge") ? qds_yaml_set(yaml, "magnetic_field.gauge=symmetric")
@@ -162,6 +154,7 @@ static qds_status read_tree(qds_context *ctx, qds_yaml *yaml, const char *path,
   QDS_TRY(qds_device_read_potential(d, root));
   QDS_TRY(qds_device_read_electrostatics(d, root));
   QDS_TRY(qds_device_read_magnetic_field(d, root));
+  QDS_TRY(qds_device_read_open(d, root));
   QDS_TRY(read_states(d, root));
   QDS_TRY(read_output(d, root));
   QDS_TRY(read_solver(d, root));

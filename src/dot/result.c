@@ -16,6 +16,9 @@ void qds_result_destroy(qds_result *r) {
   qds_release(r->material_name);
   qds_release(r->energies_eV);
   qds_release(r->residuals_eV);
+  qds_release(r->widths_eV);
+  qds_release(r->lifetimes_s);
+  qds_release(r->sensitivities_eV);
   qds_release(r->moments);
   qds_release(r->probability);
   qds_release(r->psi);
@@ -42,6 +45,15 @@ const double *qds_result_energies_eV(const qds_result *r) {
 }
 const double *qds_result_residuals_eV(const qds_result *r) {
   return r->residuals_eV;
+}
+const double *qds_result_widths_eV(const qds_result *r) {
+  return r->widths_eV;
+}
+const double *qds_result_lifetimes_s(const qds_result *r) {
+  return r->lifetimes_s;
+}
+const double *qds_result_sensitivities_eV(const qds_result *r) {
+  return r->sensitivities_eV;
 }
 double qds_result_reference_eV(const qds_result *r) {
   return r->reference_eV;

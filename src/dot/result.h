@@ -32,6 +32,7 @@ struct qds_result {
   int64_t nodes[3]; /* by user axis; 1 past the dimension */
   double *coordinates_nm[3], *weights_nm[3];
   double *energies_eV, *residuals_eV;
+  double *widths_eV, *lifetimes_s, *sensitivities_eV; /* of open devices, else NULL */
   qds_moments *moments; /* states */
   double *probability;  /* states x materials */
   char **material_name; /* materials */

@@ -1,4 +1,5 @@
 /* Results as files: JSON for programs, VTKHDF for pictures. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,11 +10,22 @@
 #include "dot/device.h"
 #include "dot/result.h"
 
+/* The lifetime of a bound state is infinite, which JSON writes as null. */
+static void write_width(qds_json *json, const qds_result *r, int s) {
+  qds_json_double(json, "width_eV", r->widths_eV[s]);
+  if (isfinite(r->lifetimes_s[s]))
+    qds_json_double(json, "lifetime_s", r->lifetimes_s[s]);
+  else
+    qds_json_string(json, "lifetime_s", NULL);
+  qds_json_double(json, "sensitivity_eV", r->sensitivities_eV[s]);
+}
+
 static void write_state(qds_json *json, const qds_result *r, int s) {
   qds_json_open_map(json, NULL);
   qds_json_int(json, "index", s);
   qds_json_double(json, "energy_eV", r->energies_eV[s]);
   qds_json_double(json, "residual_eV", r->residuals_eV[s]);
+  if (r->widths_eV) write_width(json, r, s);
   qds_json_doubles(json, "position_nm", (size_t)r->dimension, r->moments[s].position_nm);
   qds_json_doubles(json, "spread_nm", (size_t)r->dimension, r->moments[s].spread_nm);
   qds_json_open_map(json, "probability");

@@ -6,6 +6,7 @@
 #include "dot/device.h"
 #include "dot/hamiltonian.h"
 #include "dot/magnetic.h"
+#include "dot/open_states.h"
 #include "dot/result.h"
 #include "dot/self_consistent.h"
 
@@ -18,7 +19,7 @@ static qds_status describe(const qds_device *d, qds_result *r) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
   r->dimension = d->dimension;
   r->states = d->states;
-  r->parts = qds_device_has_magnetic_field(d) ? 2 : 1;
+  r->parts = qds_device_parts(d);
   r->fields = d->fields;
   r->unknowns = qds_device_unknowns(d);
   r->reference_eV = d->material[d->medium.background].band_edge_eV;
@@ -120,6 +121,13 @@ static void weigh(const qds_device *d, const double *psi, int parts, double *roo
   }
 }
 
+/* The bilinear form, which normalises states of open devices, is no probability. */
+static void normalise(int64_t nodes, double *root) {
+  double sum = 0;
+  for (int64_t i = 0; i < nodes; i++) sum += root[i] * root[i];
+  for (int64_t i = 0; i < nodes; i++) root[i] /= sqrt(sum);
+}
+
 /* Mean position and spread from the probability at each plane of nodes along an axis. */
 static void moments_along(const qds_axis *axis, const double *marginal, double *position, double *spread) {
   double mean = 0, square = 0;
@@ -167,8 +175,9 @@ static qds_status measure(const qds_device *d, const qds_tensor_operator *t, con
     double *psi = r->psi + s * nodes * r->parts;
     for (int part = 0; part < r->parts; part++)
       unscale(t, threads, qds_block_column(x, s) + part * t->rows, r->parts, psi + part);
-    turn(nodes, r->parts, threads, psi);
+    if (d->open.method == QDS_CLOSED) turn(nodes, r->parts, threads, psi);
     weigh(d, psi, r->parts, root);
+    if (d->open.method != QDS_CLOSED) normalise(nodes, root);
     QDS_TRY(measure_moments(d, root, &r->moments[s]));
     const double *vector = root;
     QDS_TRY(qds_volume_fractions(d->ctx, &d->medium, d->dimension, intervals, 1, &vector,
@@ -194,15 +203,20 @@ static void keep_statistics(const qds_spectrum_statistics *s, qds_result *r) {
                               .levels_found_by_verification = s->found_by_verification};
 }
 
-static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
-  __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
+static qds_status solve_closed(const qds_device *d, qds_tensor_operator *t, qds_result *r, qds_block *x) {
   qds_spectrum_statistics statistics;
   const qds_spectrum_options options = qds_hamiltonian_options(d, t, d->states);
   if (r->parts == 2)
-    QDS_TRY(qds_magnetic_spectrum(d, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
+    QDS_TRY(qds_magnetic_spectrum(d, t, &options, x, r->energies_eV, r->residuals_eV, &statistics));
   else
-    QDS_TRY(qds_spectrum(d->ctx, t, &options, &x, r->energies_eV, r->residuals_eV, &statistics));
+    QDS_TRY(qds_spectrum(d->ctx, t, &options, x, r->energies_eV, r->residuals_eV, &statistics));
   keep_statistics(&statistics, r);
+  return QDS_OK;
+}
+
+static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
+  __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
+  QDS_TRY(d->open.method == QDS_CLOSED ? solve_closed(d, t, r, &x) : qds_open_states(d, t, r, &x));
   for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];
   return measure(d, t, &x, r);
 }
@@ -243,13 +257,16 @@ qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
   for (int user = 0; user < 3; user++)
     out->nodes[user] = user < d->dimension ? d->axis[qds_device_axis(d, user)]->nodes : 1;
   /* Complex vectors are twice as long, and the solver holds each with i times it. */
-  const int parts = qds_device_has_magnetic_field(d) ? 2 : 1;
-  const size_t solve_bytes = qds_spectrum_bytes(parts * unknowns, parts * d->states, d->dimension);
+  const int parts = qds_device_parts(d), open = d->open.method != QDS_CLOSED;
+  const size_t solve_bytes =
+      open ? qds_open_bytes(d) : qds_spectrum_bytes(parts * unknowns, parts * d->states, d->dimension);
   const size_t result_bytes =
       sizeof(double) * ((size_t)nodes + (size_t)(parts * unknowns + nodes) * (size_t)(parts * d->states));
   out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) +
-                      (parts > 1 ? qds_magnetic_operator_bytes(unknowns) : 0) + (size_t)nodes +
+                      (parts > 1 && !open ? qds_magnetic_operator_bytes(unknowns) : 0) + (size_t)nodes +
                       (solve_bytes > result_bytes ? solve_bytes : result_bytes);
-  out->seconds = qds_spectrum_seconds(parts * unknowns, parts * d->states, qds_context_threads(d->ctx));
+  out->seconds = open
+                     ? qds_open_seconds(d)
+                     : qds_spectrum_seconds(parts * unknowns, parts * d->states, qds_context_threads(d->ctx));
   return QDS_OK;
 }
