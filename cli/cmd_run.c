@@ -131,6 +131,21 @@ static void print_electrons(const qds_result *result) {
     printf("%5d  %14.3f  %.6g\n", state, 1e3 * (energies[state] - level), electrons[state]);
 }
 
+/* The states of an open device by how fast they decay. */
+static void print_widths(const qds_result *result) {
+  const double *widths = qds_result_widths_eV(result), *lifetimes = qds_result_lifetimes_s(result);
+  if (!widths) return;
+  printf("%5s  %13s  %14s  %s\n", "state", "width meV", "lifetime ps", "moved by the method, eV");
+  for (int state = 0; state < qds_result_states(result); state++) {
+    printf("%5d  %13.6g  ", state, 1e3 * widths[state]);
+    if (isfinite(lifetimes[state]))
+      printf("%14.6g", 1e12 * lifetimes[state]);
+    else
+      printf("%14s", "infinite");
+    printf("  %.1e\n", qds_result_sensitivities_eV(result)[state]);
+  }
+}
+
 static void print_work(const qds_result *result, double output_s) {
   qds_result_statistics statistics;
   char total[32], memory[32];
@@ -176,6 +191,7 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
   } else if (!options->quiet) {
     print_table(device, result);
     print_electrons(result);
+    print_widths(result);
     print_work(result, output_s);
     fflush(stdout);
   }

@@ -323,16 +323,24 @@ qds_status qds_open_states(const qds_device *d, const qds_tensor_operator *t, qd
   return QDS_OK;
 }
 
-size_t qds_open_bytes(const qds_device *d) {
-  const size_t rows = (size_t)qds_device_unknowns(d), candidates = (size_t)(d->states + FIRST_EXTRA);
-  const size_t numbers = 10 * (size_t)d->axis[2]->order + 8 + 3 * candidates + 40;
-  return sizeof(double complex) * rows * numbers;
+/* Vectors of Arnoldi's method after a second round of candidates. */
+static double basis_size(const qds_device *d) {
+  const double rows = (double)qds_device_unknowns(d);
+  return fmin(3 * (4.0 * (d->states + FIRST_EXTRA) + 30) / 2, rows);
 }
 
+/* The basis, once more while it grows, the candidates, the matrices with their factors, and the projected
+ * problem. */
+size_t qds_open_bytes(const qds_device *d) {
+  const double rows = (double)qds_device_unknowns(d), basis = basis_size(d);
+  const double numbers = rows * (2 * basis + 12 * d->axis[2]->order + 12) + 5 * basis * basis;
+  return (size_t)(sizeof(double complex) * numbers);
+}
+
+/* At 1e9 operations a second: orthogonalising, 150 factorisations for the count, one per state, the projected
+ * problem. */
 double qds_open_seconds(const qds_device *d) {
-  const double rows = (double)qds_device_unknowns(d), candidates = d->states + FIRST_EXTRA,
-               width = 3.0 * d->axis[2]->order + 1;
-  const double arithmetic =
-      rows * (8 * pow(2 * candidates + 30, 2) + 8 * (150 + 2 * candidates) * width * width);
-  return arithmetic / 1e9;
+  const double rows = (double)qds_device_unknowns(d), basis = basis_size(d),
+               width = 3 * d->axis[2]->order + 1;
+  return (rows * (16 * basis * basis + (150 + basis) * 8 * width * width) + 100 * pow(basis, 3)) / 1e9;
 }

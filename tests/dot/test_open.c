@@ -76,6 +76,26 @@ static void test_the_double_barrier(void **state) {
   with_context(1, check_example);
 }
 
+/* The device of the documentation. */
+static void check_documentation(qds_context *ctx) {
+  static char text[65536];
+  FILE *file = fopen("docs/open-systems.md", "r");
+  assert_non_null(file);
+  text[fread(text, 1, sizeof text - 1, file)] = 0;
+  fclose(file);
+  char *begin = strstr(text, "```yaml\n"), *end = begin ? strstr(begin + 8, "```") : NULL;
+  assert_non_null(end);
+  *end = 0;
+  QDS_AUTO(qds_result) *result = solve_text(ctx, begin + 8);
+  const states s = states_of(result);
+  for (int i = 0; i < 2; i++) assert_energy(s.energy[i], t16a[i], 1e-9);
+}
+
+static void test_the_device_of_the_documentation(void **state) {
+  (void)state;
+  with_context(1, check_documentation);
+}
+
 static void check_parameters(qds_context *ctx) {
   static const double angles[] = {40, 50, 60};
   for (int i = 0; i < 3; i++) {
@@ -479,6 +499,7 @@ static void test_survives_each_failed_allocation(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_double_barrier),
+      cmocka_unit_test(test_the_device_of_the_documentation),
       cmocka_unit_test(test_energies_do_not_depend_on_angle_or_grid_end),
       cmocka_unit_test(test_a_transfer_matrix_finds_the_same),
       cmocka_unit_test(test_random_stacks_against_transfer_matrices),
