@@ -132,7 +132,7 @@ QDS_AUTO_DEFINE(qds_device)
 qds_status qds_device_read_grid(qds_device *device, const qds_yaml_node *root);
 qds_status qds_device_read_materials(qds_device *device, const qds_yaml_node *root);
 qds_status qds_device_read_potential(qds_device *device, const qds_yaml_node *root);
-/* Keys electrostatics, self_consistent and doping; after the materials. */
+/* Keys electrostatics, self_consistent and doping; after the materials and the magnetic field. */
 qds_status qds_device_read_electrostatics(qds_device *device, const qds_yaml_node *root);
 qds_status qds_device_read_magnetic_field(qds_device *device, const qds_yaml_node *root);
 /* Key open; after the grid. */

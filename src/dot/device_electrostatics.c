@@ -141,6 +141,8 @@ static qds_status read_electrons(qds_device *d, const qds_yaml_node *node) {
 /* Spin and the motion along the axes that the device lacks make each state a band of electrons. */
 static qds_status check_self_consistent(const qds_device *d, const qds_yaml_node *node) {
   if (d->carrier != QDS_ELECTRON) QDS_YAML_FAIL(node, "only electrons can be self-consistent, no holes");
+  if (qds_device_has_magnetic_field(d))
+    QDS_YAML_FAIL(node, "a magnetic field cannot be combined with self-consistent electrons; leave one out");
   if (!(d->temperature_K > 0))
     QDS_YAML_FAIL(node, "a temperature above 0 K is needed; temperature_K: 0.1 is as cold as it matters");
   for (int m = 0; m < d->materials; m++)

@@ -152,9 +152,9 @@ static qds_status read_tree(qds_context *ctx, qds_yaml *yaml, const char *path,
   QDS_TRY(qds_device_read_grid(d, root));
   QDS_TRY(qds_device_read_materials(d, root));
   QDS_TRY(qds_device_read_potential(d, root));
-  QDS_TRY(qds_device_read_electrostatics(d, root));
   QDS_TRY(qds_device_read_magnetic_field(d, root));
   QDS_TRY(qds_device_read_open(d, root));
+  QDS_TRY(qds_device_read_electrostatics(d, root));
   QDS_TRY(read_states(d, root));
   QDS_TRY(read_output(d, root));
   QDS_TRY(read_solver(d, root));

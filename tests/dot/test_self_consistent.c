@@ -361,6 +361,14 @@ static void bad_combinations(qds_context *ctx) {
   qds_device_destroy(device);
 }
 
+/* The field may go with the potential of contacts, not with electrons that act back. */
+static void magnetic_field(qds_context *ctx) {
+  const char *const field[] = {"magnetic_field={tesla: [0, 0, 5]}", NULL};
+  qds_device *device = NULL;
+  assert_fails(qds_device_parse(ctx, "test.yaml", wire, field, &device), QDS_ERROR_INPUT,
+               "self_consistent: a magnetic field cannot be combined");
+}
+
 /* Reports come at most ten times a second: on this grid several fall into the iteration. */
 static int interrupt(void *user, const char *phase, double fraction, const char *detail) {
   (void)user;
@@ -454,6 +462,7 @@ TEST_IN_CONTEXT(does_not_converge)
 TEST_IN_CONTEXT(too_few_states_on_the_grid)
 TEST_IN_CONTEXT(bad_input)
 TEST_IN_CONTEXT(bad_combinations)
+TEST_IN_CONTEXT(magnetic_field)
 TEST_IN_CONTEXT(documentation)
 TEST_IN_CONTEXT(out_of_memory)
 
@@ -474,6 +483,7 @@ int main(void) {
       cmocka_unit_test(test_too_few_states_on_the_grid),
       cmocka_unit_test(test_bad_input),
       cmocka_unit_test(test_bad_combinations),
+      cmocka_unit_test(test_magnetic_field),
       cmocka_unit_test(test_interruption),
       cmocka_unit_test(test_documentation),
       cmocka_unit_test(test_out_of_memory),
