@@ -98,6 +98,52 @@ qds_status qds_average_box_grid(qds_context *ctx, const qds_medium *medium, int 
   return qds_walk_boxes(ctx, &grid, &sink);
 }
 
+/* ---- visits ---- */
+
+struct qds_cut {
+  qds_walker *walker;
+  const qds_candidates *candidates;
+  double low[3], high[3];
+};
+
+const double *qds_cut_fractions(const qds_cut *cut) {
+  qds_cut_box(cut->walker, cut->candidates, cut->low, cut->high, -1, NULL);
+  return cut->walker->fraction;
+}
+
+double qds_cut_along(const qds_cut *cut, int along, const double *values) {
+  return qds_cut_box(cut->walker, cut->candidates, cut->low, cut->high, along, values);
+}
+
+typedef struct {
+  const qds_box_grid *grid;
+  const qds_box_visitor *visitor;
+} visit_task;
+
+static void visit_uniform(void *self, int64_t tile, const qds_box_range *range, int material) {
+  (void)tile;
+  const qds_box_visitor *visitor = ((const visit_task *)self)->visitor;
+  visitor->uniform(visitor->self, range->first, range->count, material);
+}
+
+static void visit_cut(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
+                      const qds_box_range *box) {
+  (void)tile;
+  const visit_task *task = self;
+  qds_cut cut = {.walker = walker, .candidates = candidates};
+  qds_box_corners(task->grid, box, cut.low, cut.high);
+  task->visitor->cut(task->visitor->self, box->first, &cut);
+}
+
+qds_status qds_visit_boxes(qds_context *ctx, const qds_medium *medium, int dimension,
+                           const qds_intervals intervals[3], const qds_box_visitor *visitor) {
+  qds_box_grid grid;
+  QDS_TRY(make_grid(medium, dimension, intervals, &grid));
+  visit_task task = {&grid, visitor};
+  const qds_box_sink sink = {&task, visit_uniform, visit_cut};
+  return qds_walk_boxes(ctx, &grid, &sink);
+}
+
 /* ---- probability per material ---- */
 
 typedef struct {

@@ -51,6 +51,24 @@ qds_status qds_average_box_grid(qds_context *ctx, const qds_medium *medium, int 
                                 const qds_intervals intervals[3], int along, const double *values,
                                 qds_average_kind kind, double *out);
 
+/* A box that a surface cuts, during a visit. */
+typedef struct qds_cut qds_cut;
+/* The parts of it that the materials fill. */
+const double *qds_cut_fractions(const qds_cut *cut);
+/* QDS_AVERAGE_ALONG of it. */
+double qds_cut_along(const qds_cut *cut, int along, const double *values);
+
+/* Receives each box of a grid once, from several threads at once: blocks of one material, and single boxes
+ * that a surface cuts. */
+typedef struct {
+  void *self;
+  void (*uniform)(void *self, const int64_t first[3], const int64_t count[3], int material);
+  void (*cut)(void *self, const int64_t index[3], const qds_cut *cut);
+} qds_box_visitor;
+/* Errors: ARGUMENT, MEMORY. */
+qds_status qds_visit_boxes(qds_context *ctx, const qds_medium *medium, int dimension,
+                           const qds_intervals intervals[3], const qds_box_visitor *visitor);
+
 /* sums[s * materials + m] = sum over the boxes of vectors[s][box]^2 times the fraction of the box that
  * material m fills: the probability per material of `count` states, given by the square roots of the
  * probability per box. Parallel; the result does not depend on the thread count. Errors: ARGUMENT, MEMORY. */

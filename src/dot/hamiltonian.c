@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "dot/coefficient.h"
 #include "dot/hard_wall.h"
+#include "dot/interface.h"
 
 /* Residuals relative to the energy above the lowest potential, when the file gives no tolerance. */
 static const double default_tolerance = 1e-8;
@@ -34,13 +35,6 @@ static int is_uniform(const qds_device *d, int a) {
   return 1;
 }
 
-static qds_status average_kinetic(const qds_device *d, qds_tensor_operator *t, int a) {
-  QDS_AUTO_RELEASE double *values = NULL;
-  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), d->materials, "hamiltonian", &values));
-  kinetic_values(d, a, values);
-  return qds_average_coefficients(d, values, t, a);
-}
-
 /* From a mass per node: inside an element the mean mass of its nodes along the axis, at each line of nodes.
  */
 static void map_kinetic(const qds_device *d, qds_tensor_operator *t, int a) {
@@ -59,16 +53,26 @@ static void map_kinetic(const qds_device *d, qds_tensor_operator *t, int a) {
   }
 }
 
-static qds_status fill_kinetic(const qds_device *d, qds_tensor_operator *t, int a) {
+static void uniform_kinetic(const qds_device *d, qds_tensor_operator *t, int a) {
   const int user = a - (3 - d->dimension);
-  if (d->mass_map) {
-    map_kinetic(d, t, a);
-    return QDS_OK;
-  }
-  if (!t->by_element[a]) return average_kinetic(d, t, a);
   for (int64_t e = 0; e < t->axis[a]->elements; e++)
     t->c[a][e] = QDS_HBAR2_OVER_2M0 / d->material[0].mass[user];
-  return QDS_OK;
+}
+
+static qds_status fill_kinetic(const qds_device *d, qds_tensor_operator *t) {
+  const int first = 3 - d->dimension;
+  int varies = 0;
+  for (int a = first; a < 3; a++) {
+    if (d->mass_map) map_kinetic(d, t, a);
+    if (!d->mass_map && t->by_element[a]) uniform_kinetic(d, t, a);
+    varies |= !d->mass_map && !t->by_element[a];
+  }
+  if (!varies) return QDS_OK;
+  QDS_AUTO_RELEASE double *storage = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), 3 * d->materials, "hamiltonian", &storage));
+  const double *const values[3] = {storage, storage + d->materials, storage + 2 * d->materials};
+  for (int a = first; a < 3; a++) kinetic_values(d, a, storage + a * d->materials);
+  return qds_interface_coefficients(d, values, t);
 }
 
 static qds_status fill_potential(const qds_device *d, double *potential) {
@@ -95,7 +99,7 @@ qds_status qds_hamiltonian_create(const qds_device *d, double **potential_eV, qd
   QDS_TRY(qds_tensor_operator_create(d->ctx, axis, by_element, &t));
   qds_fold_nodes(t, -1, potential, t->v);
   for (int64_t i = 0; i < t->rows; i++) t->v[i] *= carrier_sign(d);
-  for (int a = 3 - d->dimension; a < 3; a++) QDS_TRY(fill_kinetic(d, t, a));
+  QDS_TRY(fill_kinetic(d, t));
   QDS_TRY(qds_hard_wall_apply(d, t));
   *potential_eV = potential;
   potential = NULL;
@@ -133,8 +137,11 @@ qds_spectrum_options qds_hamiltonian_options(const qds_device *d, const qds_tens
 }
 
 size_t qds_hamiltonian_bytes(const qds_device *d) {
-  double numbers = (double)qds_device_unknowns(d) + (double)qds_device_nodes(d);
+  const double unknowns = (double)qds_device_unknowns(d), per_surface_unknown = 60;
+  double numbers = unknowns + (double)qds_device_nodes(d);
+  int varies = 0;
   for (int a = 3 - d->dimension; a < 3; a++)
-    if (!is_uniform(d, a)) numbers += (double)qds_device_unknowns(d);
+    if (!is_uniform(d, a)) numbers += unknowns, varies = 1;
+  if (varies) numbers += per_surface_unknown * pow(unknowns, 1 - 1.0 / d->dimension); /* couplings */
   return (size_t)(numbers * sizeof(double));
 }

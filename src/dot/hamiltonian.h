@@ -1,9 +1,8 @@
 /* The effective-mass Hamiltonian  H = -(hbar^2/2) div (1/m) grad + V  (BenDaniel, Duke, Phys. Rev. 152 (1966)
  * 683) of a device as a tensor operator.
  *
- * Band edges are averaged over the volume around a node. An inverse mass couples two nodes: along its own
- * axis it is averaged in series (mean mass), across it in parallel (mean inverse mass), which keeps the flux
- * right at interfaces that cut a cell; docs/discretisation.md compares it with the alternatives. */
+ * Band edges are averaged over the volume around a node, inverse masses as dot/interface.h says;
+ * docs/discretisation.md compares the ways to do it. */
 #ifndef QDS_DOT_HAMILTONIAN_H
 #define QDS_DOT_HAMILTONIAN_H
 

@@ -92,6 +92,7 @@ void qds_tensor_operator_destroy(qds_tensor_operator *t) {
   }
   qds_release(t->v);
   qds_release(t->zeros);
+  qds_couplings_clear(&t->couplings);
   qds_release(t->line);
   qds_release(t);
 }
@@ -218,6 +219,12 @@ QDS_VECTORISE static void apply_line(const qds_tensor_operator *t, int64_t i, in
     if (t->c[a]) add_across(t, a, i, j, u, line);
 }
 
+static int is_whole(const qds_tensor_operator *t) {
+  for (int a = 0; a < 3; a++)
+    if (t->axis[a]->elements > 0 && !t->c[a]) return 0;
+  return 1;
+}
+
 static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   const qds_tensor_operator *t = self;
   const int64_t lines = t->n[0] * t->n[1];
@@ -226,6 +233,7 @@ static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_bl
   for (int64_t line = 0; line < lines; line++)
     for (int column = 0; column < x->columns; column++)
       apply_line(t, line / t->n[1], line % t->n[1], qds_block_column(x, column), qds_block_column(y, column));
+  if (t->couplings.rows > 0 && is_whole(t)) qds_couplings_add(ctx, &t->couplings, x, y);
   return QDS_OK;
 }
 

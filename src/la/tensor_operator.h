@@ -13,6 +13,7 @@
 
 #include "la/axis.h"
 #include "la/block.h"
+#include "la/coupling.h"
 
 typedef struct {
   const qds_axis *axis[3]; /* borrowed */
@@ -26,6 +27,9 @@ typedef struct {
       *element[3]; /* elements x (order+1)^2: stiffness scaled by both nodes, 0 where a node is no unknown */
   double *line;    /* the last axis at order 1: four numbers per unknown, see tensor_operator.c */
   double *zeros;   /* n[2] */
+  /* Besides: couplings of unknowns that are no neighbours along an axis. They belong to the whole operator;
+   * one that lacks the coefficients of an axis goes without. */
+  qds_couplings couplings;
 } qds_tensor_operator;
 
 /* Allocates with v = 0 and c undefined; by_element[a] as wanted. Releases nothing of the axes. */

@@ -3,13 +3,12 @@
 #ifndef QDS_TESTS_EXACT_SUPPORT_H
 #define QDS_TESTS_EXACT_SUPPORT_H
 
-
 #include "qdsim/dot.h"
 #include "support.h"
 
 #include "base/text.h"
+#include "dot/device.h"
 
-QDS_AUTO_DEFINE(qds_device)
 QDS_AUTO_DEFINE(qds_result)
 
 /* hbar^2 / (2 m0) in eV nm^2 from the constants themselves (CODATA 2018), so that a wrong constant of the

@@ -102,7 +102,7 @@ static void test_sphere(void **state) {
 /* The same with the masses and offset of InAs in GaAs: a strong jump of the mass. */
 static void sphere_of_high_contrast(qds_context *ctx) {
   const round_well w = {5, 0.7, 0.023, 0.067, 0};
-  assert_sphere(ctx, "sphere of high contrast", &w, 1.2, 3.5e-3);
+  assert_sphere(ctx, "sphere of high contrast", &w, 1.6, 2e-3);
 }
 
 static void test_sphere_of_high_contrast(void **state) {

@@ -1,0 +1,125 @@
+/* The kinetic operator of media with interfaces in any direction, as a matrix. */
+#include "exact_support.h"
+
+#include "base/philox.h"
+#include "dot/hamiltonian.h"
+
+static const uint64_t seed = 20261120;
+
+/* Shapes whose surfaces meet the boxes obliquely, two at once, in thin layers, and at the ends of the grid.
+ */
+static const char *const devices[] = {
+    "grid: {x: {from_nm: -5, to_nm: 5, nodes: 12}, y: {from_nm: -5, to_nm: 5, nodes: 13}}, regions:"
+    " [{shape: polygon, points_nm: [[-4, -3], [4.5, -1], [1, 6]], material: a},"
+    " {shape: ellipsoid, center_nm: [-3, 0], radii_nm: [3, 2], material: b}]",
+    "grid: {x: {from_nm: -5, to_nm: 5, nodes: 8}, y: {from_nm: -5, to_nm: 5, nodes: 7}, z: {from_nm: -4, "
+    "to_nm: 4,"
+    " nodes: 9}}, regions: [{shape: layer, axis: z, from_nm: 0.9, to_nm: 1.1, material: b},"
+    " {shape: pyramid, base_center_nm: [0.3, 0, -3], base_nm: [8, 6], height_nm: 5, material: a}]",
+    "grid: {order: 2, x: {from_nm: -5, to_nm: 5, nodes: 9, refine: [{from_nm: 0, to_nm: 3, factor: 2}]},"
+    " y: {from_nm: -5, to_nm: 5, nodes: 7}, z: {from_nm: -4, to_nm: 4, nodes: 7}}, regions: [{shape: "
+    "ellipsoid,"
+    " center_nm: [0.3, 0.4, 0.1], radii_nm: [5, 3, 2], rotate: {axis: x, degrees: 30, center_nm: [0, 0, 0]},"
+    " material: a}, {shape: box, min_nm: [-9, -9, -9], max_nm: [-3.4, 9, 9], material: b}]",
+};
+static const char *const boundaries[] = {"neumann", "periodic", "dirichlet"};
+
+static qds_tensor_operator *kinetic(qds_context *ctx, int device, int boundary, qds_device **owner) {
+  char text[DEVICE_TEXT];
+  qds_tensor_operator *t = NULL;
+  QDS_AUTO_RELEASE double *potential = NULL;
+  const char *end = boundaries[boundary];
+  snprintf(text, sizeof text,
+           "{materials: {a: {mass: [0.02, 0.03, 0.05], band_edge_eV: 0}, b: {mass: 0.3, band_edge_eV: 0},"
+           " out: {mass: [0.1, 0.07, 0.2], band_edge_eV: 0}}, background: out, states: 1,"
+           " boundary: {x: %s, y: %s%s%s}, %s}",
+           end, end, device ? ", z: " : "", device ? end : "", devices[device]);
+  assert_ok(qds_device_parse(ctx, "dot.yaml", text, NULL, owner));
+  assert_ok(qds_hamiltonian_create(*owner, &potential, &t));
+  return t;
+}
+
+static void apply(qds_context *ctx, qds_tensor_operator *t, const qds_block *x, qds_block *y) {
+  const qds_operator a = qds_tensor_operator_apply(t);
+  assert_ok(a.apply(a.self, ctx, x, y));
+}
+
+static double product(const qds_block *x, int i, const qds_block *y, int j) {
+  double sum = 0;
+  for (int64_t k = 0; k < x->rows; k++) sum += qds_block_column(x, i)[k] * qds_block_column(y, j)[k];
+  return sum;
+}
+
+/* Symmetric; positive on random vectors, rough ones among them; zero on constants where nothing is fixed. */
+static void forms(qds_context *ctx) {
+  enum { VECTORS = 8 };
+  for (int device = 0; device < 3; device++)
+    for (int boundary = 0; boundary < 3; boundary++) {
+      QDS_AUTO(qds_device) *owner = NULL;
+      QDS_AUTO(qds_tensor_operator) *t = kinetic(ctx, device, boundary, &owner);
+      __attribute__((cleanup(qds_block_clear))) qds_block x = {0}, y = {0};
+      assert_ok(qds_block_create(ctx, t->rows, VECTORS, "test", &x));
+      assert_ok(qds_block_create(ctx, t->rows, VECTORS, "test", &y));
+      assert_true(t->couplings.rows > 0);
+      qds_block_fill_random(ctx, &x, seed + (uint64_t)(3 * device + boundary));
+      for (int64_t r = 0; r < t->rows; r++) {
+        const int64_t u[3] = {r / (t->n[1] * t->n[2]), r / t->n[2] % t->n[1], r % t->n[2]};
+        double weight = 1;
+        for (int a = 0; a < 3; a++) weight *= t->axis[a]->mass[u[a]];
+        qds_block_column(&x, 0)[r] = sqrt(weight); /* psi = 1 */
+        qds_block_column(&x, 1)[r] =
+            (u[0] + u[1] + u[2]) % 2 ? sqrt(weight) : -sqrt(weight); /* the roughest */
+      }
+      apply(ctx, t, &x, &y);
+      for (int i = 0; i < VECTORS; i++) {
+        const double energy = product(&x, i, &y, i);
+        if (boundary < 2 && i == 0) {
+          for (int64_t r = 0; r < t->rows; r++) assert_close(y.data[r], 0, 1e-11);
+        } else if (!(energy > 0)) {
+          fail_msg("seed %llu, device %d, %s: vector %d has the kinetic energy %g", (unsigned long long)seed,
+                   device, boundaries[boundary], i, energy);
+        }
+        for (int j = 0; j < i; j++)
+          assert_close(product(&x, i, &y, j), product(&x, j, &y, i), 1e-10 * sqrt((double)t->rows));
+      }
+    }
+}
+
+static void test_forms(void **state) {
+  (void)state;
+  with_context(2, forms);
+}
+
+/* Layers across an axis need no coupling, wherever they lie. */
+static void layers_do_not_couple(qds_context *ctx) {
+  QDS_AUTO(qds_device) *owner = NULL;
+  QDS_AUTO_RELEASE double *potential = NULL;
+  QDS_AUTO(qds_tensor_operator) *t = NULL;
+  assert_ok(qds_device_parse(
+      ctx, "dot.yaml",
+      "{background: {mass: 0.1, band_edge_eV: 0}, states: 1, regions: [{shape: layer, axis: y,"
+      " from_nm: -1.3, to_nm: 2.1, material: {mass: 0.02, band_edge_eV: 0}}], grid:"
+      " {x: {from_nm: -4, to_nm: 4, nodes: 9}, y: {from_nm: -4, to_nm: 4, nodes: 9}}}",
+      NULL, &owner));
+  assert_ok(qds_hamiltonian_create(owner, &potential, &t));
+  assert_int_equal(t->couplings.rows, 0);
+  /* between y = -2 and -1 nm: 0.3 nm of mass 0.02 in 1 nm, one after the other */
+  assert_close(qds_tensor_operator_coefficient(t, 2, 2, 0, 3, 0), hbar2_over_2m0() / (0.7 * 0.1 + 0.3 * 0.02),
+               1e-12);
+  /* around y = -1 nm along x: 0.8 nm of mass 0.02 in 1 nm, side by side */
+  assert_close(qds_tensor_operator_coefficient(t, 1, 3, 0, 0, 2), hbar2_over_2m0() * (0.2 / 0.1 + 0.8 / 0.02),
+               1e-12);
+}
+
+static void test_layers_do_not_couple(void **state) {
+  (void)state;
+  with_context(1, layers_do_not_couple);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_forms),
+      cmocka_unit_test(test_layers_do_not_couple),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
