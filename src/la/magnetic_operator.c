@@ -205,8 +205,9 @@ void qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *t,
     const int64_t u[3] = {index / (t->n[1] * t->n[2]), index / t->n[2] % t->n[1], index % t->n[2]};
     double r[3], chi = 0;
     for (int a = 0; a < 3; a++) r[a] = from_origin(t->axis[a], u[a], from->origin_nm[a]);
-    for (int a = 0; a < 3; a++) /* the differences of the slopes are symmetric: the curl is the same */
-      for (int b = a + 1; b < 3; b++) chi += (to->slope[a][b] - from->slope[a][b]) * r[a] * r[b];
+    for (int a = 0; a < 3; a++)
+      for (int b = 0; b < 3; b++)
+        if (a != b) chi += 0.5 * (to->slope[a][b] - from->slope[a][b]) * r[a] * r[b];
     const double c = cos(chi), s = sin(chi);
     for (int j = 0; j < x->columns; j++) {
       double *re = qds_block_column(x, j) + index, *im = re + t->rows;

@@ -233,6 +233,44 @@ static void spectrum_is_that_of_the_dense_matrix(void **state) {
   with_context(1, check_spectra);
 }
 
+/* Start vectors that live in one of two separate halves: a plain solver finds every level there, once instead
+ * of twice. The check finds the others. */
+static void check_missed(qds_context *ctx) {
+  enum { STATES = 4 };
+  qds_vector_potential potential;
+  tensor_problem p = problem_of(ctx, 4, 2, 6, 1, &potential);
+  const int64_t rows = p.t->rows;
+  qds_magnetic_operator *m;
+  qds_block start, x;
+  assert_ok(qds_magnetic_operator_create(ctx, p.t, &potential, &m));
+  assert_ok(qds_block_create(ctx, 2 * rows, 2 * STATES + 2, "test", &start));
+  qds_block_fill_random(ctx, &start, 7);
+  for (int j = 0; j < start.columns; j++)
+    for (int part = 0; part < 2; part++)
+      memset(qds_block_column(&start, j) + part * rows + rows / 2, 0, sizeof(double) * (size_t)(rows / 2));
+  double *expected = all_levels(ctx, m), energies[STATES], residuals[STATES];
+  const qds_operator a = qds_magnetic_operator_apply(m);
+  const qds_spectrum_options options = {
+      .operator_ = &a, .states = STATES, .relative_tolerance = 1e-8, .max_iterations = 400, .start = &start};
+  qds_spectrum_statistics statistics;
+  assert_ok(qds_hermitian_spectrum(ctx, qds_magnetic_operator_real(m), &options, &x, energies, residuals,
+                                   &statistics));
+  print_message("%d levels found by the check\n", statistics.found_by_verification);
+  assert_true(statistics.found_by_verification > 0);
+  assert_orthonormal(&x, 1, STATES);
+  for (int j = 0; j < STATES; j++) assert_close(energies[j], expected[2 * j], 1e-10 * fabs(expected[2 * j]));
+  qds_block_clear(&x);
+  qds_block_clear(&start);
+  free(expected);
+  qds_magnetic_operator_destroy(m);
+  problem_clear(&p);
+}
+
+static void check_finds_what_the_solver_missed(void **state) {
+  (void)state;
+  with_context(1, check_missed);
+}
+
 static qds_status solve_and_clear(qds_context *ctx, void *data) {
   qds_magnetic_operator *m = data;
   const qds_operator a = qds_magnetic_operator_apply(m);
@@ -279,6 +317,7 @@ int main(void) {
       cmocka_unit_test(every_state_is_picked_once),
       cmocka_unit_test(wrong_number_is_refused),
       cmocka_unit_test(spectrum_is_that_of_the_dense_matrix),
+      cmocka_unit_test(check_finds_what_the_solver_missed),
       cmocka_unit_test(memory_runs_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
