@@ -30,9 +30,6 @@ static qds_status check_field(const qds_device *d, const qds_yaml_node *node, co
           "the ends of axis %s are periodic, which the vector potential is not; in a magnetic field "
           "dirichlet and neumann are allowed",
           axis_names[user]);
-  if (d->electrostatics.self_consistent && qds_device_has_magnetic_field(d))
-    QDS_YAML_FAIL(node,
-                  "self_consistent fills the states without a magnetic field; leave one of the two out");
   return QDS_OK;
 }
 

@@ -398,7 +398,7 @@ static void check_self_consistent(qds_context *ctx) {
   qds_device *device;
   snprintf(text, sizeof text, flat, 1);
   assert_fails(qds_device_parse(ctx, "field.yaml", text, NULL, &device), QDS_ERROR_INPUT,
-               "without a magnetic field");
+               "a magnetic field cannot be combined");
   snprintf(text, sizeof text, flat, 0);
   assert_ok(qds_device_parse(ctx, "field.yaml", text, NULL, &device));
   qds_device_destroy(device);
