@@ -16,7 +16,8 @@ struct qds_magnetic_operator {
   /* factor[a][b]: e^(-i slope x_a x_b) for each pair of unknowns of the axes a and b, that of the later axis
    * running fastest; empty where slope[a][b] is 0. G_a is the product of its two factors. */
   phases factor[3][3];
-  phases one; /* n[2] times 1 */
+  phases one;  /* n[2] times 1 */
+  phases bond; /* e^(-i phi) of each entry of the form's couplings, phi along the straight way to it */
   double *zeros, *diamagnetic;
   qds_block turned, image; /* one complex vector each, as two columns */
 };
@@ -70,6 +71,38 @@ static void add_diamagnetic(qds_context *ctx, const qds_tensor_operator *t, cons
   }
 }
 
+static void place_of(const qds_tensor_operator *t, int64_t row, const double origin[3], double r[3]) {
+  const int64_t u[3] = {row / (t->n[1] * t->n[2]), row / t->n[2] % t->n[1], row % t->n[2]};
+  for (int a = 0; a < 3; a++) r[a] = from_origin(t->axis[a], u[a], origin[a]);
+}
+
+/* alpha is linear: its integral along a straight way is that of its value in the middle. */
+static double phase_between(const qds_vector_potential *p, const double from[3], const double to[3]) {
+  double phase = 0;
+  for (int a = 0; a < 3; a++)
+    for (int b = 0; b < 3; b++)
+      if (a != b) phase += p->slope[a][b] * 0.5 * (from[b] + to[b]) * (to[a] - from[a]);
+  return phase;
+}
+
+static qds_status create_bonds(qds_context *ctx, const qds_tensor_operator *t, const qds_vector_potential *p,
+                               phases *out) {
+  const qds_couplings *c = &t->couplings;
+  if (c->rows == 0) return QDS_OK;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), c->start[c->rows], "operator", &out->re));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), c->start[c->rows], "operator", &out->im));
+  for (int64_t i = 0; i < c->rows; i++)
+    for (int64_t e = c->start[i]; e < c->start[i + 1]; e++) {
+      double from[3], to[3];
+      place_of(t, c->row[i], p->origin_nm, from);
+      place_of(t, c->column[e], p->origin_nm, to);
+      const double phase = phase_between(p, from, to);
+      out->re[e] = cos(phase);
+      out->im[e] = -sin(phase);
+    }
+  return QDS_OK;
+}
+
 qds_status qds_magnetic_operator_create(qds_context *ctx, const qds_tensor_operator *t,
                                         const qds_vector_potential *potential, qds_magnetic_operator **out) {
   qds_allocator *allocator = qds_context_allocator(ctx);
@@ -96,6 +129,7 @@ qds_status qds_magnetic_operator_create(qds_context *ctx, const qds_tensor_opera
       QDS_TRY(create_factor(ctx, t, potential, a, b, &m->factor[a][b]));
     }
   }
+  QDS_TRY(create_bonds(ctx, t, potential, &m->bond));
   m->real = *t;
   m->real.v = m->diamagnetic;
   add_diamagnetic(ctx, t, potential, m->diamagnetic);
@@ -113,6 +147,8 @@ void qds_magnetic_operator_destroy(qds_magnetic_operator *m) {
     }
   qds_release(m->one.re);
   qds_release(m->one.im);
+  qds_release(m->bond.re);
+  qds_release(m->bond.im);
   qds_release(m->zeros);
   qds_release(m->diamagnetic);
   qds_block_clear(&m->turned);
@@ -176,6 +212,26 @@ static qds_status add_axis(qds_magnetic_operator *m, qds_context *ctx, int a, co
   return QDS_OK;
 }
 
+/* y += the form's couplings, with their phases, of one complex vector. */
+static void add_couplings(const qds_magnetic_operator *m, qds_context *ctx, const qds_block *x,
+                          qds_block *y) {
+  const qds_couplings *c = &m->real.couplings;
+  const double *x_re = qds_block_column(x, 0), *x_im = qds_block_column(x, 1);
+  double *y_re = qds_block_column(y, 0), *y_im = qds_block_column(y, 1);
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (c->rows > 4096)
+  for (int64_t i = 0; i < c->rows; i++) {
+    const int64_t row = c->row[i];
+    double re = c->diagonal[i] * x_re[row], im = c->diagonal[i] * x_im[row];
+    for (int64_t e = c->start[i]; e < c->start[i + 1]; e++) {
+      const double a = c->value[e] * m->bond.re[e], b = c->value[e] * m->bond.im[e];
+      re += a * x_re[c->column[e]] - b * x_im[c->column[e]];
+      im += a * x_im[c->column[e]] + b * x_re[c->column[e]];
+    }
+    y_re[row] += re;
+    y_im[row] += im;
+  }
+}
+
 static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   qds_magnetic_operator *m = self;
   const int64_t rows = m->real.rows;
@@ -185,6 +241,7 @@ static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_bl
     memset(to.data, 0, sizeof(double) * 2 * (size_t)rows);
     for (int a = 0; a < 3; a++)
       if (m->part[a].c[a]) QDS_TRY(add_axis(m, ctx, a, &from, &to));
+    add_couplings(m, ctx, &from, &to);
   }
   return QDS_OK;
 }

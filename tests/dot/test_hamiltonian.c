@@ -3,6 +3,7 @@
 
 #include "base/philox.h"
 #include "dot/hamiltonian.h"
+#include "la/magnetic_operator.h"
 
 static const uint64_t seed = 20261120;
 
@@ -90,6 +91,54 @@ static void test_forms(void **state) {
   with_context(2, forms);
 }
 
+static void assert_same(const qds_block *x, const qds_block *y) {
+  for (int j = 0; j < x->columns; j++)
+    for (int64_t i = 0; i < x->rows; i++)
+      assert_close(qds_block_column(x, j)[i], qds_block_column(y, j)[i], 1e-10);
+}
+
+/* In a magnetic field the couplings carry phases: the operator is Hermitian, another gauge turns its vectors
+ * and nothing else, and without a field it is the real one. */
+static void field(qds_context *ctx) {
+  const qds_vector_potential symmetric = {{{0, -0.02, 0.01}, {0.02, 0, -0.03}, {-0.01, 0.03, 0}}, {1, 2, 3}},
+                             landau = {{{0, 0, 0.02}, {0.04, 0, -0.06}, {0, 0, 0}}, {1, 2, 3}}, none = {0};
+  for (int device = 0; device < 3; device++) {
+    QDS_AUTO(qds_device) *owner = NULL;
+    QDS_AUTO(qds_tensor_operator) *t = kinetic(ctx, device, 2, &owner);
+    QDS_AUTO(qds_magnetic_operator) *a = NULL, *b = NULL, *zero = NULL;
+    __attribute__((cleanup(qds_block_clear))) qds_block x = {0}, y = {0}, turned = {0};
+    assert_ok(qds_magnetic_operator_create(ctx, t, &symmetric, &a));
+    assert_ok(qds_magnetic_operator_create(ctx, t, &landau, &b));
+    assert_ok(qds_magnetic_operator_create(ctx, t, &none, &zero));
+    assert_ok(qds_block_create(ctx, 2 * t->rows, 2, "test", &x));
+    assert_ok(qds_block_create(ctx, 2 * t->rows, 2, "test", &y));
+    assert_ok(qds_block_create(ctx, 2 * t->rows, 2, "test", &turned));
+    qds_block_fill_random(ctx, &x, seed);
+    qds_operator apply_field = qds_magnetic_operator_apply(a);
+    assert_ok(apply_field.apply(apply_field.self, ctx, &x, &y));
+    assert_close(product(&x, 0, &y, 1), product(&x, 1, &y, 0), 1e-10 * sqrt((double)t->rows));
+    qds_magnetic_change_gauge(ctx, t, &symmetric, &landau, &x);
+    qds_magnetic_change_gauge(ctx, t, &symmetric, &landau, &y);
+    apply_field = qds_magnetic_operator_apply(b);
+    assert_ok(apply_field.apply(apply_field.self, ctx, &x, &turned));
+    assert_same(&turned, &y);
+    apply_field = qds_magnetic_operator_apply(zero);
+    assert_ok(apply_field.apply(apply_field.self, ctx, &x, &y));
+    for (int part = 0; part < 4; part++) { /* real and imaginary parts of both vectors */
+      const int64_t offset = part % 2 * t->rows;
+      const qds_block real = {qds_block_column(&x, part / 2) + offset, t->rows, t->rows, 1};
+      qds_block image = {qds_block_column(&turned, part / 2) + offset, t->rows, t->rows, 1};
+      apply(ctx, t, &real, &image);
+    }
+    assert_same(&turned, &y);
+  }
+}
+
+static void test_field(void **state) {
+  (void)state;
+  with_context(2, field);
+}
+
 /* Layers across an axis need no coupling, wherever they lie. */
 static void layers_do_not_couple(qds_context *ctx) {
   QDS_AUTO(qds_device) *owner = NULL;
@@ -119,6 +168,7 @@ static void test_layers_do_not_couple(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_forms),
+      cmocka_unit_test(test_field),
       cmocka_unit_test(test_layers_do_not_couple),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
