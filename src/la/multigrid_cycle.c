@@ -35,76 +35,76 @@ static range share(const member *m, int64_t count) {
   return (range){count * m->rank / m->size, count * (m->rank + 1) / m->size};
 }
 
-/* z = first step from the residual r, element by element. */
-__attribute__((always_inline)) static inline void smooth_first(const qds_level *level, int64_t at, int64_t n,
-                                                               const float *restrict r, float *restrict z) {
-  const float *restrict inverse = level->inverse_diagonal + at;
-  const float step = first_step * level->rate;
-  for (int64_t k = 0; k < n; k++) z[k] = step * r[k] * inverse[k];
+/* One pass over a level: the member's lines, each from `at` with `length` numbers. */
+typedef struct {
+  const qds_level *level;
+  const qds_level_vectors *v;
+  int64_t length;
+  range lines;
+} pass;
+
+static pass pass_over(const member *m, int l) {
+  const qds_level *level = &m->mg->level[l];
+  return (pass){level, &m->work->level[l], level->n[2], share(m, level->n[0] * level->n[1])};
 }
 
-/* The two Chebyshev steps from the residual in v->r, whose first direction is in v->z: x is set to (`fresh`)
- * or grows by both. Leaves the residual after the first step in r and the second direction in y. */
+/* r = from - (A - shift) u on one line; from may be r. */
+QDS_LEVEL_INLINE void residual_line(const member *m, const pass *p, int64_t line, const float *u,
+                                    const float *from, float *r) {
+  const int64_t at = line * p->length;
+  level_line(p->level, (float)p->level->shift, line / p->level->n[1], line % p->level->n[1], u, m->line,
+             NULL);
+  for (int64_t k = 0; k < p->length; k++) r[at + k] = from[at + k] - m->line[k];
+}
+
+/* z = first Chebyshev step from the residual r. */
+QDS_LEVEL_INLINE void smooth_first(const pass *p, int64_t line, const float *restrict r) {
+  const int64_t at = line * p->length;
+  const float *restrict inverse = p->level->inverse_diagonal;
+  const float step = first_step * p->level->rate;
+  float *restrict z = p->v->z;
+  for (int64_t k = at; k < at + p->length; k++) z[k] = step * r[k] * inverse[k];
+}
+
+/* The two Chebyshev steps from the residual in r, whose first direction is in z: x is set to (`fresh`) or
+ * grows by both. Leaves the residual after the first step in r and the second direction in y. */
 QDS_VECTORISE static void smooth_second(const member *m, int l, int fresh) {
-  const qds_level *level = &m->mg->level[l];
-  const qds_level_vectors *v = &m->work->level[l];
-  const float shift = (float)level->shift, step = second_step * level->rate;
-  const int64_t n = level->n[2];
-  const range lines = share(m, level->n[0] * level->n[1]);
-  for (int64_t line = lines.first; line < lines.last; line++) {
-    const int64_t at = line * n;
-    const float *restrict inverse = level->inverse_diagonal + at, *restrict z = v->z + at,
-                          *restrict t = m->line;
-    float *restrict r = v->r + at, *restrict y = v->y + at, *restrict x = v->x + at;
-    level_line(level, shift, line / level->n[1], line % level->n[1], v->z, m->line, NULL);
-    for (int64_t k = 0; k < n; k++) {
-      r[k] -= t[k];
-      y[k] = second_memory * z[k] + step * r[k] * inverse[k];
-    }
+  const pass p = pass_over(m, l);
+  const float step = second_step * p.level->rate;
+  const float *restrict inverse = p.level->inverse_diagonal, *restrict z = p.v->z, *r = p.v->r;
+  float *restrict y = p.v->y, *restrict x = p.v->x;
+  for (int64_t line = p.lines.first; line < p.lines.last; line++) {
+    const int64_t first = line * p.length, last = first + p.length;
+    residual_line(m, &p, line, p.v->z, p.v->r, p.v->r);
+    for (int64_t k = first; k < last; k++) y[k] = second_memory * z[k] + step * r[k] * inverse[k];
     if (fresh)
-      for (int64_t k = 0; k < n; k++) x[k] = z[k] + y[k];
+      for (int64_t k = first; k < last; k++) x[k] = z[k] + y[k];
     else
-      for (int64_t k = 0; k < n; k++) x[k] += z[k] + y[k];
+      for (int64_t k = first; k < last; k++) x[k] += z[k] + y[k];
   }
   meet(m);
 }
 
 /* Before the coarse level: x from zero, and r = b - A x. */
 QDS_VECTORISE static void smooth_before(const member *m, int l) {
-  const qds_level *level = &m->mg->level[l];
-  const qds_level_vectors *v = &m->work->level[l];
-  const float shift = (float)level->shift;
-  const int64_t n = level->n[2];
-  const range lines = share(m, level->n[0] * level->n[1]);
-  for (int64_t line = lines.first; line < lines.last; line++) {
-    smooth_first(level, line * n, n, v->b + line * n, v->z + line * n);
-    memcpy(v->r + line * n, v->b + line * n, sizeof(float) * (size_t)n);
+  const pass p = pass_over(m, l);
+  for (int64_t line = p.lines.first; line < p.lines.last; line++) {
+    smooth_first(&p, line, p.v->b);
+    memcpy(p.v->r + line * p.length, p.v->b + line * p.length, sizeof(float) * (size_t)p.length);
   }
   meet(m);
   smooth_second(m, l, 1);
-  for (int64_t line = lines.first; line < lines.last; line++) {
-    float *restrict r = v->r + line * n;
-    const float *restrict t = m->line;
-    level_line(level, shift, line / level->n[1], line % level->n[1], v->y, m->line, NULL);
-    for (int64_t k = 0; k < n; k++) r[k] -= t[k];
-  }
+  for (int64_t line = p.lines.first; line < p.lines.last; line++)
+    residual_line(m, &p, line, p.v->y, p.v->r, p.v->r);
   meet(m);
 }
 
 /* After the coarse correction: two more Chebyshev steps. */
 QDS_VECTORISE static void smooth_after(const member *m, int l) {
-  const qds_level *level = &m->mg->level[l];
-  const qds_level_vectors *v = &m->work->level[l];
-  const float shift = (float)level->shift;
-  const int64_t n = level->n[2];
-  const range lines = share(m, level->n[0] * level->n[1]);
-  for (int64_t line = lines.first; line < lines.last; line++) {
-    const int64_t at = line * n;
-    const float *restrict b = v->b + at, *restrict t = m->line;
-    float *restrict r = v->r + at;
-    level_line(level, shift, line / level->n[1], line % level->n[1], v->x, m->line, NULL);
-    for (int64_t k = 0; k < n; k++) r[k] = b[k] - t[k];
-    smooth_first(level, at, n, v->r + at, v->z + at);
+  const pass p = pass_over(m, l);
+  for (int64_t line = p.lines.first; line < p.lines.last; line++) {
+    residual_line(m, &p, line, p.v->x, p.v->b, p.v->r);
+    smooth_first(&p, line, p.v->r);
   }
   meet(m);
   smooth_second(m, l, 0);
