@@ -42,6 +42,25 @@ class Result:
         return np.asarray(self._core.residuals_eV())
 
     @property
+    def widths_eV(self):
+        """Of an open device: the complex energies are energies_eV - 0.5j * widths_eV. None for a closed one."""
+        return self._of_open(self._core.widths_eV())
+
+    @property
+    def lifetimes_s(self):
+        """Of an open device: hbar / width, infinite where the width cannot be told from 0. None for a closed one."""
+        return self._of_open(self._core.lifetimes_s())
+
+    @property
+    def sensitivities_eV(self):
+        """Of an open device: how far the complex energies move with the method's parameter. None for a closed one."""
+        return self._of_open(self._core.sensitivities_eV())
+
+    @staticmethod
+    def _of_open(values):
+        return None if values is None else np.asarray(values)
+
+    @property
     def reference_eV(self):
         """The band edge of the background."""
         return self._core.reference_eV
@@ -105,7 +124,7 @@ class Result:
 
     @property
     def is_complex(self):
-        """Whether wave functions are complex: in a magnetic field."""
+        """Whether wave functions are complex: in a magnetic field, and of open devices."""
         return self._core.is_complex
 
     def psi(self, state):

@@ -191,6 +191,18 @@ cdef class Result:
     def residuals_eV(self):
         return Array.over(self, qds_result_residuals_eV(self.handle), "<f8", (self.states,))
 
+    cdef object of_open(self, const double *values):
+        return None if values == NULL else Array.over(self, values, "<f8", (self.states,))
+
+    def widths_eV(self):
+        return self.of_open(qds_result_widths_eV(self.handle))
+
+    def lifetimes_s(self):
+        return self.of_open(qds_result_lifetimes_s(self.handle))
+
+    def sensitivities_eV(self):
+        return self.of_open(qds_result_sensitivities_eV(self.handle))
+
     def coordinates_nm(self, int axis):
         return Array.over(self, qds_result_coordinates_nm(self.handle, axis), "<f8", (self.nodes[axis],))
 
