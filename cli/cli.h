@@ -120,8 +120,7 @@ void cli_plot(cli_session *session, const char *result_path);
 
 /* --- text.c --- */
 
-/* Text for people: "1.2 GiB", "3 min 20 s". */
-void cli_format_bytes(size_t bytes, char *out, size_t room);
+/* A time for people: "52 ms", "1.1 s", "3 min". */
 void cli_format_seconds(double seconds, char *out, size_t room);
 
 #endif

@@ -20,8 +20,8 @@ static const cli_syntax syntax = {
 };
 
 static void print_cost(const qds_device_cost *cost) {
-  char memory[32], time[32];
-  cli_format_bytes(cost->memory_bytes, memory, sizeof memory);
+  char memory[QDS_BYTES_TEXT], time[32];
+  qds_format_bytes(cost->memory_bytes, memory);
   cli_format_seconds(cost->seconds, time, sizeof time);
   printf("# nodes: %lld", (long long)cost->nodes[0]);
   for (int axis = 1; axis < cost->dimension; axis++) printf(" x %lld", (long long)cost->nodes[axis]);
@@ -44,9 +44,9 @@ static int check_file(cli_session *session, const char *file, const char *const 
   qds_device_destroy(device);
   if (status != QDS_OK) return cli_fail(session, status);
   if (memory_limit == 0 || cost.memory_bytes <= memory_limit) return 0;
-  char needed[32], limit[32];
-  cli_format_bytes(cost.memory_bytes, needed, sizeof needed);
-  cli_format_bytes(memory_limit, limit, sizeof limit);
+  char needed[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
+  qds_format_bytes(cost.memory_bytes, needed);
+  qds_format_bytes(memory_limit, limit);
   fprintf(
       stderr,
       "qdsim: memory budget exceeded: %s needs about %s, the limit is %s; raise --memory-limit, or use fewer "

@@ -148,10 +148,10 @@ static void print_widths(const qds_result *result) {
 
 static void print_work(const qds_result *result, double output_s) {
   qds_result_statistics statistics;
-  char total[32], memory[32];
+  char total[32], memory[QDS_BYTES_TEXT];
   qds_result_get_statistics(result, &statistics);
   cli_format_seconds(statistics.total_s + output_s, total, sizeof total);
-  cli_format_bytes(qds_process_peak_bytes(), memory, sizeof memory);
+  qds_format_bytes(qds_process_peak_bytes(), memory);
   if (statistics.iterations > 0)
     printf("%d iterations with %s; ", statistics.iterations, statistics.preconditioner);
   printf("no level missed: %s", statistics.verification);

@@ -20,6 +20,10 @@ QDS_API const char *qds_nearest(const char *word, const char *const *candidates)
  * case-insensitive; a part of a byte is cut off; 0 if it is none or does not fit. */
 QDS_API int qds_parse_bytes(const char *text, size_t *out);
 
+/* A size for people: "512 bytes", "1.2 GiB", "34 MiB". */
+enum { QDS_BYTES_TEXT = 32 };
+QDS_API void qds_format_bytes(size_t bytes, char out[QDS_BYTES_TEXT]);
+
 /* Frees a text that a function of the library handed over; NULL is allowed. */
 QDS_API void qds_text_destroy(char *text);
 

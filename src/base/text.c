@@ -168,6 +168,22 @@ int qds_parse_bytes(const char *text, size_t *out) {
   return 0;
 }
 
+void qds_format_bytes(size_t bytes, char out[QDS_BYTES_TEXT]) {
+  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  double value = (double)bytes;
+  int unit = 0;
+  while (value >= 1024 && unit < 4) {
+    value /= 1024;
+    unit++;
+  }
+  /* In whole tenths: %.1f would write the locale's decimal sign. */
+  const long tenths = lround(10 * value);
+  if (tenths < 100 && tenths % 10)
+    snprintf(out, QDS_BYTES_TEXT, "%ld.%ld %s", tenths / 10, tenths % 10, units[unit]);
+  else
+    snprintf(out, QDS_BYTES_TEXT, "%.0f %s", value, units[unit]);
+}
+
 void qds_double_text(double value, char out[QDS_DOUBLE_TEXT]) {
   const locale_t c = c_locale();
   const locale_t before = uselocale(c);
@@ -212,4 +228,6 @@ void qds_text_add(qds_text *text, const char *string) {
   qds_text_append(text, string, strlen(string));
 }
 
-void qds_text_destroy(char *text) { qds_release(text); }
+void qds_text_destroy(char *text) {
+  qds_release(text);
+}

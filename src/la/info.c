@@ -83,12 +83,9 @@ static void add(qds_text *text, const char *format, ...) {
 }
 
 static void add_bytes(qds_text *text, size_t bytes) {
-  const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = (double)bytes;
-  int unit = 0;
-  while (value >= 1024 && unit < 4) value /= 1024, unit++;
-  add(text, value < 10 && unit > 0 && value != (double)(int)value ? "%.1f %s" : "%.0f %s", value,
-      units[unit]);
+  char size[QDS_BYTES_TEXT];
+  qds_format_bytes(bytes, size);
+  qds_text_add(text, size);
 }
 
 static void add_machine(const report *r, qds_text *text) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mem/limits.h"
+#include "qdsim/text.h"
 
 /* A block is a record, padded to one alignment unit, followed by the user's bytes; the base header is the
  * record's tail, so that it stands directly before them. */
@@ -77,21 +78,21 @@ static int fits(const qds_heap *heap, size_t bytes) {
   return !heap->limit || (bytes <= heap->limit && taken <= heap->limit - bytes);
 }
 
-static double mib(size_t bytes) {
-  return (double)bytes / 1048576;
-}
-
 /* Grants the bytes, so that threads cannot pass the limit together. Call with the lock held. */
 static qds_status reserve(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
   if (heap->fail_in && --heap->fail_in == 0)
     return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)",
                      bytes, tag);
-  if (!fits(heap, bytes))
-    return qds_raise(
-        QDS_ERROR_BUDGET, file, line, 0,
-        "memory budget exceeded: %.1f MiB for %s on top of %.1f MiB pass the limit of %.1f MiB; raise "
-        "--memory-limit, or use fewer nodes or states",
-        mib(bytes), tag, mib(heap->total.current_bytes), mib(heap->limit));
+  if (!fits(heap, bytes)) {
+    char more[QDS_BYTES_TEXT], held[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
+    qds_format_bytes(bytes, more);
+    qds_format_bytes(heap->total.current_bytes, held);
+    qds_format_bytes(heap->limit, limit);
+    return qds_raise(QDS_ERROR_BUDGET, file, line, 0,
+                     "memory budget exceeded: %s for %s on top of %s pass the limit of %s; raise "
+                     "--memory-limit, or use fewer nodes or states",
+                     more, tag, held, limit);
+  }
   heap->reserved += bytes;
   return QDS_OK;
 }
@@ -120,9 +121,12 @@ static qds_status heap_allocate(qds_allocator *self, size_t bytes, const char *t
   heap->reserved -= bytes;
   if (r) enlist(heap, r);
   pthread_mutex_unlock(&heap->lock);
-  if (refused)
-    return qds_raise(QDS_ERROR_MEMORY, file, line, refused,
-                     "out of memory: the system refused %.1f MiB for %s", mib(bytes), tag);
+  if (refused) {
+    char size[QDS_BYTES_TEXT];
+    qds_format_bytes(bytes, size);
+    return qds_raise(QDS_ERROR_MEMORY, file, line, refused, "out of memory: the system refused %s for %s",
+                     size, tag);
+  }
   *out = block_of(r);
   return QDS_OK;
 }
@@ -192,17 +196,23 @@ qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purp
   const int fitting = fits(heap, bytes);
   const size_t held = heap->total.current_bytes;
   pthread_mutex_unlock(&heap->lock);
-  if (!fitting)
+  char needed[QDS_BYTES_TEXT], there[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
+  qds_format_bytes(bytes, needed);
+  if (!fitting) {
+    qds_format_bytes(held, there);
+    qds_format_bytes(heap->limit, limit);
     QDS_FAIL(QDS_ERROR_BUDGET,
-             "memory budget exceeded: %s needs %.1f MiB on top of %.1f MiB, the limit is %.1f MiB; raise "
+             "memory budget exceeded: %s needs %s on top of %s, the limit is %s; raise "
              "--memory-limit, or use fewer nodes or states",
-             purpose, mib(bytes), mib(held), mib(heap->limit));
+             purpose, needed, there, limit);
+  }
   const size_t available = qds_available_memory();
-  if (bytes > available)
-    QDS_FAIL(
-        QDS_ERROR_BUDGET,
-        "memory budget exceeded: %s needs %.1f MiB, %.1f MiB are free on this machine for this process; use "
-        "fewer nodes or states",
-        purpose, mib(bytes), mib(available));
+  if (bytes > available) {
+    qds_format_bytes(available, there);
+    QDS_FAIL(QDS_ERROR_BUDGET,
+             "memory budget exceeded: %s needs %s, %s are free on this machine for this process; use "
+             "fewer nodes or states",
+             purpose, needed, there);
+  }
   return QDS_OK;
 }

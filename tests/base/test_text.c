@@ -127,6 +127,27 @@ static void bytes_are_read_with_their_suffixes(void **state) {
     if (qds_parse_bytes(bad[i], &bytes)) fail_msg("\"%s\" was read as %zu", bad[i], bytes);
 }
 
+static void bytes_are_written_for_people(void **state) {
+  (void)state;
+  static const struct {
+    size_t bytes;
+    const char *text;
+  } good[] = {{0, "0 bytes"},
+              {1023, "1023 bytes"},
+              {1024, "1 KiB"},
+              {1536, "1.5 KiB"},
+              {10 << 10, "10 KiB"},
+              {(size_t)5 << 30, "5 GiB"},
+              {(10 << 20) - 1, "10 MiB"},
+              {123456789, "118 MiB"},
+              {SIZE_MAX, "16777216 TiB"}};
+  char text[QDS_BYTES_TEXT];
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    qds_format_bytes(good[i].bytes, text);
+    assert_string_equal(text, good[i].text);
+  }
+}
+
 static void doubles_survive_being_written(void **state) {
   (void)state;
   char text[QDS_DOUBLE_TEXT];
@@ -159,15 +180,18 @@ static void numbers_keep_their_point_under_a_comma_locale(void **state) {
   char text[QDS_DOUBLE_TEXT];
   double value;
   size_t bytes;
+  char size[QDS_BYTES_TEXT];
   if (!set_comma_locale()) skip();
   const int read = qds_parse_double("0.5", &value), read_comma = qds_parse_double("0,5", &(double){0});
   const int read_bytes = qds_parse_bytes("1.5KiB", &bytes);
+  qds_format_bytes(1536, size);
   qds_double_text(0.25, text);
   const int untouched = strcmp(localeconv()->decimal_point, ",") == 0;
   setlocale(LC_ALL, "C");
   assert_true(read && value == 0.5);
   assert_false(read_comma);
   assert_true(read_bytes && bytes == 1536);
+  assert_string_equal(size, "1.5 KiB");
   assert_string_equal(text, "0.25");
   assert_true(untouched);
 }
@@ -231,6 +255,7 @@ int main(void) {
       cmocka_unit_test(text_that_is_no_double_is_refused),
       cmocka_unit_test(integers_are_read_to_their_limits),
       cmocka_unit_test(bytes_are_read_with_their_suffixes),
+      cmocka_unit_test(bytes_are_written_for_people),
       cmocka_unit_test(doubles_survive_being_written),
       cmocka_unit_test(numbers_keep_their_point_under_a_comma_locale),
       cmocka_unit_test(utf8_is_decoded_and_junk_replaced),

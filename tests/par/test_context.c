@@ -192,7 +192,7 @@ static void budget_is_checked_before_the_work(void **state) {
   qds_context *ctx = create(&d, 1 << 20);
   assert_ok(qds_context_reserve_check(ctx, 1 << 20, "the solver"));
   assert_fails(qds_context_reserve_check(ctx, (1 << 20) + 1, "the solver"), QDS_ERROR_BUDGET,
-               "the solver needs 1.0 MiB on top of 0.0 MiB, the limit is 1.0 MiB");
+               "the solver needs 1 MiB on top of 0 bytes, the limit is 1 MiB");
   qds_context_destroy(ctx);
 }
 
