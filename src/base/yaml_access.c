@@ -55,11 +55,24 @@ static int is_plain(const qds_yaml_node *node) {
   return node->kind == QDS_YAML_SCALAR && !node->quoted;
 }
 
+/* What a slip in a number's place most likely wants. */
+static const char *number_hint(const qds_yaml_node *node) {
+  double value;
+  if (node->kind != QDS_YAML_SCALAR) return "";
+  if (node->quoted) return qds_parse_double(node->text, &value) ? "; write it without quotes" : "";
+  const size_t digits = strspn(node->text, "+-.0123456789");
+  const char *rest = node->text + digits;
+  if (digits == 0 || *rest == '\0') return "";
+  if (*rest == ',') return "; decimals are written with a point";
+  const int exponent = (*rest == 'e' || *rest == 'E') && rest[1] && strchr("+-0123456789", rest[1]);
+  return exponent ? "" : "; write the number alone: the key tells its unit";
+}
+
 qds_status qds_yaml_double(const qds_yaml_node *node, double *out) {
   char text[FOUND_SIZE];
   *out = 0.0;
   if (!is_plain(node) || !qds_parse_double(node->text, out))
-    QDS_YAML_FAIL(node, "expected a finite number, found %s", found(node, text));
+    QDS_YAML_FAIL(node, "expected a finite number, found %s%s", found(node, text), number_hint(node));
   return QDS_OK;
 }
 
@@ -132,6 +145,13 @@ qds_status qds_yaml_choice(const qds_yaml_node *node, const char *const *words, 
                 suggestion(node->text, words, near), join(words, list));
 }
 
+/* What an unknown key most likely is when it is no misspelt one. */
+static const char *key_hint(const char *key) {
+  if (*key && key[strspn(key, "0123456789")] == '\0') return "; decimals are written with a point";
+  if (strchr(key, ':')) return "; a space belongs after the colon";
+  return "";
+}
+
 qds_status qds_yaml_check_keys(const qds_yaml_node *node, const char *const *allowed) {
   char text[FOUND_SIZE], near[FOUND_SIZE], list[LIST_SIZE];
   if (node->kind != QDS_YAML_MAP)
@@ -142,8 +162,8 @@ qds_status qds_yaml_check_keys(const qds_yaml_node *node, const char *const *all
     size_t k = 0;
     while (allowed[k] && strcmp(allowed[k], key) != 0) k++;
     if (!allowed[k])
-      QDS_YAML_FAIL(node->items[i], "unknown key \"%s\"%s (allowed: %s)", key, suggestion(key, allowed, near),
-                    join(allowed, list));
+      QDS_YAML_FAIL(node->items[i], "unknown key \"%s\"%s%s (allowed: %s)", key, key_hint(key),
+                    suggestion(key, allowed, near), join(allowed, list));
   }
   return QDS_OK;
 }

@@ -5,6 +5,7 @@
 
 enum { MOST_REFINEMENTS = 32 };
 static const int64_t most_nodes = (int64_t)1 << 31;
+static const double longest_nm = 1e9, shortest_nm = 1e-6;
 
 static const char *const axis_names[] = {"x", "y", "z", NULL};
 static const char *const boundary_words[] = {"dirichlet", "neumann", "periodic", NULL};
@@ -85,6 +86,10 @@ static qds_status read_axis(qds_device *d, const qds_yaml_node *node, int order,
   QDS_TRY(qds_yaml_double(to, &to_nm));
   QDS_TRY(qds_yaml_int64(nodes_node, 2, most_nodes, &nodes));
   if (!(from_nm < to_nm)) QDS_YAML_FAIL(from, "from_nm: %g must lie below to_nm: %g", from_nm, to_nm);
+  if (from_nm < -longest_nm || to_nm > longest_nm || to_nm - from_nm < shortest_nm)
+    QDS_YAML_FAIL(from,
+                  "an axis from %g to %g nm: its ends must lie within %g nm of 0, and at least %g nm apart",
+                  from_nm, to_nm, longest_nm, shortest_nm);
   QDS_TRY(read_refinements(qds_yaml_find(node, "refine"), refinements, &count));
   QDS_TRY(qds_context_reserve_check(d->ctx, qds_axis_bytes(nodes, order), "an axis of the grid"));
   const qds_status status = qds_axis_create(qds_context_allocator(d->ctx), from_nm, to_nm, nodes, order,
@@ -104,6 +109,7 @@ static qds_status read_dimension(qds_device *d, const qds_yaml_node *root, const
   if (node) QDS_TRY(qds_yaml_int64(node, 1, 3, &dimension));
   for (int a = 0; a < 3; a++) {
     const qds_yaml_node *axis = qds_yaml_find(grid, axis_names[a]);
+    if (axes == 0 && axis) QDS_YAML_FAIL(grid, "axis x is missing: axes are named from x on");
     if (a < dimension && !axis)
       QDS_YAML_FAIL(grid, "axis %s is missing: a device in %lld dimensions needs %s", axis_names[a],
                     (long long)(node ? dimension : axes),

@@ -264,6 +264,30 @@ static void read_types(qds_context *ctx) {
       root, (const char *const[]){"d", "i", "t", "f", "s", "q", "l", "c", "n", "z", NULL}));
 }
 
+static void name_likely_slips_in_numbers(qds_context *ctx) {
+  QDS_AUTO(qds_yaml) *yaml = NULL;
+  assert_ok(parse(ctx, "u: 10 nm\nc: 1,5\nq: \"5\"\nw: ten\nbig: 1e999\nm: {0: 1}\nn: {nodes:61}\n", &yaml));
+  static const struct {
+    const char *key, *message;
+  } slips[] = {{"u", "found \"10 nm\"; write the number alone: the key tells its unit"},
+               {"c", "found \"1,5\"; decimals are written with a point"},
+               {"q", "found the quoted text \"5\"; write it without quotes"},
+               {"w", "found \"ten\""},
+               {"big", "found \"1e999\""}};
+  const qds_yaml_node *root = qds_yaml_root(yaml);
+  const char *const keys[] = {"nodes", NULL};
+  double d;
+  for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
+    assert_fails(qds_yaml_double(find(root, slips[i].key), &d), QDS_ERROR_INPUT, slips[i].message);
+    const char *message = qds_last_error()->message;
+    assert_string_equal(message + strlen(message) - strlen(slips[i].message), slips[i].message);
+  }
+  assert_fails(qds_yaml_check_keys(find(root, "m"), keys), QDS_ERROR_INPUT,
+               "unknown key \"0\"; decimals are written with a point");
+  assert_fails(qds_yaml_check_keys(find(root, "n"), keys), QDS_ERROR_INPUT,
+               "unknown key \"nodes:61\"; a space belongs after the colon");
+}
+
 static void refuse_types(qds_context *ctx) {
   QDS_AUTO(qds_yaml)
   *yaml = NULL;
@@ -394,6 +418,7 @@ CONTEXT_TEST(too_many_keys_are_refused, refuse_many_keys)
 CONTEXT_TEST(files_are_read_and_devices_refused, read_files)
 CONTEXT_TEST(typed_access_reads, read_types)
 CONTEXT_TEST(typed_access_refuses, refuse_types)
+CONTEXT_TEST(likely_slips_in_numbers_are_named, name_likely_slips_in_numbers)
 CONTEXT_TEST(messages_name_the_allowed_words, name_allowed_words)
 CONTEXT_TEST(messages_stay_readable, keep_messages_readable)
 CONTEXT_TEST(yaml_survives_running_out_of_memory, run_out_of_memory)
@@ -411,6 +436,7 @@ int main(void) {
       cmocka_unit_test(files_are_read_and_devices_refused),
       cmocka_unit_test(typed_access_reads),
       cmocka_unit_test(typed_access_refuses),
+      cmocka_unit_test(likely_slips_in_numbers_are_named),
       cmocka_unit_test(messages_name_the_allowed_words),
       cmocka_unit_test(messages_stay_readable),
       cmocka_unit_test(yaml_survives_running_out_of_memory),
