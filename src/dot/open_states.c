@@ -337,10 +337,10 @@ size_t qds_open_bytes(const qds_device *d) {
   return (size_t)(sizeof(double complex) * numbers);
 }
 
-/* At 1e9 operations a second: orthogonalising, 150 factorisations for the count, one per state, the projected
+/* At 6e9 operations a second: orthogonalising, 150 factorisations for the count, one per state, the projected
  * problem. */
 double qds_open_seconds(const qds_device *d) {
   const double rows = (double)qds_device_unknowns(d), basis = basis_size(d),
                width = 3 * d->axis[2]->order + 1;
-  return (rows * (16 * basis * basis + (150 + basis) * 8 * width * width) + 100 * pow(basis, 3)) / 1e9;
+  return (rows * (16 * basis * basis + (150 + basis) * 8 * width * width) + 100 * pow(basis, 3)) / 6e9;
 }
