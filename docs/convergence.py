@@ -12,6 +12,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import matplotlib.ticker
 import numpy as np
 
 import qdsim
@@ -36,9 +37,9 @@ def double_well(order, intervals):
         "materials": {"well": well, "barrier": barrier},
         "background": "barrier",
         "regions": [
-            {"shape": "layer", "axis": "x", "from_nm": low, "to_nm": low + 6.0, "material": "well"} for low in (-8.0, 2.0)
+            {"shape": "layer", "axis": "x", "from_nm": low, "to_nm": low + 6.0, "material": "well"} for low in (0.0, 10.0)
         ],
-        "grid": {"order": order, "x": axis(60.0, intervals)},
+        "grid": {"order": order, "x": {"from_nm": -52.0, "to_nm": 68.0, "nodes": intervals + 1}},
         "states": 1,
     }
 
@@ -75,19 +76,18 @@ def material(mass, edge):
 disk = round_well(2, 10.0, material(0.067, 0.0), material(0.067, 0.1), 60.0, 12.0)
 sphere = round_well(3, 5.0, material(0.067, 0.0), material(0.0919, 0.26), 18.0, 6.0)
 contrast = round_well(3, 5.0, material(0.023, 0.0), material(0.067, 0.7), 18.0, 6.0)
-PLANE = [(60, 90, 135), (48, 72, 108), (48, 72, 108)]
 
 # title, device, exact level in eV, and for each order of the elements the intervals along an axis
 CASES = [
-    ("triangular well, smooth", triangular_well, 0.056640512277,
-     {1: (120, 240, 480, 960), 2: (60, 120, 180, 240), 3: (45, 60, 90, 120), 4: (40, 60, 80, 100)}),
-    ("double well, two masses, aligned", double_well, 0.049136114974,
+    ("triangular well, smooth", triangular_well, 0.056640512292263,
+     {1: (120, 240, 480, 960), 2: (60, 120, 180, 240), 3: (45, 60, 90, 120), 4: (64, 80, 100)}),
+    ("double well, two masses, aligned", double_well, 0.049136114968530,
      {1: (240, 480, 960, 1920), 2: (120, 240, 480, 960), 3: (180, 360, 540), 4: (240, 480)}),
     ("disk, one mass, cut", disk, 0.021107145000,
      {1: (48, 64, 84, 112, 148, 196), 2: (48, 64, 84, 112, 148, 196)}),
-    ("sphere, masses 0.067 | 0.0919, cut", sphere, 0.116442108280,
+    ("sphere, masses 0.067 in 0.0919, cut", sphere, 0.116442108280,
      {1: (24, 29, 35, 42, 50, 60, 72), 2: (24, 30, 36, 42, 50, 60, 72)}),
-    ("sphere, masses 0.023 | 0.067, cut", contrast, 0.259346458787,
+    ("sphere, masses 0.023 in 0.067, cut", contrast, 0.259346458787,
      {1: (24, 29, 35, 42, 50, 60, 72), 2: (24, 30, 36, 42, 50, 60, 72)}),
     ("hard disk, cut", hard_disk, 0.005296595,
      {1: (40, 54, 72, 98, 130, 170, 220)}),
@@ -113,7 +113,11 @@ def main():
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("intervals along an axis")
         panel.set_ylabel("error of the ground level (meV)")
-        panel.legend(title="elements: measured", fontsize=8)
+        ticks = sorted({intervals[i] for intervals in grids.values() for i in (0, -1)})
+        ticks = [ticks[0], ticks[-1]] if ticks[-1] < 4 * ticks[0] else [ticks[0], 2 * ticks[0], 4 * ticks[0], ticks[-1]]
+        panel.set_xticks(ticks, [str(tick) for tick in ticks])
+        panel.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        panel.legend(title="elements: measured", fontsize=8, loc="lower left")
         panel.grid(True, which="both", alpha=0.2)
     path = pathlib.Path(__file__).with_name("convergence.png")
     figure.savefig(path, dpi=110)
