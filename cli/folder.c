@@ -71,7 +71,10 @@ int cli_folder_check(const char *path, cli_folder *folder) {
   char *existing = folder->existing;
   folder->path = path;
   existing[0] = 0;
-  if (!*path) return refuse(path, path, ENOENT);
+  if (!*path) {
+    fprintf(stderr, "qdsim: the output folder has no name: -o \"\"; the working folder is .\n");
+    return qds_status_exit(QDS_ERROR_FILE);
+  }
   if (strlen(path) >= sizeof folder->existing) return refuse(path, path, ENAMETOOLONG);
   strcpy(existing, path);
   /* The nearest folder above that exists is where the missing ones will be made. */

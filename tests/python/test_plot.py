@@ -1,6 +1,7 @@
 """Pictures: of every dimension, from results and from files, whole or not at all."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -84,9 +85,37 @@ def test_command_says_in_one_line_what_is_wrong(content, message, tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+SLOW_SAVE = """
+import pathlib, sys, time
+import matplotlib.figure
+from qdsim.plot.__main__ import main
+
+def save(figure, path, **options):
+    pathlib.Path(path).write_text("half")
+    print("half", flush=True)
+    time.sleep(60)
+
+matplotlib.figure.Figure.savefig = save
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_no_half_picture(number, well, tmp_path):
+    qdsim.run(with_fields(well), tmp_path, progress=False)
+    (result,) = tmp_path.iterdir()
+    with subprocess.Popen([sys.executable, "-c", SLOW_SAVE, str(result)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "half\n"
+        child.send_signal(number)
+        _, messages = child.communicate(timeout=60)
+    assert child.returncode == 128 + number and messages == ""
+    assert list(tmp_path.iterdir()) == [result]
+
+
 def test_a_folder_that_is_missing_leaves_nothing(well, tmp_path):
     result = qdsim.run(well, progress=False)
-    with pytest.raises(OSError):
+    with pytest.raises(qdsim.FileError, match="picture.png: No such file"):
         result.plot(tmp_path / "none" / "picture.png")
     with pytest.raises(qdsim.ArgumentError, match="ends in .png"):
         result.plot(tmp_path / "picture.docx")

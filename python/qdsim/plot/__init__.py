@@ -6,7 +6,7 @@ Needs matplotlib, scikit-image for 3D, and h5py to draw from files; they are loa
 import os
 from pathlib import Path
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FileError
 from .picture import from_files, from_result
 
 _SUFFIXES = (".png", ".pdf", ".svg")
@@ -56,6 +56,8 @@ def _write(figure, path):
     try:
         figure.savefig(beside, format=path.suffix[1:], dpi=160)
         os.replace(beside, path)
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}") from error
     finally:
         beside.unlink(missing_ok=True)
     return path
