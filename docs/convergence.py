@@ -101,7 +101,7 @@ def measure(device, exact, order, intervals):
 
 
 def main():
-    figure, panels = plt.subplots(2, 3, figsize=(12, 7), constrained_layout=True)
+    figure, panels = plt.subplots(2, 3, figsize=(15, 7), constrained_layout=True)
     print("| device | order of the elements | coarsest: intervals, error | finest: intervals, error | measured order |")
     print("|---|---|---|---|---|")
     for panel, (title, device, exact, grids) in zip(panels.flat, CASES):
@@ -114,10 +114,10 @@ def main():
         panel.set_xlabel("intervals along an axis")
         panel.set_ylabel("error of the ground level (meV)")
         ticks = sorted({intervals[i] for intervals in grids.values() for i in (0, -1)})
-        ticks = [ticks[0], ticks[-1]] if ticks[-1] < 4 * ticks[0] else [ticks[0], 2 * ticks[0], 4 * ticks[0], ticks[-1]]
+        ticks = [ticks[0], ticks[-1]] if ticks[-1] < 8 * ticks[0] else [ticks[0], 4 * ticks[0], ticks[-1]]
         panel.set_xticks(ticks, [str(tick) for tick in ticks])
         panel.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-        panel.legend(title="elements: measured", fontsize=8, loc="lower left")
+        panel.legend(title="elements: measured", fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         panel.grid(True, which="both", alpha=0.2)
     path = pathlib.Path(__file__).with_name("convergence.png")
     figure.savefig(path, dpi=110)
