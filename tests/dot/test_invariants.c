@@ -255,8 +255,8 @@ static void virial(qds_context *ctx) {
   static const char *const grids[] = {
       "x: {from_nm: -12, to_nm: 12, nodes: 161}",
       "x: {from_nm: -11, to_nm: 11, nodes: 97}, y: {from_nm: -11, to_nm: 11, nodes: 97}",
-      "x: {from_nm: -8, to_nm: 8, nodes: 37}, y: {from_nm: -8, to_nm: 8, nodes: 37},"
-      " z: {from_nm: -8, to_nm: 8, nodes: 37}"};
+      ("x: {from_nm: -8, to_nm: 8, nodes: 37}, y: {from_nm: -8, to_nm: 8, nodes: 37},"
+       " z: {from_nm: -8, to_nm: 8, nodes: 37}")};
   static const double tolerance[] = {1e-6, 1e-4, 1e-3};
   static const char *const sums[] = {"x^%d", "x^%d + 2*y^%d", "x^%d + 2*y^%d + z^%d"};
   for (int dimension = 1; dimension <= 3; dimension++)

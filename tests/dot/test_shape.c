@@ -538,7 +538,7 @@ static void documentation_body(qds_context *ctx) {
     if (strncmp(line, "## In 3D", 8) == 0) dimension = 3;
     char *map = strstr(line, "    - {");
     if (map != line) continue;
-    QDS_AUTO(qds_shape) *shape = shape_of(ctx, dimension, line + strlen("    - "));
+    qds_shape_destroy(shape_of(ctx, dimension, line + strlen("    - ")));
     count++;
   }
   fclose(file);
