@@ -1,8 +1,7 @@
 /* Fast diagonalisation: time of one application per vector, its rate, and the rate of large matrix products
  * on the same threads in the same run, as JSON.
  *
- *   bench_fdm [threads [columns]]
- */
+ *   bench_fdm [threads [columns]] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +90,7 @@ static qds_status product_rate(qds_context *ctx, qds_precision precision, double
 
 static qds_status measure(qds_context *ctx, const workload *w, qds_precision precision, int columns,
                           double peak, qds_json *json) {
-  QDS_AUTO(qds_fdm)
-  *fdm = NULL;
+  QDS_AUTO(qds_fdm) *fdm = NULL;
   qds_block x __attribute__((cleanup(qds_block_clear))) = {0};
   const double start = qds_seconds();
   QDS_TRY(create(ctx, w, precision, &fdm));
@@ -120,8 +118,7 @@ static qds_status measure(qds_context *ctx, const workload *w, qds_precision pre
 }
 
 static qds_status bench(qds_context *ctx, int columns) {
-  QDS_AUTO(qds_json)
-  *json = NULL;
+  QDS_AUTO(qds_json) *json = NULL;
   const char *text = NULL;
   double peak[2];
   QDS_TRY(qds_json_create(qds_context_allocator(ctx), &json));

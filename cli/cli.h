@@ -18,8 +18,8 @@ int cmd_info(int argc, char **argv);
 typedef enum {
   CLI_FLAG,   /* int *: becomes 1 */
   CLI_TEXT,   /* const char ** */
-  CLI_LIST,   /* const char *[argc + 1], filled from the start and NULL-terminated: the option may be repeated
-               */
+  CLI_LIST,   /* const char *[argc + 1], filled from the start and NULL-terminated: the option may
+               * be repeated */
   CLI_COUNT,  /* int *: at least 0 */
   CLI_NUMBER, /* double *: finite */
   CLI_BYTES   /* size_t *: "2GiB" */

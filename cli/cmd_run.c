@@ -27,7 +27,8 @@ static const cli_syntax syntax = {
               "\n"
               "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged, 5 out of memory or "
               "budget,\n"
-              "130 interrupted (Ctrl-C; a second one kills). Whatever fails leaves no output files behind; a picture\n"
+              "130 interrupted (Ctrl-C; a second one kills). Whatever fails leaves no output files behind; a "
+              "picture\n"
               "that fails or is interrupted leaves the other two.\n",
     .least_operands = 1,
     .most_operands = 1,

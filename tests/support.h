@@ -16,31 +16,31 @@
 #include "par/context.h"
 
 /* Asserts that a call succeeds, and prints the library's message when it does not. */
-#define assert_ok(call)                                                                                       \
-  do {                                                                                                        \
-    const qds_status assert_status = (call);                                                                  \
-    if (assert_status != QDS_OK)                                                                              \
-      fail_msg("%s: %s: %s", #call, qds_status_name(assert_status), qds_last_error()->message);               \
+#define assert_ok(call)                                                                                      \
+  do {                                                                                                       \
+    const qds_status assert_status = (call);                                                                 \
+    if (assert_status != QDS_OK)                                                                             \
+      fail_msg("%s: %s: %s", #call, qds_status_name(assert_status), qds_last_error()->message);              \
   } while (0)
 
 /* Asserts that a call fails with this status and that the message contains the text. */
-#define assert_fails(call, expected_status, text)                                                             \
-  do {                                                                                                        \
-    const qds_status assert_status = (call);                                                                  \
-    if (assert_status != (expected_status))                                                                   \
-      fail_msg("%s: expected %s, got %s: %s", #call, qds_status_name(expected_status),                        \
-               qds_status_name(assert_status), assert_status ? qds_last_error()->message : "");               \
-    if (!strstr(qds_last_error()->message, (text)))                                                           \
-      fail_msg("%s: the message \"%s\" lacks \"%s\"", #call, qds_last_error()->message, (text));              \
+#define assert_fails(call, expected_status, text)                                                            \
+  do {                                                                                                       \
+    const qds_status assert_status = (call);                                                                 \
+    if (assert_status != (expected_status))                                                                  \
+      fail_msg("%s: expected %s, got %s: %s", #call, qds_status_name(expected_status),                       \
+               qds_status_name(assert_status), assert_status ? qds_last_error()->message : "");              \
+    if (!strstr(qds_last_error()->message, (text)))                                                          \
+      fail_msg("%s: the message \"%s\" lacks \"%s\"", #call, qds_last_error()->message, (text));             \
   } while (0)
 
 /* Asserts that two numbers differ by at most `tolerance`; NaN is never close. */
-#define assert_close(actual, expected, tolerance)                                                             \
-  do {                                                                                                        \
-    const double assert_actual = (actual), assert_expected = (expected), assert_tolerance = (tolerance);      \
-    if (!(fabs(assert_actual - assert_expected) <= assert_tolerance))                                         \
-      fail_msg("%s = %.17g differs from %s = %.17g by %.3g, more than %.3g", #actual, assert_actual,          \
-               #expected, assert_expected, assert_actual - assert_expected, assert_tolerance);                \
+#define assert_close(actual, expected, tolerance)                                                            \
+  do {                                                                                                       \
+    const double assert_actual = (actual), assert_expected = (expected), assert_tolerance = (tolerance);     \
+    if (!(fabs(assert_actual - assert_expected) <= assert_tolerance))                                        \
+      fail_msg("%s = %.17g differs from %s = %.17g by %.3g, more than %.3g", #actual, assert_actual,         \
+               #expected, assert_expected, assert_actual - assert_expected, assert_tolerance);               \
   } while (0)
 
 static inline void support_log(void *user, qds_log_level level, const char *text) {
@@ -63,10 +63,11 @@ static inline void with_context(int threads, void (*body)(qds_context *ctx)) {
   assert_int_equal(leaks, 0);
 }
 
-/* The out-of-memory loop: runs `body` with its first, second, third ... allocation failing until it succeeds. Each
- * failure must be QDS_ERROR_MEMORY and must leave nothing allocated. Returns how many allocations were failed. */
-static inline uint64_t fail_each_allocation(qds_context *ctx, qds_status (*body)(qds_context *ctx, void *data),
-                                            void *data) {
+/* The out-of-memory loop: runs `body` with its first, second, third ... allocation failing until it succeeds.
+ * Each failure must be QDS_ERROR_MEMORY and must leave nothing allocated. Returns how many allocations were
+ * failed. */
+static inline uint64_t fail_each_allocation(qds_context *ctx,
+                                            qds_status (*body)(qds_context *ctx, void *data), void *data) {
   qds_memory_row before, after;
   for (uint64_t n = 1;; n++) {
     qds_context_memory(ctx, &before);

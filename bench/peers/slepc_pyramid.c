@@ -1,5 +1,5 @@
-/* Peer for a 3D dot: the device of examples/pyramid.yaml in trilinear finite elements, solved by SLEPc with the options of
- * the command line. -n N: N^3 unknowns. */
+/* Peer for a 3D dot: the device of examples/pyramid.yaml in trilinear finite elements, solved by SLEPc with
+ * the options of the command line. -n N: N^3 unknowns. */
 #include <slepceps.h>
 
 static const double hbar2_over_2m0 = 0.0380998211615486, box_nm = 30.0, base_nm = 12.4, height_nm = 6.2;
@@ -16,7 +16,8 @@ static int is_inside(const grid *g, PetscInt ex, PetscInt ey, PetscInt ez) {
   return z >= 0 && z <= height_nm && PetscAbsReal(x) <= half && PetscAbsReal(y) <= half;
 }
 
-static PetscErrorCode add_element(const grid *g, PetscInt ex, PetscInt ey, PetscInt ez, Mat stiffness, Mat mass) {
+static PetscErrorCode add_element(const grid *g, PetscInt ex, PetscInt ey, PetscInt ez, Mat stiffness,
+                                  Mat mass) {
   const double k[2][2] = {{1, -1}, {-1, 1}}, m[2][2] = {{1. / 3, 1. / 6}, {1. / 6, 1. / 3}};
   const int inside = is_inside(g, ex, ey, ez);
   const double kinetic = hbar2_over_2m0 / (inside ? 0.0239 : 0.0665) * g->h, edge = inside ? 0 : 0.77;

@@ -1,8 +1,7 @@
 /* The context: threads, memory account, messages, progress and interruption of one user of the library.
  *
  * Two contexts in one process share nothing. A context may be used by one thread at a time, except
- * qds_context_interrupt, which any thread and any signal handler may call.
- */
+ * qds_context_interrupt, which any thread and any signal handler may call. */
 #ifndef QDSIM_CONTEXT_H
 #define QDSIM_CONTEXT_H
 
@@ -22,29 +21,30 @@ typedef enum { QDS_LOG_ERROR, QDS_LOG_WARNING, QDS_LOG_INFO, QDS_LOG_DEBUG } qds
 /* Receives every message of the library; `text` has no newline and is valid during the call only. */
 typedef void (*qds_log_fn)(void *user, qds_log_level level, const char *text);
 
-/* Receives the progress of long work: `phase` is a short name ("solve"), `fraction` rises from 0 to 1 (negative:
- * unknown), `detail` is a short text such as "residual 3e-05 eV" or "". Called from the thread that called the
- * library, at most a few times a second. A return other than 0 interrupts the work. */
+/* Receives the progress of long work: `phase` is a short name ("solve"), `fraction` rises from 0 to 1
+ * (negative: unknown), `detail` is a short text such as "residual 3e-05 eV" or "". Called from the thread
+ * that called the library, at most a few times a second. A return other than 0 interrupts the work. */
 typedef int (*qds_progress_fn)(void *user, const char *phase, double fraction, const char *detail);
 
 typedef struct {
   size_t struct_size;
-  const char *device;     /* "cpu" or "auto"; NULL: auto */
-  int threads;            /* 0: all cores this process may use */
-  size_t memory_limit;    /* bytes that the library may hold at once, 0: no limit of its own */
-  uint64_t seed;          /* of every random number the context draws */
-  qds_log_fn log;         /* NULL: silent */
+  const char *device;       /* "cpu" or "auto"; NULL: auto */
+  int threads;              /* 0: all cores this process may use */
+  size_t memory_limit;      /* bytes that the library may hold at once, 0: no limit of its own */
+  uint64_t seed;            /* of every random number the context draws */
+  qds_log_fn log;           /* NULL: silent */
   qds_progress_fn progress; /* NULL: none */
-  void *user;             /* handed to log and progress */
+  void *user;               /* handed to log and progress */
 } qds_context_options;
 
-#define QDS_CONTEXT_OPTIONS_INIT {sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0}
+#define QDS_CONTEXT_OPTIONS_INIT                                                                             \
+  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0 }
 
 /* options NULL: all defaults. Errors: ARGUMENT (unknown device, negative threads), MEMORY. */
 QDS_API qds_status qds_context_create(const qds_context_options *options, qds_context **out);
 
-/* Destroys the context. Memory taken through it and still held is a leak: each block is reported through the log
- * function at level ERROR with tag, bytes and source line. NULL is allowed. */
+/* Destroys the context. Memory taken through it and still held is a leak: each block is reported through the
+ * log function at level ERROR with tag, bytes and source line. NULL is allowed. */
 QDS_API void qds_context_destroy(qds_context *ctx);
 
 /* Makes the running and the next long call fail with QDS_ERROR_INTERRUPTED. Async-signal-safe. */
@@ -55,7 +55,8 @@ QDS_API void qds_context_resume(qds_context *ctx);
 QDS_API int qds_context_threads(const qds_context *ctx);
 QDS_API const char *qds_context_device(const qds_context *ctx);
 
-/* The memory account, in bytes and blocks. The total first, then one row per tag in the order of first use. */
+/* The memory account, in bytes and blocks. The total first, then one row per tag in the order of
+ * first use. */
 typedef struct {
   const char *tag;
   size_t current_bytes, peak_bytes;

@@ -1,8 +1,7 @@
 /* Quantum-dot devices: describe, check, solve, read the result.
  *
  * A device comes from a YAML file or from arrays. Units: nm, eV, electron masses. Axes are x, y, z; arrays
- * have the last axis contiguous, all nodes of the grid, ends included.
- */
+ * have the last axis contiguous, all nodes of the grid, ends included. */
 #ifndef QDSIM_DOT_H
 #define QDSIM_DOT_H
 
@@ -105,17 +104,17 @@ QDS_API int qds_result_is_complex(const qds_result *result);
 /* The wave function on all nodes, in nm^(-dimension/2), real, normalised by the weights, its largest value
  * positive; owned by the result. NULL if the state does not exist or the wave functions are complex. */
 QDS_API const double *qds_result_psi(const qds_result *result, int state);
-/* The same for complex wave functions: real and imaginary part of each node's value in turn. NULL if the state does
- * not exist or the wave functions are real. */
+/* The same for complex wave functions: real and imaginary part of each node's value in turn. NULL if the
+ * state does not exist or the wave functions are real. */
 QDS_API const double *qds_result_psi_complex(const qds_result *result, int state);
 /* The carrier's potential energy at the nodes on the scale of the band edges (for holes the valence edge);
  * owned by the result. */
 QDS_API const double *qds_result_band_edge_eV(const qds_result *result);
-/* Of a device with electrostatics: the potential in V at the nodes, which the band edge and the energies already
- * contain as -phi; NULL for the others; owned by the result. */
+/* Of a device with electrostatics: the potential in V at the nodes, which the band edge and the energies
+ * already contain as -phi; NULL for the others; owned by the result. */
 QDS_API const double *qds_result_potential_V(const qds_result *result);
-/* Of a self-consistent device: the density of electrons at the nodes; the electrons in each state, per cm^2 of a
- * 1D device, per cm of a 2D device, as a number in 3D; NULL for the others; owned by the result. */
+/* Of a self-consistent device: the density of electrons at the nodes; the electrons in each state, per cm^2
+ * of a 1D device, per cm of a 2D device, as a number in 3D; NULL for the others; owned by the result. */
 QDS_API const double *qds_result_electron_density_cm3(const qds_result *result);
 QDS_API const double *qds_result_occupations(const qds_result *result);
 /* The Fermi level on the scale of the energies; NaN when the device is not self-consistent. */

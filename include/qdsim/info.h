@@ -8,8 +8,9 @@
 extern "C" {
 #endif
 
-/* A report of version, threads, devices (and why one is missing), BLAS library with core and measured GF/s, memory
- * bandwidth and library versions; as text, or as JSON. Free with qds_text_destroy. Takes about half a second. */
+/* A report of version, threads, devices (and why one is missing), BLAS library with core and measured GF/s,
+ * memory bandwidth and library versions; as text, or as JSON. Free with qds_text_destroy. Takes about half a
+ * second. */
 QDS_API qds_status qds_info(qds_context *ctx, int json, char **out);
 
 #ifdef __cplusplus

@@ -1,8 +1,7 @@
 /* The material database: semiconductors by name and composition, at a temperature.
  *
  * All band edges stand on one scale, Vurgaftman's valence band offset (InSb = 0 eV), for electrons.
- * docs/materials.md explains every formula; data/materials.yaml holds the numbers and their sources.
- */
+ * docs/materials.md explains every formula; data/materials.yaml holds the numbers and their sources. */
 #ifndef QDSIM_MATERIAL_H
 #define QDSIM_MATERIAL_H
 
@@ -84,8 +83,8 @@ QDS_API qds_status qds_material_nearest(qds_context *ctx, const char *name, cons
 QDS_API const char *qds_valley_name(qds_valley valley);
 
 /* Everything about a material with its bands and source, or a list of that for every material and, at x =
- * 0.5, every alloy of the database (name NULL), as JSON; what is unknown is null. Free with qds_text_destroy.
- */
+ * 0.5, every alloy of the database (name NULL), as JSON; what is unknown is null. Free with
+ * qds_text_destroy. */
 QDS_API qds_status qds_material_json(qds_context *ctx, const char *name, double temperature_K, char **out);
 
 #ifdef __cplusplus

@@ -2,8 +2,8 @@
  *
  * Every fallible function of the library returns a qds_status. On failure its results are NULL or 0 and the
  * calling thread's last error says what was wrong, where, and what to do. The list below is the only place
- * where a status is defined: enum, names, texts, exit statuses of the command and Python exceptions follow it.
- */
+ * where a status is defined: enum, names, texts, exit statuses of the command and Python exceptions follow
+ * it. */
 #ifndef QDSIM_STATUS_H
 #define QDSIM_STATUS_H
 
@@ -14,17 +14,17 @@ extern "C" {
 #define QDS_API __attribute__((visibility("default")))
 
 /* X(code, value, exit status of the command, text) */
-#define QDS_STATUS_LIST(X)                                                                                    \
-  X(QDS_OK, 0, 0, "success")                                                                                  \
-  X(QDS_ERROR_ARGUMENT, 1, 2, "invalid argument")                                                             \
-  X(QDS_ERROR_INPUT, 2, 3, "invalid input")                                                                   \
-  X(QDS_ERROR_FILE, 3, 3, "file error")                                                                       \
-  X(QDS_ERROR_MEMORY, 4, 5, "out of memory")                                                                  \
-  X(QDS_ERROR_BUDGET, 5, 5, "memory budget exceeded")                                                         \
-  X(QDS_ERROR_CONVERGENCE, 6, 4, "not converged")                                                             \
-  X(QDS_ERROR_INTERRUPTED, 7, 130, "interrupted")                                                             \
-  X(QDS_ERROR_NUMERIC, 8, 4, "not a finite number")                                                           \
-  X(QDS_ERROR_UNSUPPORTED, 9, 2, "not available")                                                             \
+#define QDS_STATUS_LIST(X)                                                                                   \
+  X(QDS_OK, 0, 0, "success")                                                                                 \
+  X(QDS_ERROR_ARGUMENT, 1, 2, "invalid argument")                                                            \
+  X(QDS_ERROR_INPUT, 2, 3, "invalid input")                                                                  \
+  X(QDS_ERROR_FILE, 3, 3, "file error")                                                                      \
+  X(QDS_ERROR_MEMORY, 4, 5, "out of memory")                                                                 \
+  X(QDS_ERROR_BUDGET, 5, 5, "memory budget exceeded")                                                        \
+  X(QDS_ERROR_CONVERGENCE, 6, 4, "not converged")                                                            \
+  X(QDS_ERROR_INTERRUPTED, 7, 130, "interrupted")                                                            \
+  X(QDS_ERROR_NUMERIC, 8, 4, "not a finite number")                                                          \
+  X(QDS_ERROR_UNSUPPORTED, 9, 2, "not available")                                                            \
   X(QDS_ERROR_INTERNAL, 10, 1, "internal error")
 
 typedef enum {

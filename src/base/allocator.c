@@ -2,13 +2,13 @@
 
 #include <string.h>
 
-qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag, const char *file,
-                        int line, void **out) {
+qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
+                        const char *file, int line, void **out) {
   size_t bytes;
   *out = NULL;
   if (__builtin_mul_overflow(count, size, &bytes))
-    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "%s: %zu elements of %zu bytes overflow the address range",
-                     tag, count, size);
+    return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
+                     "%s: %zu elements of %zu bytes overflow the address range", tag, count, size);
   return allocator->allocate(allocator, bytes, tag, file, line, out);
 }
 
@@ -32,8 +32,8 @@ qds_status qds_reallocate(qds_allocator *allocator, size_t count, size_t size, c
   return QDS_OK;
 }
 
-qds_status qds_duplicate(qds_allocator *allocator, const char *text, const char *tag, const char *file, int line,
-                         char **out) {
+qds_status qds_duplicate(qds_allocator *allocator, const char *text, const char *tag, const char *file,
+                         int line, char **out) {
   const size_t bytes = strlen(text) + 1;
   QDS_TRY(qds_allocate(allocator, bytes, 1, tag, file, line, (void **)out));
   memcpy(*out, text, bytes);

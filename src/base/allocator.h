@@ -1,8 +1,7 @@
 /* The interface through which every layer takes memory.
  *
- * base only declares it; mem/heap.c is the implementation that counts, limits and reports. A block remembers its
- * allocator, so releasing needs no context.
- */
+ * base only declares it; mem/heap.c is the implementation that counts, limits and reports. A block remembers
+ * its allocator, so releasing needs no context. */
 #ifndef QDS_BASE_ALLOCATOR_H
 #define QDS_BASE_ALLOCATOR_H
 
@@ -15,8 +14,8 @@ enum { QDS_ALIGNMENT = 64 }; /* bytes: a cache line, and the widest vector regis
 
 typedef struct qds_allocator qds_allocator;
 struct qds_allocator {
-  /* A block of `bytes` (0 is allowed), aligned to QDS_ALIGNMENT, contents undefined. `tag` and `file` are string
-   * literals and are kept by address. Thread-safe. Fails with QDS_ERROR_MEMORY or QDS_ERROR_BUDGET. */
+  /* A block of `bytes` (0 is allowed), aligned to QDS_ALIGNMENT, contents undefined. `tag` and `file` are
+   * string literals and are kept by address. Thread-safe. Fails with QDS_ERROR_MEMORY or QDS_ERROR_BUDGET. */
   qds_status (*allocate)(qds_allocator *self, size_t bytes, const char *tag, const char *file, int line,
                          void **out);
   /* Takes back a block of this allocator. Thread-safe. */
@@ -30,8 +29,8 @@ typedef struct {
 } qds_block_header;
 
 /* `count` elements of `size` bytes; an overflowing product is QDS_ERROR_MEMORY. */
-qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag, const char *file,
-                        int line, void **out);
+qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
+                        const char *file, int line, void **out);
 /* As qds_allocate, filled with zero bytes. */
 qds_status qds_allocate_zero(qds_allocator *allocator, size_t count, size_t size, const char *tag,
                              const char *file, int line, void **out);
@@ -39,23 +38,25 @@ qds_status qds_allocate_zero(qds_allocator *allocator, size_t count, size_t size
 qds_status qds_reallocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
                           const char *file, int line, void **block);
 /* A copy of a string. */
-qds_status qds_duplicate(qds_allocator *allocator, const char *text, const char *tag, const char *file, int line,
-                         char **out);
+qds_status qds_duplicate(qds_allocator *allocator, const char *text, const char *tag, const char *file,
+                         int line, char **out);
 /* Releases a block of any allocator; NULL is allowed. */
 void qds_release(void *block);
 
 /* `out` is the address of a typed pointer: double *x; QDS_TRY(QDS_NEW(a, n, "psi", &x)); */
-#define QDS_NEW(allocator, count, tag, out)                                                                   \
+#define QDS_NEW(allocator, count, tag, out)                                                                  \
   qds_allocate((allocator), (size_t)(count), sizeof **(out), (tag), __FILE__, __LINE__, (void **)(out))
-#define QDS_NEW_ZERO(allocator, count, tag, out)                                                              \
+#define QDS_NEW_ZERO(allocator, count, tag, out)                                                             \
   qds_allocate_zero((allocator), (size_t)(count), sizeof **(out), (tag), __FILE__, __LINE__, (void **)(out))
-#define QDS_RESIZE(allocator, count, tag, inout)                                                              \
+#define QDS_RESIZE(allocator, count, tag, inout)                                                             \
   qds_reallocate((allocator), (size_t)(count), sizeof **(inout), (tag), __FILE__, __LINE__, (void **)(inout))
-#define QDS_STRDUP(allocator, text, tag, out)                                                                 \
+#define QDS_STRDUP(allocator, text, tag, out)                                                                \
   qds_duplicate((allocator), (text), (tag), __FILE__, __LINE__, (out))
 
 /* QDS_AUTO_RELEASE double *x = NULL; is released at the end of its scope. */
-__attribute__((unused)) static inline void qds_auto_release(void *pointer) { qds_release(*(void **)pointer); }
+__attribute__((unused)) static inline void qds_auto_release(void *pointer) {
+  qds_release(*(void **)pointer);
+}
 #define QDS_AUTO_RELEASE __attribute__((cleanup(qds_auto_release)))
 
 #endif

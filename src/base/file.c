@@ -63,8 +63,7 @@ static qds_status reserve(qds_allocator *allocator, qds_pending_file *file) {
 }
 
 qds_status qds_pending_create(qds_allocator *allocator, const char *path, qds_pending_file **out) {
-  QDS_AUTO(qds_pending_file)
-  *file = NULL;
+  QDS_AUTO(qds_pending_file) *file = NULL;
   *out = NULL;
   QDS_TRY(check_replaceable(path));
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "file", &file));
@@ -124,8 +123,7 @@ static int write_all(int descriptor, const char *data, size_t bytes) {
 }
 
 qds_status qds_file_write(qds_allocator *allocator, const char *path, const void *data, size_t bytes) {
-  QDS_AUTO(qds_pending_file)
-  *file = NULL;
+  QDS_AUTO(qds_pending_file) *file = NULL;
   QDS_TRY(qds_pending_create(allocator, path, &file));
   {
     AUTO_CLOSE int descriptor = open(file->temporary, O_WRONLY | O_CLOEXEC);

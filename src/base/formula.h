@@ -2,8 +2,7 @@
  *
  * Known everywhere: pi, e, the functions sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh
  * exp ln log (natural, as ln) log2 log10 sqrt cbrt abs sign rint min max sum avg, the power ^, comparison, &&
- * || and the conditional (a ? b : c). Numbers have a decimal point in every locale.
- */
+ * || and the conditional (a ? b : c). Numbers have a decimal point in every locale. */
 #ifndef QDS_BASE_FORMULA_H
 #define QDS_BASE_FORMULA_H
 

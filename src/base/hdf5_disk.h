@@ -3,8 +3,7 @@
  * HDF5 1.10 reads freed memory when a write fails while it closes a file, and may then not let go of the file
  * at all. This driver therefore tells HDF5 that every write succeeded, drops all writes after the first that
  * failed, and keeps its errno for the caller, who asks when HDF5 is done. It serves one new file, written by
- * one thread.
- */
+ * one thread. */
 #ifndef QDS_BASE_HDF5_DISK_H
 #define QDS_BASE_HDF5_DISK_H
 

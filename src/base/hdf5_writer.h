@@ -2,8 +2,7 @@
  *
  * Every failure is QDS_ERROR_FILE with the file's name and what the disk, or else HDF5, has to say. HDF5's
  * own printing of errors is off inside these functions and untouched outside. A file is written by one
- * thread.
- */
+ * thread. */
 #ifndef QDS_BASE_HDF5_WRITER_H
 #define QDS_BASE_HDF5_WRITER_H
 

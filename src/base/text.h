@@ -1,4 +1,5 @@
-/* Words, numbers and strings, those of qdsim/text.h and more. None of it depends on the locale of the process. */
+/* Words, numbers and strings, those of qdsim/text.h and more. None of it depends on the locale of the
+ * process. */
 #ifndef QDS_BASE_TEXT_H
 #define QDS_BASE_TEXT_H
 

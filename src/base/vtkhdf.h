@@ -3,8 +3,7 @@
  *
  * VTKHDF knows uniform grids as ImageData. A grid that is not uniform is written as an UnstructuredGrid of
  * lines, quadrilaterals or hexahedra. Beside the VTKHDF group, the group /qdsim holds what a picture cannot:
- * the axes' node coordinates as /qdsim/x, /qdsim/y, /qdsim/z in nm, and attributes of the run.
- */
+ * the axes' node coordinates as /qdsim/x, /qdsim/y, /qdsim/z in nm, and attributes of the run. */
 #ifndef QDS_BASE_VTKHDF_H
 #define QDS_BASE_VTKHDF_H
 

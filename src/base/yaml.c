@@ -245,8 +245,7 @@ qds_status qds_yaml_parse_node(qds_yaml *yaml, const char *text, size_t bytes, q
 
 qds_status qds_yaml_parse(qds_allocator *allocator, const char *name, const char *text, size_t bytes,
                           qds_yaml **out) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   *out = NULL;
   if (bytes > QDS_YAML_MAX_BYTES)
     QDS_FAIL(QDS_ERROR_INPUT, "%s: %zu bytes, the limit is %d", name, bytes, QDS_YAML_MAX_BYTES);

@@ -8,8 +8,7 @@
  * anchors, 10000 keys in a map, 200 bytes in a key.
  *
  * A scalar in quotes is text: "5" is no number, in JSON as in YAML. Messages have the form
- *   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"?
- */
+ *   dot.yaml:14: regions[2].material: no material "InGas"; did you mean "InGaAs"? */
 #ifndef QDS_BASE_YAML_H
 #define QDS_BASE_YAML_H
 
@@ -66,8 +65,8 @@ qds_status qds_yaml_string(const qds_yaml_node *node, const char **out); /* owne
 qds_status qds_yaml_doubles(const qds_yaml_node *node, size_t count, double *out);
 /* One of a NULL-terminated list of words: its index. */
 qds_status qds_yaml_choice(const qds_yaml_node *node, const char *const *words, int *out);
-/* The node is a map, and each of its keys is in the NULL-terminated list; else names key, line and nearest.
- */
+/* The node is a map, and each of its keys is in the NULL-terminated list; else names key, line
+ * and nearest. */
 qds_status qds_yaml_check_keys(const qds_yaml_node *node, const char *const *allowed);
 /* The value of a key that must be there. */
 qds_status qds_yaml_require(const qds_yaml_node *node, const char *key, const qds_yaml_node **out);

@@ -9,8 +9,7 @@
 enum { PIECE_BYTES = 32 << 10, PATH_SIZE = 256, PATH_KEY_BYTES = 48 };
 
 qds_status qds_yaml_create(qds_allocator *allocator, const char *name, qds_yaml **out) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "yaml", &yaml));
   yaml->allocator = allocator;

@@ -1,5 +1,5 @@
-/* Writing a tree as the YAML that a user would write: small maps and lists in one line, the others in blocks.
- */
+/* Writing a tree as the YAML that a user would write: small maps and lists in one line, the others
+ * in blocks. */
 #include <stdio.h>
 #include <string.h>
 
@@ -92,8 +92,8 @@ static void write_flow(const qds_yaml_node *node, size_t limit, qds_text *out) {
   qds_text_add(out, is_map ? "}" : "]");
 }
 
-/* Maps of maps and lists of maps at the top, such as materials and regions, read better one below the other.
- */
+/* Maps of maps and lists of maps at the top, such as materials and regions, read better one below
+ * the other. */
 static int wants_block(const qds_yaml_node *node) {
   int maps = 0;
   for (size_t i = 0; i < node->count; i++) maps |= node->items[i]->kind == QDS_YAML_MAP;

@@ -8,8 +8,7 @@
  * (Gauss points across), and along each line the changes of material are found to rounding. So averages are
  * exact to rounding where surfaces are planes perpendicular to the axes, exact in 1D, and converge for curved
  * surfaces. What no surface cuts costs next to nothing: ranges of the level functions prove whole blocks of
- * boxes uniform.
- */
+ * boxes uniform. */
 #ifndef QDS_DOT_AVERAGE_H
 #define QDS_DOT_AVERAGE_H
 
@@ -40,8 +39,8 @@ typedef struct {
 typedef enum {
   QDS_AVERAGE_ARITHMETIC, /* the mean over the box: band edges */
   QDS_AVERAGE_ALONG /* 1 / mean(1 / value) along each line parallel to an axis, then the mean over the lines:
-                       inverse masses and permittivities, in series along the flow and in parallel across it
-                     */
+                       inverse masses and permittivities, in series along the flow and in parallel
+                     * across it */
 } qds_average_kind;
 
 /* out: one average per box, index (i * n1 + j) * n2 + k. values: one per material, for ALONG positive.

@@ -5,8 +5,7 @@
  * sides. As in the hierarchical quadrature of Saye (SIAM J. Sci. Comput. 37 (2015) A993), the outer integral
  * is cut where surfaces cross the column's edges, the inner one where they cross its faces, and each part has
  * Gauss points of its own: exact for the volume under a plane, and without steps for surfaces parallel to the
- * lines.
- */
+ * lines. */
 #include "dot/average_parts.h"
 
 #include <math.h>
@@ -73,8 +72,8 @@ static int column_is_uniform(const box_task *task) {
 
 /* ---- lines ---- */
 
-/* Cuts where surfaces cross the lines along task->axis[number] at both ends of each piece, through `point`.
- */
+/* Cuts where surfaces cross the lines along task->axis[number] at both ends of each piece,
+ * through `point`. */
 static void cut_at_surfaces(const box_task *task, int number, const double point[3], qds_cuts *cuts) {
   const int along = task->axis[0], axis = task->axis[number];
   for (size_t k = 0; k < task->pieces.count; k++) {

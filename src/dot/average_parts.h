@@ -94,8 +94,8 @@ void qds_line_follow(qds_line *line, const qds_candidates *candidates, double fr
 enum { QDS_LINE_DEPTH = 10 };
 
 /* The box is averaged along lines parallel to `along`, -1: the axis that suits it best. Fills
- * walker->fraction; with values, returns 1 / mean(1 / value) along each line averaged over the lines, else 0.
- */
+ * walker->fraction; with values, returns 1 / mean(1 / value) along each line averaged over the lines,
+ * else 0. */
 double qds_cut_box(qds_walker *walker, const qds_candidates *candidates, const double low[3],
                    const double high[3], int along, const double *values);
 

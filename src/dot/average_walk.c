@@ -1,5 +1,5 @@
-/* The walk over a grid: blocks of boxes are halved until no surface passes through them, or one box is left.
- */
+/* The walk over a grid: blocks of boxes are halved until no surface passes through them, or one box
+ * is left. */
 #include "dot/average_parts.h"
 
 #include <float.h>

@@ -80,8 +80,7 @@ qds_status qds_subbands_create(const qds_device *d, const qds_tensor_operator *t
                                const double *energies_eV, qds_subbands **out) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
   const int64_t nodes = qds_device_nodes(d);
-  QDS_AUTO(qds_subbands)
-  *s = NULL;
+  QDS_AUTO(qds_subbands) *s = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "density", &s));
   s->device = d;

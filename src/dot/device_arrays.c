@@ -74,8 +74,7 @@ static qds_status name_all(qds_device *d) {
 
 qds_status qds_device_from_arrays(qds_context *ctx, const qds_array_device *a, qds_device **out) {
   QDS_REQUIRE(ctx && a && out, "qds_device_from_arrays: a NULL argument");
-  QDS_AUTO(qds_device)
-  *d = NULL;
+  QDS_AUTO(qds_device) *d = NULL;
   *out = NULL;
   QDS_TRY(check(a));
   QDS_TRY(qds_device_new(ctx, &d));

@@ -1,5 +1,5 @@
-/* Reading materials and regions: names of the file and of the database, alloys, inline materials, hard walls.
- */
+/* Reading materials and regions: names of the file and of the database, alloys, inline materials,
+ * hard walls. */
 #include "base/text.h"
 #include "dot/device.h"
 
@@ -205,8 +205,8 @@ static qds_status read_region(qds_device *d, const qds_yaml_node *root, const qd
   return qds_device_check_inside(d, node, "the region", d->shape[at]);
 }
 
-/* Hard walls take the numbers of the first other material, which then stand for the cells that a wall cuts.
- */
+/* Hard walls take the numbers of the first other material, which then stand for the cells that a
+ * wall cuts. */
 static qds_status complete_hard_walls(qds_device *d, const qds_yaml_node *root) {
   int wall = -1, other = -1;
   for (int i = 0; i < d->materials; i++) {

@@ -40,8 +40,7 @@ static qds_status read_formula(const qds_device *d, const qds_yaml_node *map, co
                                qds_potential_term *term) {
   static const char *const keys[] = {"formula_eV", "parameters", NULL};
   const char *text;
-  QDS_AUTO(qds_formula)
-  *formula = NULL;
+  QDS_AUTO(qds_formula) *formula = NULL;
   QDS_TRY(qds_yaml_check_keys(map, keys));
   QDS_TRY(qds_yaml_string(node, &text));
   QDS_TRY(QDS_STRDUP(qds_context_allocator(d->ctx), text, "device", &term->formula));

@@ -141,8 +141,7 @@ static qds_status apply_assignments(qds_yaml *yaml, const char *const *assignmen
 
 static qds_status read_tree(qds_context *ctx, qds_yaml *yaml, const char *path,
                             const char *const *assignments, qds_device **out) {
-  QDS_AUTO(qds_device)
-  *d = NULL;
+  QDS_AUTO(qds_device) *d = NULL;
   QDS_TRY(qds_device_new(ctx, &d));
   QDS_TRY(set_names(d, path));
   QDS_TRY(apply_assignments(yaml, assignments));
@@ -167,8 +166,7 @@ static qds_status read_tree(qds_context *ctx, qds_yaml *yaml, const char *path,
 
 qds_status qds_device_read(qds_context *ctx, const char *path, const char *const *assignments,
                            qds_device **out) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   QDS_REQUIRE(ctx && path && out, "qds_device_read: a NULL argument");
   *out = NULL;
   QDS_TRY(qds_yaml_read(qds_context_allocator(ctx), path, &yaml));
@@ -177,8 +175,7 @@ qds_status qds_device_read(qds_context *ctx, const char *path, const char *const
 
 qds_status qds_device_parse(qds_context *ctx, const char *name, const char *text,
                             const char *const *assignments, qds_device **out) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   QDS_REQUIRE(ctx && name && text && out, "qds_device_parse: a NULL argument");
   *out = NULL;
   QDS_TRY(qds_yaml_parse(qds_context_allocator(ctx), name, text, strlen(text), &yaml));

@@ -33,8 +33,8 @@ static qds_occupation fermi_degenerate(double eta) {
 
 /* With t = u^2 the integral is that of 1 / (1 + exp(u^2 - eta)) over all u, for which the trapezoidal rule
  * converges as exp(-2 pi d / step), d being the distance of the nearest pole, (eta + i pi)^(1/2), from the
- * real axis (Trefethen, Weideman, SIAM Rev. 56 (2014) 385). out: the integral and its first two derivatives.
- */
+ * real axis (Trefethen, Weideman, SIAM Rev. 56 (2014) 385). out: the integral and its first two
+ * derivatives. */
 static void integrate(double eta, double out[3]) {
   const double digits = 37 + fmax(-eta, 0), cut = 40; /* below 0 the integral is as small as exp(eta) */
   const double modulus = hypot(eta, pi),

@@ -35,8 +35,8 @@ static int is_uniform(const qds_device *d, int a) {
   return 1;
 }
 
-/* From a mass per node: inside an element the mean mass of its nodes along the axis, at each line of nodes.
- */
+/* From a mass per node: inside an element the mean mass of its nodes along the axis, at each line
+ * of nodes. */
 static void map_kinetic(const qds_device *d, qds_tensor_operator *t, int a) {
   int64_t size[3] = {t->n[0], t->n[1], t->n[2]};
   const qds_axis *axis = t->axis[a];
@@ -87,8 +87,7 @@ static qds_status fill_potential(const qds_device *d, double *potential) {
 }
 
 qds_status qds_hamiltonian_create(const qds_device *d, double **potential_eV, qds_tensor_operator **out) {
-  QDS_AUTO(qds_tensor_operator)
-  *t = NULL;
+  QDS_AUTO(qds_tensor_operator) *t = NULL;
   QDS_AUTO_RELEASE double *potential = NULL;
   *potential_eV = NULL;
   *out = NULL;

@@ -37,8 +37,7 @@ static qds_vector_potential vector_potential(const qds_device *d, qds_gauge gaug
 qds_status qds_magnetic_spectrum(const qds_device *d, qds_tensor_operator *form,
                                  const qds_spectrum_options *options, qds_block *x, double *eigenvalues,
                                  double *residuals, qds_spectrum_statistics *statistics) {
-  QDS_AUTO(qds_magnetic_operator)
-  *m = NULL;
+  QDS_AUTO(qds_magnetic_operator) *m = NULL;
   const qds_vector_potential symmetric = vector_potential(d, QDS_GAUGE_SYMMETRIC),
                              wanted = vector_potential(d, d->gauge);
   QDS_TRY(qds_magnetic_operator_create(d->ctx, form, &symmetric, &m));

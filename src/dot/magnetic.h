@@ -1,6 +1,5 @@
 /* Devices in a uniform magnetic field: minimal coupling  p -> p - q A  of a carrier of charge q, its spin
- * left aside.
- */
+ * left aside. */
 #ifndef QDS_DOT_MAGNETIC_H
 #define QDS_DOT_MAGNETIC_H
 

@@ -27,8 +27,8 @@ static qds_status find_valley(qds_material *m) {
   return QDS_OK;
 }
 
-/* The ellipsoid of X or L; parameters are those of its longitudinal, transverse and density-of-states mass.
- */
+/* The ellipsoid of X or L; parameters are those of its longitudinal, transverse and
+ * density-of-states mass. */
 static void enter_ellipsoid(const qds_material_values *v, qds_material_parameter longitudinal,
                             qds_material_parameter transverse, qds_material_parameter density,
                             qds_valley valley, qds_material *out) {

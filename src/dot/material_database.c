@@ -301,8 +301,7 @@ static qds_status read_entries(qds_allocator *allocator, qds_material_database *
 
 qds_status qds_material_database_parse(qds_allocator *allocator, const char *name, const char *text,
                                        size_t bytes, qds_material_database **out) {
-  QDS_AUTO(qds_material_database)
-  *database = NULL;
+  QDS_AUTO(qds_material_database) *database = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "materials", &database));
   QDS_TRY(qds_yaml_parse(allocator, name, text, bytes, &database->yaml));

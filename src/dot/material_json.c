@@ -92,8 +92,7 @@ static qds_status write_all(qds_context *ctx, qds_json *json, double temperature
 }
 
 qds_status qds_material_json(qds_context *ctx, const char *name, double temperature_K, char **out) {
-  QDS_AUTO(qds_json)
-  *json = NULL;
+  QDS_AUTO(qds_json) *json = NULL;
   const char *text;
   QDS_REQUIRE(ctx && out, "qds_material_json: an argument is NULL");
   *out = NULL;

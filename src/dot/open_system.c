@@ -19,8 +19,8 @@ static double potential_rounding(const qds_axis *axis, const double *potential_e
   return constant_within * fmax(high - low, fmax(fabs(high), fabs(low)) * 1e-3);
 }
 
-/* How many elements from one end (0 low, 1 high) have the potential and mass of the end on all their nodes.
- */
+/* How many elements from one end (0 low, 1 high) have the potential and mass of the end on all
+ * their nodes. */
 static int64_t constant_elements(const qds_tensor_operator *t, const double *potential_eV, int end) {
   const qds_axis *axis = t->axis[2];
   const double rounding = potential_rounding(axis, potential_eV);
@@ -166,8 +166,7 @@ static double absorber_at(const qds_device *d, const qds_axis *axis, int64_t nod
 qds_status qds_open_system_create(const qds_device *d, const qds_tensor_operator *t,
                                   const qds_open_region *region, double angle_degrees,
                                   qds_open_system **out) {
-  QDS_AUTO(qds_open_system)
-  *s = NULL;
+  QDS_AUTO(qds_open_system) *s = NULL;
   const qds_axis *axis = t->axis[2];
   const double angle = angle_degrees * M_PI / 180;
   qds_allocator *allocator = qds_context_allocator(d->ctx);

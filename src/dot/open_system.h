@@ -6,8 +6,7 @@
  * e^(-i angle) and its mass by e^(i angle). An absorbing potential adds -i eta(x) near the open faces (Riss,
  * Meyer, J. Phys. B 26 (1993) 4503).
  *
- * The mass matrix is diagonal, and the unknowns are scaled by its square root: u = sqrt(M) psi.
- */
+ * The mass matrix is diagonal, and the unknowns are scaled by its square root: u = sqrt(M) psi. */
 #ifndef QDS_DOT_OPEN_SYSTEM_H
 #define QDS_DOT_OPEN_SYSTEM_H
 

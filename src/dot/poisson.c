@@ -143,8 +143,7 @@ static double lowest_wave(const qds_poisson *p, const double *permittivity) {
 
 qds_status qds_poisson_create(const qds_device *device, const double *permittivity,
                               const qds_contacts *contacts, qds_poisson **out) {
-  QDS_AUTO(qds_poisson)
-  *p = NULL;
+  QDS_AUTO(qds_poisson) *p = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(device->ctx), 1, "poisson", &p));
   p->device = device;
@@ -250,8 +249,7 @@ static void set_slope(qds_poisson *p, const qds_poisson_charge *charge) {
 qds_status qds_poisson_correct(qds_poisson *p, const qds_poisson_charge *charge, const double *potential_V,
                                double *step, double *descent) {
   qds_context *ctx = p->device->ctx;
-  QDS_AUTO(qds_multigrid)
-  *multigrid = NULL;
+  QDS_AUTO(qds_multigrid) *multigrid = NULL;
   qds_pcg_statistics statistics;
   double shift;
   QDS_TRY(find_residual(p, charge->charge, potential_V));

@@ -33,9 +33,9 @@ struct qds_result {
   double *coordinates_nm[3], *weights_nm[3];
   double *energies_eV, *residuals_eV;
   double *widths_eV, *lifetimes_s, *sensitivities_eV; /* of open devices, else NULL */
-  qds_moments *moments; /* states */
-  double *probability;  /* states x materials */
-  char **material_name; /* materials */
+  qds_moments *moments;                               /* states */
+  double *probability;                                /* states x materials */
+  char **material_name;                               /* materials */
   double reference_eV;
   double *psi;             /* states x nodes x parts */
   double *band_edge_eV;    /* nodes */

@@ -95,8 +95,7 @@ static void write_result(qds_json *json, const qds_result *r, double output_s) {
 }
 
 qds_status qds_result_json(const qds_result *r, double output_s, char **out) {
-  QDS_AUTO(qds_json)
-  *json = NULL;
+  QDS_AUTO(qds_json) *json = NULL;
   const char *text;
   QDS_REQUIRE(r && out, "qds_result_json: a NULL argument");
   *out = NULL;
@@ -153,8 +152,7 @@ static qds_status write_states(const qds_result *r, qds_vtkhdf *file) {
 }
 
 static qds_status write_fields(const qds_result *r, const char *path) {
-  QDS_AUTO(qds_vtkhdf)
-  *file = NULL;
+  QDS_AUTO(qds_vtkhdf) *file = NULL;
   QDS_TRY(qds_vtkhdf_create(qds_context_allocator(r->ctx), path, r->dimension, r->nodes,
                             (const double *const *)r->coordinates_nm, &file));
   QDS_TRY(qds_vtkhdf_text(file, "name", r->name));

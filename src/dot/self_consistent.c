@@ -227,8 +227,7 @@ static qds_status report(const loop *l, const qds_result_electrostatics *e) {
  * its steps too short. A change that grows again starts the acceleration anew. */
 static qds_status iterate(loop *l, qds_result_electrostatics *e) {
   const qds_electrostatics *wanted = &l->d->electrostatics;
-  QDS_AUTO(qds_anderson)
-  *anderson = NULL;
+  QDS_AUTO(qds_anderson) *anderson = NULL;
   double before = INFINITY;
   QDS_TRY(qds_anderson_create(l->ctx, l->nodes, DEPTH, &anderson));
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(l->ctx), wanted->max_iterations, "result", &e->history_V));
@@ -291,8 +290,7 @@ qds_status qds_electrostatics_solve(const qds_device *d, qds_tensor_operator *t,
 
 qds_status qds_electrostatics_occupy(const qds_device *d, qds_result *r) {
   qds_result_electrostatics *e = &r->electrostatics;
-  QDS_AUTO(qds_fermi_table)
-  *table = NULL;
+  QDS_AUTO(qds_fermi_table) *table = NULL;
   QDS_TRY(qds_fermi_table_create(qds_context_allocator(d->ctx), &table));
   QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), r->states, "result", &e->occupation));
   for (int s = 0; s < r->states; s++)

@@ -20,8 +20,8 @@ QDS_AUTO_DEFINE(qds_shape)
 /* The keys of a shape, `shape` and `rotate` among them, NULL-terminated; NULL for a word that is no shape. */
 const char *const *qds_shape_keys(const char *shape_word);
 /* Fails unless every key of the region is one of its shape's or in the NULL-terminated list `others`
- * ("material"). To be called before qds_shape_read, so that a misspelt key is not reported as a missing one.
- */
+ * ("material"). To be called before qds_shape_read, so that a misspelt key is not reported as a
+ * missing one. */
 qds_status qds_shape_check_keys(const qds_yaml_node *region, const char *const *others);
 
 /* nm; p has `dimension` coordinates. */

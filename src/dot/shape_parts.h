@@ -1,8 +1,7 @@
 /* What a shape is made of; shared by the shape_*.c files only.
  *
  * Each kind of shape defines its level once, as a range over a box; the level at a point is the range over a
- * box without size. A new shape needs a qds_solid in shape_solid.c and a row in the table of shape_read.c.
- */
+ * box without size. A new shape needs a qds_solid in shape_solid.c and a row in the table of shape_read.c. */
 #ifndef QDS_DOT_SHAPE_PARTS_H
 #define QDS_DOT_SHAPE_PARTS_H
 

@@ -228,10 +228,8 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
   qds_device_cost cost;
   QDS_TRY(qds_device_estimate(d, &cost));
   QDS_TRY(qds_context_reserve_check(d->ctx, cost.memory_bytes, "the solve"));
-  QDS_AUTO(qds_result)
-  *r = NULL;
-  QDS_AUTO(qds_tensor_operator)
-  *t = NULL;
+  QDS_AUTO(qds_result) *r = NULL;
+  QDS_AUTO(qds_tensor_operator) *t = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), 1, "result", &r));
   r->ctx = d->ctx;
   QDS_TRY(describe(d, r));

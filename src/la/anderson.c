@@ -20,8 +20,7 @@ struct qds_anderson {
 
 qds_status qds_anderson_create(qds_context *ctx, int64_t rows, int depth, qds_anderson **out) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  QDS_AUTO(qds_anderson)
-  *a = NULL;
+  QDS_AUTO(qds_anderson) *a = NULL;
   *out = NULL;
   QDS_REQUIRE(depth >= 1 && depth <= MOST_DEPTH, "a depth of %d: 1 to %d are allowed", depth, MOST_DEPTH);
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "anderson", &a));

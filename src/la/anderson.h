@@ -13,8 +13,8 @@ qds_status qds_anderson_create(qds_context *ctx, int64_t rows, int depth, qds_an
 void qds_anderson_destroy(qds_anderson *anderson);
 QDS_AUTO_DEFINE(qds_anderson)
 
-/* From x and g(x) the next x, which replaces g. Affine: what all vectors share (boundary values) they keep.
- */
+/* From x and g(x) the next x, which replaces g. Affine: what all vectors share (boundary values)
+ * they keep. */
 void qds_anderson_next(qds_anderson *anderson, const double *x, double *g);
 /* Forgets all steps. */
 void qds_anderson_reset(qds_anderson *anderson);

@@ -53,8 +53,7 @@ static void reference_stiffness(int order, double *stiffness) {
 
 static qds_status allocate(qds_allocator *allocator, int64_t nodes, int order, const qds_boundary boundary[2],
                            qds_axis **out) {
-  QDS_AUTO(qds_axis)
-  *axis = NULL;
+  QDS_AUTO(qds_axis) *axis = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "axis", &axis));
   axis->order = order;
   axis->nodes = nodes;
@@ -191,8 +190,7 @@ static qds_status check_limits(double from_nm, double to_nm, const qds_refinemen
 qds_status qds_axis_create(qds_allocator *allocator, double from_nm, double to_nm, int64_t nodes, int order,
                            const qds_refinement *refinements, size_t count, const qds_boundary boundary[2],
                            qds_axis **out) {
-  QDS_AUTO(qds_axis)
-  *axis = NULL;
+  QDS_AUTO(qds_axis) *axis = NULL;
   *out = NULL;
   QDS_TRY(check_shape(nodes, order, boundary));
   QDS_TRY(check_limits(from_nm, to_nm, refinements, count));
@@ -214,8 +212,7 @@ qds_status qds_axis_create(qds_allocator *allocator, double from_nm, double to_n
 
 qds_status qds_axis_from_coordinates(qds_allocator *allocator, const double *coordinates_nm, int64_t nodes,
                                      int order, const qds_boundary boundary[2], qds_axis **out) {
-  QDS_AUTO(qds_axis)
-  *axis = NULL;
+  QDS_AUTO(qds_axis) *axis = NULL;
   *out = NULL;
   QDS_TRY(check_shape(nodes, order, boundary));
   for (int64_t i = 1; i < nodes; i++)

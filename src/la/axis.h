@@ -5,8 +5,7 @@
  *
  * Unknowns are the nodes less those at Dirichlet ends; with periodic ends the last node is the first. Vectors
  * of unknowns are scaled by the square root of the weights (u = sqrt(w) psi), which makes the mass matrix the
- * identity.
- */
+ * identity. */
 #ifndef QDS_LA_AXIS_H
 #define QDS_LA_AXIS_H
 

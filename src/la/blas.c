@@ -213,8 +213,7 @@ qds_status qds_blas_get(qds_context *ctx, const qds_blas **out) {
   *out = NULL;
   blas_library *loaded = qds_context_get(ctx, QDS_SLOT_BLAS);
   if (!loaded) {
-    QDS_AUTO(blas_library)
-    *fresh = NULL;
+    QDS_AUTO(blas_library) *fresh = NULL;
     QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "BLAS", &fresh));
     pthread_mutex_lock(&environment_lock);
     const qds_status status = open_with_environment(ctx, fresh);

@@ -1,9 +1,9 @@
 /* BLAS and LAPACK, loaded when first needed.
  *
- * OpenBLAS 0.3.21 (Debian 12) takes SSE3 kernels on Intel cores that it does not know, four times slower. The core
- * type is read when the library loads, so this front chooses it from the CPU's features first (unless the user has
- * set OPENBLAS_CORETYPE). The library runs on one thread; parallel work is cut by the callers.
- */
+ * OpenBLAS 0.3.21 (Debian 12) takes SSE3 kernels on Intel cores that it does not know, four times slower. The
+ * core type is read when the library loads, so this front chooses it from the CPU's features first (unless
+ * the user has set OPENBLAS_CORETYPE). The library runs on one thread; parallel work is cut by
+ * the callers. */
 #ifndef QDS_LA_BLAS_H
 #define QDS_LA_BLAS_H
 
@@ -14,8 +14,8 @@
 /* Fortran symbols, 32-bit integers, all arguments by address; character lengths are not passed. */
 typedef struct {
   void (*dgemm)(const char *ta, const char *tb, const int *m, const int *n, const int *k, const double *alpha,
-                const double *a, const int *lda, const double *b, const int *ldb, const double *beta, double *c,
-                const int *ldc);
+                const double *a, const int *lda, const double *b, const int *ldb, const double *beta,
+                double *c, const int *ldc);
   void (*sgemm)(const char *ta, const char *tb, const int *m, const int *n, const int *k, const float *alpha,
                 const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c,
                 const int *ldc);
@@ -28,11 +28,11 @@ typedef struct {
   void (*zgemv)(const char *trans, const int *m, const int *n, const double complex *alpha,
                 const double complex *a, const int *lda, const double complex *x, const int *incx,
                 const double complex *beta, double complex *y, const int *incy);
-  void (*zgbtrf)(const int *m, const int *n, const int *kl, const int *ku, double complex *ab, const int *ldab,
-                 int *ipiv, int *info);
+  void (*zgbtrf)(const int *m, const int *n, const int *kl, const int *ku, double complex *ab,
+                 const int *ldab, int *ipiv, int *info);
   void (*zgbtrs)(const char *trans, const int *n, const int *kl, const int *ku, const int *nrhs,
-                 const double complex *ab, const int *ldab, const int *ipiv, double complex *b, const int *ldb,
-                 int *info);
+                 const double complex *ab, const int *ldab, const int *ipiv, double complex *b,
+                 const int *ldb, int *info);
   void (*zgeev)(const char *jobvl, const char *jobvr, const int *n, double complex *a, const int *lda,
                 double complex *w, double complex *vl, const int *ldvl, double complex *vr, const int *ldvr,
                 double complex *work, const int *lwork, double *rwork, int *info);
@@ -41,12 +41,14 @@ typedef struct {
   const char *core;    /* the kernels in use: "SkylakeX" or "unknown" */
 } qds_blas;
 
-/* The context's BLAS. Order: $QDSIM_BLAS, libopenblas.so.0 beside libqdsim, then libopenblas.so.0, libblis.so.4 with
- * liblapack.so.3, and libblas.so.3 with liblapack.so.3 from the system. Errors: UNSUPPORTED (names what was tried). */
+/* The context's BLAS. Order: $QDSIM_BLAS, libopenblas.so.0 beside libqdsim, then libopenblas.so.0,
+ * libblis.so.4 with liblapack.so.3, and libblas.so.3 with liblapack.so.3 from the system. Errors: UNSUPPORTED
+ * (names what was tried). */
 qds_status qds_blas_get(qds_context *ctx, const qds_blas **out);
 
-/* Eigenvalues (ascending) and eigenvectors (columns of a, in place) of a symmetric n x n matrix, column-major with
- * leading dimension n; workspace from the context. Errors: NUMERIC (NaN input or LAPACK failure), MEMORY. */
+/* Eigenvalues (ascending) and eigenvectors (columns of a, in place) of a symmetric n x n matrix, column-major
+ * with leading dimension n; workspace from the context. Errors: NUMERIC (NaN input or LAPACK failure),
+ * MEMORY. */
 qds_status qds_symmetric_eigen(qds_context *ctx, int n, double *a, double *eigenvalues);
 
 /* Eigenvalues (in no order) and right eigenvectors (columns, of length 1) of a general complex n x n matrix,

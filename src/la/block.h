@@ -17,7 +17,9 @@ void qds_block_clear(qds_block *block); /* releases the data; safe on a zeroed b
 static inline qds_block qds_block_part(const qds_block *block, int first, int count) {
   return (qds_block){block->data + first * block->stride, block->rows, block->stride, count};
 }
-static inline double *qds_block_column(const qds_block *block, int j) { return block->data + j * block->stride; }
+static inline double *qds_block_column(const qds_block *block, int j) {
+  return block->data + j * block->stride;
+}
 
 /* gram = a^T b, column-major a->columns x b->columns. The sum's order does not depend on the thread count. */
 qds_status qds_block_gram(qds_context *ctx, const qds_block *a, const qds_block *b, double *gram);

@@ -7,8 +7,7 @@
 #include "la/blas.h"
 
 qds_status qds_complex_band_create(qds_context *ctx, int rows, int width, qds_complex_band **out) {
-  QDS_AUTO(qds_complex_band)
-  *a = NULL;
+  QDS_AUTO(qds_complex_band) *a = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "complex band", &a));
   a->rows = rows;
@@ -63,8 +62,7 @@ struct qds_complex_band_factor {
 
 qds_status qds_complex_band_factor_create(qds_context *ctx, const qds_complex_band *a,
                                           qds_complex_band_factor **out) {
-  QDS_AUTO(qds_complex_band_factor)
-  *f = NULL;
+  QDS_AUTO(qds_complex_band_factor) *f = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "complex band", &f));
   QDS_TRY(qds_blas_get(ctx, &f->blas));

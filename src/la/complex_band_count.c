@@ -42,8 +42,7 @@ static qds_status add_arc(const circle *c, double from, double to, double comple
 
 qds_status qds_complex_band_count(qds_context *ctx, const qds_complex_band *a, double complex centre,
                                   double radius, int64_t *count) {
-  QDS_AUTO(qds_complex_band_factor)
-  *factor = NULL;
+  QDS_AUTO(qds_complex_band_factor) *factor = NULL;
   *count = 0;
   QDS_TRY(qds_complex_band_factor_create(ctx, a, &factor));
   const circle c = {factor, centre, radius};

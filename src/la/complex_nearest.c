@@ -204,8 +204,7 @@ static void arnoldi_clear(arnoldi *s) {
 qds_status qds_complex_nearest(qds_context *ctx, const qds_complex_band *a, double complex target, int count,
                                qds_complex_pair *pair, double complex *vectors, int64_t *steps) {
   QDS_REQUIRE(count >= 1 && count <= a->rows, "%d eigenvalues of a matrix of order %d", count, a->rows);
-  QDS_AUTO(qds_complex_band_factor)
-  *factor = NULL;
+  QDS_AUTO(qds_complex_band_factor) *factor = NULL;
   __attribute__((cleanup(ritz_clear))) ritz r = {0};
   __attribute__((cleanup(arnoldi_clear))) arnoldi s = {.ctx = ctx, .rows = a->rows};
   QDS_AUTO_RELEASE double complex *work = NULL;

@@ -11,8 +11,8 @@ void qds_couplings_clear(qds_couplings *c) {
   memset(c, 0, sizeof *c);
 }
 
-/* Which of the touched rows each row is, from how many couplings hold it: place[row], -1 for the untouched.
- */
+/* Which of the touched rows each row is, from how many couplings hold it: place[row], -1 for
+ * the untouched. */
 static qds_status number_rows(qds_context *ctx, int64_t rows, int64_t count, const qds_coupling *list,
                               int64_t *place, qds_couplings *out) {
   qds_allocator *allocator = qds_context_allocator(ctx);

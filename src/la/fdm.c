@@ -43,8 +43,8 @@ static int panel_width(int64_t order, int64_t n, int64_t count, int64_t panels) 
   return (int)smaller(width, count);
 }
 
-/* Where the sweeps find their axes: 3D first, middle, last; 2D first, last; 1D first; a single unknown first.
- */
+/* Where the sweeps find their axes: 3D first, middle, last; 2D first, last; 1D first; a single
+ * unknown first. */
 static void place_axes(const int64_t n[3], qds_fdm *fdm, int position[3]) {
   int present = 0, next = 0;
   for (int a = 0; a < 3; a++) present += n[a] > 1;
@@ -233,8 +233,7 @@ qds_status qds_fdm_create(qds_context *ctx, const int64_t n[3], const double *co
                           qds_precision precision, qds_fdm **out) {
   *out = NULL;
   QDS_TRY(check_sizes(n));
-  QDS_AUTO(qds_fdm)
-  *fdm = NULL;
+  QDS_AUTO(qds_fdm) *fdm = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "fast diagonalisation", &fdm));
   QDS_TRY(qds_blas_get(ctx, &fdm->blas));
   fdm->precision = precision;

@@ -4,8 +4,7 @@
  * A panel is a group of columns (first and middle axis) or rows (last axis) that is small enough for the
  * cache. It is folded into its even and odd part while it is loaded, and unfolded while it is stored, so that
  * the splitting costs no pass of its own; the matrix products read or write the work vector on their other
- * side.
- */
+ * side. */
 
 /* Products of denormal numbers take a hundred times as long, and tails of bound states are full of them. */
 static inline REAL NAMED(cleaned)(REAL value) {

@@ -6,8 +6,8 @@
 #include "la/spectrum.h"
 
 /* As qds_spectrum for the operator options->operator_, which holds two vectors of `real_` in one. x receives
- * options->states columns, orthonormal as complex vectors; levels are counted once, true degeneracies kept.
- */
+ * options->states columns, orthonormal as complex vectors; levels are counted once, true
+ * degeneracies kept. */
 qds_status qds_hermitian_spectrum(qds_context *ctx, qds_tensor_operator *real_,
                                   const qds_spectrum_options *options, qds_block *x, double *eigenvalues,
                                   double *residuals, qds_spectrum_statistics *statistics);

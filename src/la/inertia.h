@@ -3,8 +3,7 @@
  * By Sylvester's law of inertia  A - value = L D L^T  has as many negative eigenvalues as D has negative
  * entries (Parlett, The Symmetric Eigenvalue Problem, 1998, sec. 3.3). A is banded, its bandwidth the order
  * of the elements; with periodic ends the first unknown borders the band. Time and memory are proportional to
- * the number of unknowns.
- */
+ * the number of unknowns. */
 #ifndef QDS_LA_INERTIA_H
 #define QDS_LA_INERTIA_H
 

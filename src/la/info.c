@@ -203,8 +203,7 @@ qds_status qds_info(qds_context *ctx, int json, char **out) {
   report r;
   QDS_TRY(gather(ctx, &r));
   if (json) {
-    QDS_AUTO(qds_json)
-    *tree = NULL;
+    QDS_AUTO(qds_json) *tree = NULL;
     const char *text;
     QDS_TRY(qds_json_create(allocator, &tree));
     write_json(&r, tree);

@@ -151,8 +151,8 @@ static qds_status next_directions(qds_context *ctx, const qds_lobpcg_state *s, c
   return orthonormalise_small(ctx, s->blas, q, n, overlap, coefficients, directions, count);
 }
 
-/* p^T A p from the Ritz vectors v_k of the projected operator: sum over k of (p_i . v_k) ritz_k (v_k . p_j).
- */
+/* p^T A p from the Ritz vectors v_k of the projected operator: sum over k of (p_i . v_k) ritz_k (v_k
+ * . p_j). */
 static qds_status update_p_gram(qds_context *ctx, qds_lobpcg_state *s, int q, const double *vectors,
                                 const double *ritz, const double *directions, int count) {
   QDS_AUTO_RELEASE double *overlap = NULL;

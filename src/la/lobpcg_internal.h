@@ -22,8 +22,8 @@ typedef struct {
   int *active;                     /* m flags: the column has not converged */
 } qds_lobpcg_state;
 
-/* gram = [w aw]^T [x p w]: one pass over four blocks. The order of summation does not depend on the threads.
- */
+/* gram = [w aw]^T [x p w]: one pass over four blocks. The order of summation does not depend on
+ * the threads. */
 qds_status qds_lobpcg_gram_pass(qds_context *ctx, qds_lobpcg_state *s);
 
 /* `count` new columns as combinations of [x p w]: column j of `combine` gives target[j], which may be a

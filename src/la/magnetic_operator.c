@@ -106,8 +106,7 @@ static qds_status create_bonds(qds_context *ctx, const qds_tensor_operator *t, c
 qds_status qds_magnetic_operator_create(qds_context *ctx, const qds_tensor_operator *t,
                                         const qds_vector_potential *potential, qds_magnetic_operator **out) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  QDS_AUTO(qds_magnetic_operator)
-  *m = NULL;
+  QDS_AUTO(qds_magnetic_operator) *m = NULL;
   *out = NULL;
   for (int a = 0; a < 3; a++)
     QDS_REQUIRE(t->axis[a]->boundary[0] != QDS_PERIODIC,

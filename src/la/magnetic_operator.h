@@ -8,8 +8,7 @@
  * since another one turns the phases of the unknowns and nothing else.
  *
  * A complex vector is a real one of twice the length, all real parts before all imaginary parts; the
- * Hermitian operator A + iB is then the symmetric [[A, -B], [B, A]], in which every level appears twice.
- */
+ * Hermitian operator A + iB is then the symmetric [[A, -B], [B, A]], in which every level appears twice. */
 #ifndef QDS_LA_MAGNETIC_OPERATOR_H
 #define QDS_LA_MAGNETIC_OPERATOR_H
 

@@ -153,8 +153,7 @@ static qds_status diagonalise_coarsest(qds_context *ctx, qds_multigrid *mg) {
 }
 
 qds_status qds_multigrid_create(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid **out) {
-  QDS_AUTO(qds_multigrid)
-  *mg = NULL;
+  QDS_AUTO(qds_multigrid) *mg = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "multigrid", &mg));
   QDS_TRY(create_levels(ctx, fine, mg));

@@ -6,8 +6,7 @@
  * coefficients averaged in series along their axis and in parallel across it. Axes with weak coupling are not
  * coarsened. The smoother is the Chebyshev polynomial of the fourth kind of degree 2 (Lottes, Numer. Linear
  * Algebra Appl. 30 (2023) e2518); the coarsest level is inverted exactly. The levels are also the grids on
- * which start vectors are found.
- */
+ * which start vectors are found. */
 #ifndef QDS_LA_MULTIGRID_H
 #define QDS_LA_MULTIGRID_H
 

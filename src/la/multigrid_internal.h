@@ -72,8 +72,8 @@ struct qds_multigrid {
   float *coarse_inverse;                  /* with the shift in force */
 };
 
-/* Coefficients of a level before they are scaled: c[a] per edge of axis a and unknown across, or per edge; v.
- */
+/* Coefficients of a level before they are scaled: c[a] per edge of axis a and unknown across, or per
+ * edge; v. */
 typedef struct {
   double *c[3], *v;
 } qds_level_coefficients;
@@ -89,8 +89,8 @@ qds_status qds_level_assemble(qds_context *ctx, qds_level *level, const qds_leve
 qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
                              qds_level *coarse, qds_level_coefficients *coarse_coefficients, int *coarsened);
 void qds_level_clear(qds_level *level);
-/* The factor between a scaled unknown and psi, for the line (i, j) of a level but for the last axis's root.
- */
+/* The factor between a scaled unknown and psi, for the line (i, j) of a level but for the last
+ * axis's root. */
 static inline double qds_level_line_scale(const qds_level *level, int64_t i, int64_t j) {
   return level->root[0][i] * level->root[1][j];
 }

@@ -17,8 +17,8 @@ typedef struct {
   double relative_residual; /* computed anew from x */
 } qds_pcg_statistics;
 
-/* One right-hand side; x holds the start on entry. Errors: CONVERGENCE, NUMERIC (operator not positive definite or
- * NaN), INTERRUPTED, MEMORY. */
+/* One right-hand side; x holds the start on entry. Errors: CONVERGENCE, NUMERIC (operator not positive
+ * definite or NaN), INTERRUPTED, MEMORY. */
 qds_status qds_pcg(qds_context *ctx, const qds_pcg_options *options, const double *b, double *x,
                    qds_pcg_statistics *statistics);
 

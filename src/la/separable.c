@@ -28,8 +28,8 @@ static void marginals(const qds_tensor_operator *t, const qds_block *states, dou
     for (int64_t i = 0; i < t->n[a]; i++) density[a][i] /= total;
 }
 
-/* mean[i] = the sum over the other axes of values weighted by their densities; the array has size[] entries.
- */
+/* mean[i] = the sum over the other axes of values weighted by their densities; the array has
+ * size[] entries. */
 static void mean_across(const int64_t size[3], int a, const double *values, double *const density[3],
                         double *mean) {
   memset(mean, 0, sizeof(double) * (size_t)size[a]);

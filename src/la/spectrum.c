@@ -274,8 +274,7 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
     status = solve_dense(&s, x, eigenvalues, residuals);
     statistics->solve_s = qds_seconds() - start;
   } else {
-    QDS_AUTO(qds_multigrid)
-    *multigrid = NULL;
+    QDS_AUTO(qds_multigrid) *multigrid = NULL;
     QDS_TRY(qds_multigrid_create(ctx, operator_, &multigrid));
     statistics->setup_s = qds_seconds() - start;
     s.multigrid = multigrid;

@@ -1,5 +1,5 @@
-/* The pieces of the search for a spectrum: the solves on the grids, and the check that no level was missed.
- */
+/* The pieces of the search for a spectrum: the solves on the grids, and the check that no level
+ * was missed. */
 #ifndef QDS_LA_SPECTRUM_INTERNAL_H
 #define QDS_LA_SPECTRUM_INTERNAL_H
 

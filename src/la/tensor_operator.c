@@ -54,8 +54,7 @@ static void fill_line(const qds_tensor_operator *t) {
 qds_status qds_tensor_operator_create(qds_context *ctx, const qds_axis *const axis[3],
                                       const int by_element[3], qds_tensor_operator **out) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  QDS_AUTO(qds_tensor_operator)
-  *t = NULL;
+  QDS_AUTO(qds_tensor_operator) *t = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "operator", &t));
   t->rows = 1;

@@ -6,8 +6,7 @@
  * it; v is a diagonal.
  *
  * Three axes always: those that a device does not have come first, as points. Index (i * n[1] + j) * n[2] +
- * k.
- */
+ * k. */
 #ifndef QDS_LA_TENSOR_OPERATOR_H
 #define QDS_LA_TENSOR_OPERATOR_H
 

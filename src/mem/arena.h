@@ -3,8 +3,7 @@
  * Memory comes from an allocator in chunks and stays with the arena until it is destroyed, so that work which
  * repeats allocates nothing after its first round. Blocks are aligned to QDS_ALIGNMENT and must not be passed
  * to qds_release. An arena is used by one thread at a time. Under the address sanitizer, what was given back
- * must not be touched.
- */
+ * must not be touched. */
 #ifndef QDS_MEM_ARENA_H
 #define QDS_MEM_ARENA_H
 

@@ -20,8 +20,8 @@ void qds_heap_total(qds_heap *heap, qds_memory_row *total);
 int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row);
 void qds_heap_fail(qds_heap *heap, uint64_t n);
 /* Fails with QDS_ERROR_BUDGET when `bytes` more would pass the limit, or what the machine has free: called
- * with the whole need of a computation before it starts, so that the refusal comes first and names the sum.
- */
+ * with the whole need of a computation before it starts, so that the refusal comes first and names
+ * the sum. */
 qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purpose);
 
 #endif

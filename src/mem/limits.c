@@ -64,8 +64,8 @@ static double group_cores(const char *folder, int version) {
 
 typedef double (*group_reader)(const char *folder, int version);
 
-/* The smallest value of a group and all groups above it. Inside a container the upper ones may not be there.
- */
+/* The smallest value of a group and all groups above it. Inside a container the upper ones may not
+ * be there. */
 static double smallest_upwards(const char *top, const char *group, int version, group_reader read) {
   char folder[MAX_PATH];
   const size_t shortest = (size_t)snprintf(folder, sizeof folder, "%s", top);

@@ -2,8 +2,7 @@
  *
  * A cycle of multigrid meets some fifty times, often after microseconds of work. This barrier spins for about
  * that long and then yields, so that it costs little on a quiet machine and does not starve its own late
- * members on a busy one; OpenMP's barrier spins for milliseconds.
- */
+ * members on a busy one; OpenMP's barrier spins for milliseconds. */
 #ifndef QDS_PAR_BARRIER_H
 #define QDS_PAR_BARRIER_H
 

@@ -3,8 +3,7 @@
  * A communicator is a table of operations, so that a plug-in can bring one; the serial one, a single process
  * of rank 0, is built into every context. Every operation but rank and size is collective: all ranks call it,
  * in the same order and with matching arguments, each from one thread. After a failure the communicator must
- * not be used again.
- */
+ * not be used again. */
 #ifndef QDS_PAR_COMMUNICATOR_H
 #define QDS_PAR_COMMUNICATOR_H
 

@@ -142,8 +142,7 @@ static void refuse_targets(qds_context *ctx) {
 
 /* The folder goes away between create and commit. */
 static void lose_folder(qds_context *ctx) {
-  QDS_AUTO(qds_pending_file)
-  *file = NULL;
+  QDS_AUTO(qds_pending_file) *file = NULL;
   char path[512];
   assert_int_equal(mkdir(in_folder("sub", path), 0700), 0);
   assert_ok(qds_pending_create(qds_context_allocator(ctx), in_folder("sub/a", path), &file));

@@ -35,8 +35,7 @@ static void write_everything(qds_json *json) {
 }
 
 static void write_every_kind(qds_context *ctx) {
-  QDS_AUTO(qds_json)
-  *json = create(ctx);
+  QDS_AUTO(qds_json) *json = create(ctx);
   write_everything(json);
   static const char expected[] = "{\n"
                                  "  \"name\": \"lens\",\n"
@@ -58,8 +57,7 @@ static void write_every_kind(qds_context *ctx) {
 }
 
 static void escape(qds_context *ctx) {
-  QDS_AUTO(qds_json)
-  *json = create(ctx);
+  QDS_AUTO(qds_json) *json = create(ctx);
   qds_json_open_map(json, NULL);
   qds_json_string(json, "a\"b", "back\\slash \"quote\" \n\t\r\x01\x7f /");
   qds_json_string(json, "utf8", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
@@ -76,8 +74,7 @@ static void escape(qds_context *ctx) {
 static void refuse_what_is_no_number(qds_context *ctx) {
   const double bad[] = {NAN, INFINITY, -INFINITY};
   for (int i = 0; i < 6; i++) {
-    QDS_AUTO(qds_json)
-    *json = create(ctx);
+    QDS_AUTO(qds_json) *json = create(ctx);
     const char *text;
     qds_json_open_map(json, NULL);
     if (i < 3)
@@ -139,8 +136,7 @@ static void refuse_misuse(qds_context *ctx) {
                {end_at_top, "\"]\" closes"},
                {too_deep, "more than 32 levels"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    QDS_AUTO(qds_json)
-    *json = create(ctx);
+    QDS_AUTO(qds_json) *json = create(ctx);
     const char *text;
     cases[i].call(json);
     assert_fails(qds_json_text(json, &text), QDS_ERROR_ARGUMENT, cases[i].message);
@@ -149,10 +145,8 @@ static void refuse_misuse(qds_context *ctx) {
 
 /* What is written must be read again by the reader of input files, which takes JSON too. */
 static void read_back(qds_context *ctx) {
-  QDS_AUTO(qds_json)
-  *json = create(ctx);
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_json) *json = create(ctx);
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   const char *text, *name;
   const qds_yaml_node *node;
   double value;
@@ -171,8 +165,7 @@ static void read_back(qds_context *ctx) {
 }
 
 static qds_status write_all(qds_context *ctx, void *data) {
-  QDS_AUTO(qds_json)
-  *json = NULL;
+  QDS_AUTO(qds_json) *json = NULL;
   const char *text;
   (void)data;
   QDS_TRY(qds_json_create(qds_context_allocator(ctx), &json));

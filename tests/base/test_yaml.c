@@ -13,8 +13,7 @@ static qds_status parse(qds_context *ctx, const char *text, qds_yaml **out) {
 
 /* The document must be refused with this message. */
 static void assert_refused(qds_context *ctx, const char *text, const char *message) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   assert_fails(parse(ctx, text, &yaml), QDS_ERROR_INPUT, message);
   assert_null(yaml);
 }
@@ -26,8 +25,7 @@ static const qds_yaml_node *find(const qds_yaml_node *node, const char *key) {
 }
 
 static void read_tree(qds_context *ctx) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   assert_ok(parse(ctx,
                   "# comment\n"
                   "name: lens dot\n"
@@ -70,8 +68,7 @@ static void read_tree(qds_context *ctx) {
 }
 
 static void read_json(qds_context *ctx) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   const char *name;
   double x[2];
   assert_ok(parse(ctx, "{\n\t\"name\": \"a\\/b \\u00e9\",\n\t\"x\": [1e-3, -2]\n}\n", &yaml));
@@ -82,8 +79,7 @@ static void read_json(qds_context *ctx) {
 }
 
 static void expand_aliases(qds_context *ctx) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   double value;
   assert_ok(parse(ctx,
                   "a: &axis {from_nm: 0,\n"
@@ -133,8 +129,7 @@ static void refuse_bad_yaml(qds_context *ctx) {
 static void refuse_junk(qds_context *ctx) {
   static const char junk[] = "\x7f"
                              "ELF\x02\x01\x01\0\0\0";
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   assert_fails(qds_yaml_parse(qds_context_allocator(ctx), "a.out", junk, sizeof junk, &yaml), QDS_ERROR_INPUT,
                "a.out: not valid YAML: control characters are not allowed (byte 0)");
   assert_refused(ctx, "a: 1\nb: \xff\xfe\n", "invalid leading UTF-8 octet (byte 8)");
@@ -207,8 +202,7 @@ static void refuse_many_keys(qds_context *ctx) {
 
 static void read_files(qds_context *ctx) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   char path[] = "/tmp/qdsim-test-yaml-XXXXXX";
   const int descriptor = mkstemp(path);
   assert_true(descriptor >= 0);
@@ -233,8 +227,7 @@ static void read_files(qds_context *ctx) {
 }
 
 static void read_types(qds_context *ctx) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   assert_ok(parse(ctx, "{d: -1.5e-3, i: 201, t: True, f: off, s: 2024, q: '5', l: [1, 2, 3], c: Dome, n: }",
                   &yaml));
   const qds_yaml_node *root = qds_yaml_root(yaml);
@@ -289,8 +282,7 @@ static void name_likely_slips_in_numbers(qds_context *ctx) {
 }
 
 static void refuse_types(qds_context *ctx) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   assert_ok(parse(ctx,
                   "w: twelve\nq: \"5\"\nl: [1, x]\nm: {a: 1}\nn:\nneg: -1\nzero: 0\ninf: .inf\nbig: "
                   "12345678901234567890\n"
@@ -339,8 +331,7 @@ static void refuse_types(qds_context *ctx) {
 static void name_allowed_words(qds_context *ctx) {
   static const char *const shapes[] = {"box", "dome", "lens", NULL};
   static const char *const keys[] = {"shape", "radius_nm", "material", NULL};
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   const qds_yaml_node *value;
   int choice;
   assert_ok(parse(ctx, "regions:\n- {shape: dom,\n   radius: 5}\n- {shape: [], zzz: 1}\n- 5\n", &yaml));
@@ -372,10 +363,8 @@ static void keep_messages_readable(qds_context *ctx) {
   QDS_AUTO_RELEASE char *text = repeat(ctx, "a: \"\\e[31m", "x", 5000, "\"\n");
   QDS_AUTO_RELEASE char *deep = repeat(ctx, "", "{abcdefghijklmnopqrstuvwxyz: ", 90, "1 ");
   QDS_AUTO_RELEASE char *closed = repeat(ctx, deep, "}", 90, "\n");
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
-  QDS_AUTO(qds_yaml)
-  *nested = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
+  QDS_AUTO(qds_yaml) *nested = NULL;
   double value;
   assert_ok(parse(ctx, text, &yaml));
   assert_fails(qds_yaml_double(find(qds_yaml_root(yaml), "a"), &value), QDS_ERROR_INPUT,
@@ -391,8 +380,7 @@ static void keep_messages_readable(qds_context *ctx) {
 }
 
 static qds_status read_and_use(qds_context *ctx, void *data) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   QDS_TRY(parse(ctx, data, &yaml));
   return qds_yaml_check_keys(qds_yaml_root(yaml), (const char *const[]){"a", "b", "c", NULL});
 }

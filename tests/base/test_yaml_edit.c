@@ -40,8 +40,7 @@ static void assert_written(const qds_yaml *yaml, const char *expected) {
 
 /* Sets one value in a small document and compares what is written then. */
 static void assert_set(qds_context *ctx, const char *before, const char *assignment, const char *after) {
-  QDS_AUTO(qds_yaml)
-  *yaml = parse(ctx, before);
+  QDS_AUTO(qds_yaml) *yaml = parse(ctx, before);
   assert_ok(qds_yaml_set(yaml, assignment));
   assert_written(yaml, after);
 }
@@ -64,8 +63,7 @@ static void set_values(qds_context *ctx) {
 }
 
 static void refuse_set(qds_context *ctx, const char *assignment, qds_status status, const char *message) {
-  QDS_AUTO(qds_yaml)
-  *yaml = parse(ctx, "a: 1\nr: [{b: 1}]\n");
+  QDS_AUTO(qds_yaml) *yaml = parse(ctx, "a: 1\nr: [{b: 1}]\n");
   assert_fails(qds_yaml_set(yaml, assignment), status, message);
   assert_written(yaml, "a: 1\nr:\n  - {b: 1}\n");
 }
@@ -91,8 +89,7 @@ static void refuse_settings(qds_context *ctx) {
 }
 
 static void name_settings(qds_context *ctx) {
-  QDS_AUTO(qds_yaml)
-  *yaml = parse(ctx, "grid: {x: {nodes: 3}}\nregions: [{a: 1}]\n");
+  QDS_AUTO(qds_yaml) *yaml = parse(ctx, "grid: {x: {nodes: 3}}\nregions: [{a: 1}]\n");
   double value;
   assert_ok(qds_yaml_set(yaml, "grid.x.nodes=many"));
   assert_ok(qds_yaml_set(yaml, "regions.0={radius_nm: big}"));
@@ -107,8 +104,7 @@ static void name_settings(qds_context *ctx) {
 }
 
 static void write_like_a_user(qds_context *ctx) {
-  QDS_AUTO(qds_yaml)
-  *yaml = parse(ctx, device);
+  QDS_AUTO(qds_yaml) *yaml = parse(ctx, device);
   assert_written(yaml, "name: lens dot\n"
                        "materials:\n"
                        "  Al0.3Ga0.7As: {mass: 0.0919, band_edge_eV: 0.26}\n"
@@ -146,8 +142,7 @@ static void assert_same_tree(const qds_yaml_node *a, const qds_yaml_node *b) {
 /* Writes a document, reads what was written, and compares the trees. */
 static void assert_round_trip(qds_context *ctx, const qds_yaml *yaml) {
   QDS_AUTO_RELEASE char *text = NULL;
-  QDS_AUTO(qds_yaml)
-  *again = NULL;
+  QDS_AUTO(qds_yaml) *again = NULL;
   assert_ok(qds_yaml_write(yaml, &text));
   if (qds_yaml_parse(qds_context_allocator(ctx), "written", text, strlen(text), &again))
     fail_msg("%s in\n%s", qds_last_error()->message, text);
@@ -173,8 +168,7 @@ static void write_what_reads_back(qds_context *ctx) {
       "ggggggggggggggg]}]]\n",
   };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-    QDS_AUTO(qds_yaml)
-    *yaml = parse(ctx, texts[i]);
+    QDS_AUTO(qds_yaml) *yaml = parse(ctx, texts[i]);
     assert_round_trip(ctx, yaml);
   }
 }
@@ -226,8 +220,7 @@ static void spoil(qds_context *ctx) {
   for (uint64_t round = 0; round < ROUNDS; round++) {
     /* An own block of the exact size, so that the sanitizer sees a read past the end. */
     QDS_AUTO_RELEASE char *exact = NULL;
-    QDS_AUTO(qds_yaml)
-    *yaml = NULL;
+    QDS_AUTO(qds_yaml) *yaml = NULL;
     char text[ROOM];
     uint64_t index = 0;
     size_t length = strlen(device);
@@ -253,8 +246,7 @@ static void spoil(qds_context *ctx) {
 }
 
 static qds_status set_and_write(qds_context *ctx, void *data) {
-  QDS_AUTO(qds_yaml)
-  *yaml = NULL;
+  QDS_AUTO(qds_yaml) *yaml = NULL;
   QDS_AUTO_RELEASE char *text = NULL;
   (void)data;
   QDS_TRY(qds_yaml_parse(qds_context_allocator(ctx), "dot.yaml", device, strlen(device), &yaml));
@@ -269,8 +261,7 @@ static void set_without_memory(qds_context *ctx) {
   memset(assignment, '7', sizeof assignment - 1);
   memcpy(assignment, "b.c=", 4);
   assignment[sizeof assignment - 1] = '\0';
-  QDS_AUTO(qds_yaml)
-  *yaml = parse(ctx, "a: 1\n");
+  QDS_AUTO(qds_yaml) *yaml = parse(ctx, "a: 1\n");
   qds_status status = QDS_ERROR_MEMORY;
   int failures = 0;
   for (; status; failures++) {

@@ -1,5 +1,5 @@
-/* Devices given as text, their levels, roots of transcendental equations and measured orders of convergence.
- */
+/* Devices given as text, their levels, roots of transcendental equations and measured orders of
+ * convergence. */
 #ifndef QDS_TESTS_EXACT_SUPPORT_H
 #define QDS_TESTS_EXACT_SUPPORT_H
 

@@ -20,8 +20,8 @@ static qds_material_band band_of(qds_context *ctx, const char *name, double temp
   return band;
 }
 
-/* Each carrier in a box of one material, at two temperatures: electrons go up from the band edge, holes down.
- */
+/* Each carrier in a box of one material, at two temperatures: electrons go up from the band edge,
+ * holes down. */
 static void carriers_in_boxes(qds_context *ctx) {
   static const char *const words[] = {"electron", "heavy_hole", "light_hole"}, *const names[] = {
                                                                                    "GaAs", "InAs",

@@ -7,8 +7,8 @@
 
 static const uint64_t seed = 20261120;
 
-/* Shapes whose surfaces meet the boxes obliquely, two at once, in thin layers, and at the ends of the grid.
- */
+/* Shapes whose surfaces meet the boxes obliquely, two at once, in thin layers, and at the ends of
+ * the grid. */
 static const char *const devices[] = {
     "grid: {x: {from_nm: -5, to_nm: 5, nodes: 12}, y: {from_nm: -5, to_nm: 5, nodes: 13}}, regions:"
     " [{shape: polygon, points_nm: [[-4, -3], [4.5, -1], [1, 6]], material: a},"

@@ -281,8 +281,8 @@ static void test_virial(void **state) {
 
 /* ---- symmetries ---- */
 
-/* A lens-like dot on a layer with unequal axes, every length times `scale`, then moved, all energies shifted.
- */
+/* A lens-like dot on a layer with unequal axes, every length times `scale`, then moved, all
+ * energies shifted. */
 static void dot_levels(qds_context *ctx, double scale, double move, double shift, const char *extra,
                        double *energy) {
   levels(ctx, 4, energy,

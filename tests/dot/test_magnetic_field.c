@@ -145,8 +145,8 @@ static void field_along_z_in_3d(void **state) {
   with_context(1, check_along_z);
 }
 
-/* In a round dot only the field's strength counts: Fock's ground level and an oscillator's along the field.
- */
+/* In a round dot only the field's strength counts: Fock's ground level and an oscillator's along
+ * the field. */
 static void check_tilted(qds_context *ctx) {
   const char grid[] = "{x: {from_nm: -90, to_nm: 90, nodes: 37}, y: {from_nm: -90, to_nm: 90, nodes: 37}, "
                       "z: {from_nm: -90, to_nm: 90, nodes: 37}, order: 4}";
@@ -311,8 +311,8 @@ static double angular_momentum(const qds_result *r, int state) {
   return sum / norm;
 }
 
-/* An electron lowers its energy by turning with l < 0, its moment along the field; a hole does the reverse.
- */
+/* An electron lowers its energy by turning with l < 0, its moment along the field; a hole does
+ * the reverse. */
 static void check_sense(qds_context *ctx) {
   const char grid[] =
       "{x: {from_nm: -100, to_nm: 100, nodes: 101}, y: {from_nm: -100, to_nm: 100, nodes: 101}}";

@@ -440,8 +440,7 @@ static qds_status find_all(qds_context *ctx, void *data) {
 static qds_status parse_embedded(qds_context *ctx, void *data) {
   extern const unsigned char qds_materials_yaml[];
   extern const size_t qds_materials_yaml_size;
-  QDS_AUTO(qds_material_database)
-  *database = NULL;
+  QDS_AUTO(qds_material_database) *database = NULL;
   (void)data;
   return qds_material_database_parse(qds_context_allocator(ctx), "materials.yaml",
                                      (const char *)qds_materials_yaml, qds_materials_yaml_size, &database);

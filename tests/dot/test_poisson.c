@@ -24,8 +24,7 @@ static qds_device *device_of(qds_context *ctx, int dimension, int order, int64_t
 
 static void solve(const qds_device *device, const double *permittivity, const qds_contacts *contacts,
                   const double *charge, double *potential) {
-  QDS_AUTO(qds_poisson)
-  *p = NULL;
+  QDS_AUTO(qds_poisson) *p = NULL;
   assert_ok(qds_poisson_create(device, permittivity, contacts, &p));
   assert_ok(qds_poisson_solve(p, charge, potential));
 }
@@ -61,8 +60,7 @@ static void plate_capacitor(qds_context *ctx) {
       qds_device *d = device_of(ctx, dimension, order, dimension == 1 ? 97 : 13, "");
       double *charge = numbers(d), *potential = numbers(d), x[3];
       const double permittivity = 12.9;
-      QDS_AUTO(qds_poisson)
-      *p = NULL;
+      QDS_AUTO(qds_poisson) *p = NULL;
       assert_ok(qds_poisson_create(d, &permittivity, &plates, &p));
       assert_ok(qds_poisson_solve(p, charge, potential));
       for (int64_t i = 0; i < qds_device_nodes(d); i++) {
@@ -211,8 +209,7 @@ static void gauss_law(qds_context *ctx) {
     qds_device *d = device_of(
         ctx, 2, order, 25, "regions: [{shape: ellipsoid, center_nm: [1, 2], radii_nm: [3, 4], material: b}]");
     double *charge = numbers(d), *potential = numbers(d), x[3], total = 0;
-    QDS_AUTO(qds_poisson)
-    *p = NULL;
+    QDS_AUTO(qds_poisson) *p = NULL;
     for (int64_t i = 0; i < qds_device_nodes(d); i++) {
       position(d, i, x);
       charge[i] = hypot(x[0] - 2, x[1] + 1) < 5 ? 1e-3 : 0;
@@ -260,8 +257,7 @@ static void refuses_charge_without_contact(qds_context *ctx) {
   const double permittivity = 7;
   qds_device *d = device_of(ctx, 1, 1, 21, "");
   double *charge = numbers(d), *potential = numbers(d);
-  QDS_AUTO(qds_poisson)
-  *p = NULL;
+  QDS_AUTO(qds_poisson) *p = NULL;
   charge[10] = 1e-3;
   assert_ok(qds_poisson_create(d, &permittivity, &none, &p));
   assert_true(qds_poisson_is_closed(p));
@@ -291,8 +287,7 @@ static qds_status tiny(qds_context *ctx, void *data) {
   const double permittivity = 7;
   const qds_device *d = data;
   double charge[25], potential[25];
-  QDS_AUTO(qds_poisson)
-  *p = NULL;
+  QDS_AUTO(qds_poisson) *p = NULL;
   (void)ctx;
   for (int i = 0; i < 25; i++) charge[i] = 1e-4;
   QDS_TRY(qds_poisson_create(d, &permittivity, &contacts, &p));

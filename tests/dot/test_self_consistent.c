@@ -44,8 +44,8 @@ static const char *const well =
     "self_consistent: {electrons: neutral, tolerance_V: 1.0e-10, max_iterations: 40}\n"
     "states: 4\n";
 
-/* The reference is a collocation with Chebyshev polynomials that agrees to all digits with 40 and 60 points.
- */
+/* The reference is a collocation with Chebyshev polynomials that agrees to all digits with 40 and
+ * 60 points. */
 static void reference_at_300_kelvin(qds_context *ctx) {
   const double levels[] = {-15.2030444, 24.6223854, 94.6092993},
                electrons[] = {0.745113456, 0.236076799, 0.018389470};

@@ -1,5 +1,5 @@
-/* Shapes: level functions against independent inside tests and closed volumes, and the refusal of bad input.
- */
+/* Shapes: level functions against independent inside tests and closed volumes, and the refusal of
+ * bad input. */
 #include "base/philox.h"
 #include "dot/shape.h"
 #include "support.h"

@@ -140,8 +140,8 @@ static inline double *reference_matrix(const qds_tensor_operator *t) {
 
 /* --- problems ----------------------------------------------------------------------------------------- */
 
-/* What an axis is to be; elements 0: a point. Between 0 and length_nm, refined by `grading` around its third.
- */
+/* What an axis is to be; elements 0: a point. Between 0 and length_nm, refined by `grading` around
+ * its third. */
 typedef struct {
   int order;
   int64_t elements;

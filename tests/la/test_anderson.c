@@ -14,8 +14,7 @@ static void image(int distinct, const double *x, double *g) {
 }
 
 static double error(int distinct, int depth, int iterations, qds_context *ctx) {
-  QDS_AUTO(qds_anderson)
-  *a = NULL;
+  QDS_AUTO(qds_anderson) *a = NULL;
   double x[N] = {0}, g[N], most = 0;
   assert_ok(qds_anderson_create(ctx, N, depth, &a));
   for (int k = 0; k < iterations; k++) {
@@ -42,8 +41,7 @@ static void keeps_converging(qds_context *ctx) {
 
 /* At the fixed point steps vanish: nothing is divided by zero. */
 static void stands_still(qds_context *ctx) {
-  QDS_AUTO(qds_anderson)
-  *a = NULL;
+  QDS_AUTO(qds_anderson) *a = NULL;
   double x[N] = {1, 2, 3}, g[N];
   assert_ok(qds_anderson_create(ctx, N, 3, &a));
   for (int k = 0; k < 5; k++) {
@@ -54,8 +52,7 @@ static void stands_still(qds_context *ctx) {
 }
 
 static void forgets(qds_context *ctx) {
-  QDS_AUTO(qds_anderson)
-  *a = NULL;
+  QDS_AUTO(qds_anderson) *a = NULL;
   double x[N] = {0}, g[N], plain[N];
   assert_ok(qds_anderson_create(ctx, N, 3, &a));
   for (int k = 0; k < 3; k++) {
@@ -71,8 +68,7 @@ static void forgets(qds_context *ctx) {
 }
 
 static qds_status create(qds_context *ctx, void *data) {
-  QDS_AUTO(qds_anderson)
-  *a = NULL;
+  QDS_AUTO(qds_anderson) *a = NULL;
   (void)data;
   return qds_anderson_create(ctx, N, 3, &a);
 }

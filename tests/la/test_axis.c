@@ -230,8 +230,7 @@ static void bad_coordinates_are_refused(qds_context *ctx) {
 
 static qds_status create_both(qds_context *ctx, void *data) {
   const qds_refinement refinement = {0.2, 0.4, 3};
-  QDS_AUTO(qds_axis)
-  *axis = NULL, *again = NULL, *point = NULL;
+  QDS_AUTO(qds_axis) *axis = NULL, *again = NULL, *point = NULL;
   (void)data;
   QDS_TRY(qds_axis_create(qds_context_allocator(ctx), 0, 1, 9, 2, &refinement, 1, periodic, &axis));
   QDS_TRY(

@@ -4,8 +4,8 @@
 
 #include <dlfcn.h>
 
-/* Numbers in [-1, 1) that depend on the seed only (a linear congruential generator, Knuth's MMIX constants).
- */
+/* Numbers in [-1, 1) that depend on the seed only (a linear congruential generator, Knuth's
+ * MMIX constants). */
 static void fill(uint64_t seed, size_t count, double *out) {
   for (size_t i = 0; i < count; i++) {
     seed = seed * 6364136223846793005u + 1442695040888963407u;

@@ -132,8 +132,7 @@ static const double shift = -0.3;
 static void check_inverse(qds_context *ctx, const problem *p, int columns) {
   const int64_t rows = rows_of(p);
   AUTO_MATRICES m = {{NULL}};
-  QDS_AUTO(qds_fdm)
-  *exact = NULL, *single = NULL;
+  QDS_AUTO(qds_fdm) *exact = NULL, *single = NULL;
   qds_block x, y, z;
   assert_ok(make_matrices(ctx, p, &m));
   assert_ok(create_with(ctx, p, &m, shift, QDS_FLOAT64, &exact));
@@ -169,8 +168,7 @@ static void inverse_times_operator_is_one(qds_context *ctx) {
 
 static void inverse_is_symmetric_positive(qds_context *ctx) {
   for (int i = 0; i < PROBLEMS; i++) {
-    QDS_AUTO(qds_fdm)
-    *fdm = NULL;
+    QDS_AUTO(qds_fdm) *fdm = NULL;
     qds_block x, y;
     double gram[4];
     create(ctx, &problems[i], shift, QDS_FLOAT32, &fdm);
@@ -189,8 +187,7 @@ static void splitting_changes_nothing(qds_context *ctx) {
   for (int i = 0; i < PROBLEMS; i++) {
     const problem *p = &problems[i];
     AUTO_MATRICES m = {{NULL}};
-    QDS_AUTO(qds_fdm)
-    *split = NULL, *plain = NULL;
+    QDS_AUTO(qds_fdm) *split = NULL, *plain = NULL;
     assert_ok(make_matrices(ctx, p, &m));
     assert_ok(create_with(ctx, p, &m, shift, QDS_FLOAT64, &split));
     double flops = 0;
@@ -215,16 +212,14 @@ static void splitting_changes_nothing(qds_context *ctx) {
 
 static void splitting_halves_the_work(qds_context *ctx) {
   const problem symmetric = {{40, 1, 30}, {DIRICHLET, FULL, PERIODIC}};
-  QDS_AUTO(qds_fdm)
-  *fdm = NULL;
+  QDS_AUTO(qds_fdm) *fdm = NULL;
   create(ctx, &symmetric, shift, QDS_FLOAT32, &fdm);
   assert_close(qds_fdm_flops(fdm), 2.0 * (40 + 30) * 1200, 0);
 }
 
 static void eigenvalues_are_those_of_the_axis(qds_context *ctx) {
   const problem p = {{21, 1, 16}, {DIRICHLET, FULL, NEUMANN}};
-  QDS_AUTO(qds_fdm)
-  *fdm = NULL;
+  QDS_AUTO(qds_fdm) *fdm = NULL;
   create(ctx, &p, shift, QDS_FLOAT32, &fdm);
   for (int k = 0; k < 21; k++)
     assert_close(qds_fdm_eigenvalues(fdm, 0)[k], 2 - 2 * cos(M_PI * (k + 1) / 22), 1e-13);
@@ -237,8 +232,7 @@ static void eigenvalues_are_those_of_the_axis(qds_context *ctx) {
 static void any_magnitude_is_fine(qds_context *ctx) {
   const problem *p = &problems[10];
   const int64_t rows = rows_of(p);
-  QDS_AUTO(qds_fdm)
-  *fdm = NULL;
+  QDS_AUTO(qds_fdm) *fdm = NULL;
   qds_block x, y;
   create(ctx, p, shift, QDS_FLOAT32, &fdm);
   new_blocks(ctx, rows, 4, &x, &y);
@@ -261,8 +255,7 @@ static void what_is_not_finite_gives_nan(qds_context *ctx) {
   const double bad[] = {NAN, INFINITY, -INFINITY};
   for (int b = 0; b < 3; b++)
     for (int i = 8; i < PROBLEMS; i++) {
-      QDS_AUTO(qds_fdm)
-      *fdm = NULL;
+      QDS_AUTO(qds_fdm) *fdm = NULL;
       qds_block x, y;
       create(ctx, &problems[i], shift, QDS_FLOAT32, &fdm);
       new_blocks(ctx, rows_of(&problems[i]), 1, &x, &y);
@@ -297,8 +290,7 @@ static void bad_input_is_refused(qds_context *ctx) {
                "40000 unknowns on axis 1");
   assert_null(fdm);
 
-  QDS_AUTO(qds_fdm)
-  *good = NULL;
+  QDS_AUTO(qds_fdm) *good = NULL;
   create(ctx, &problems[8], shift, QDS_FLOAT32, &good);
   qds_block x, y;
   new_blocks(ctx, rows_of(&problems[8]) - 1, 1, &x, &y);
@@ -313,8 +305,7 @@ static qds_precision measured_precision;
 
 static void measure_bytes(qds_context *ctx) {
   AUTO_MATRICES m = {{NULL}};
-  QDS_AUTO(qds_fdm)
-  *fdm = NULL;
+  QDS_AUTO(qds_fdm) *fdm = NULL;
   qds_memory_row before, after;
   assert_ok(make_matrices(ctx, measured, &m));
   qds_context_memory(ctx, &before);
@@ -344,8 +335,7 @@ static void test_bytes_are_not_exceeded(void **state) {
 static void collect(qds_context *ctx, double *results) {
   for (int i = 0; i < PROBLEMS; i++)
     for (int columns = 1; columns <= 8; columns += 7) {
-      QDS_AUTO(qds_fdm)
-      *fdm = NULL;
+      QDS_AUTO(qds_fdm) *fdm = NULL;
       qds_block x, y;
       create(ctx, &problems[i], shift, QDS_FLOAT32, &fdm);
       new_blocks(ctx, rows_of(&problems[i]), columns, &x, &y);
@@ -381,8 +371,7 @@ static void test_threads_change_nothing(void **state) {
 }
 
 static qds_status create_and_destroy(qds_context *ctx, void *data) {
-  QDS_AUTO(qds_fdm)
-  *fdm = NULL;
+  QDS_AUTO(qds_fdm) *fdm = NULL;
   AUTO_MATRICES m = {{NULL}};
   QDS_TRY(make_matrices(ctx, data, &m));
   return create_with(ctx, data, &m, shift, QDS_FLOAT32, &fdm);

@@ -52,8 +52,8 @@ static void orthonormalise(qds_context *ctx, qds_block *x, int first, int count)
   }
 }
 
-/* Real vectors of levels of the given multiplicities, each the pairs (x, i x) of its states mixed at random.
- */
+/* Real vectors of levels of the given multiplicities, each the pairs (x, i x) of its states mixed
+ * at random. */
 static void make_levels(qds_context *ctx, const int *multiplicities, uint64_t seed, qds_block *x) {
   qds_block pairs;
   assert_ok(qds_block_create(ctx, ROWS, 2 * MOST, "test", &pairs));
@@ -147,6 +147,7 @@ static void wrong_number_is_refused(void **state) {
 }
 
 /* --- spectra
+ *
  * ---------------------------------------------------------------------------------------------------------
  */
 

@@ -28,8 +28,8 @@ static void unknown_position(const qds_tensor_operator *t, int64_t index, double
     r[a] = t->axis[a]->coordinates_nm[u[a] + (t->axis[a]->boundary[0] == QDS_DIRICHLET)];
 }
 
-/* The integral of alpha_a along the line from one unknown to another, by the midpoint rule, which is exact.
- */
+/* The integral of alpha_a along the line from one unknown to another, by the midpoint rule, which
+ * is exact. */
 static double phase_between(const qds_vector_potential *p, int a, const double from[3], const double to[3]) {
   double alpha = 0;
   for (int b = 0; b < 3; b++) alpha += p->slope[a][b] * ((from[b] + to[b]) / 2 - p->origin_nm[b]);

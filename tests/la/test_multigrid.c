@@ -86,8 +86,7 @@ static void conjugate_gradients_converge_in_few_iterations(qds_context *ctx) {
       {"order 4 in 3D", {{4, 5, {D, D}, 1, 1}, {4, 6, {P, P}, 1, 1}, {4, 5, {D, N}, 1, 1}}, 3, 0, 22},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    QDS_AUTO(qds_multigrid)
-    *multigrid = NULL;
+    QDS_AUTO(qds_multigrid) *multigrid = NULL;
     tensor_problem p = problem_make(ctx, cases[i].plan, (const int[3]){0, 0, 0});
     double used;
     set_box(&p, cases[i].contrast, cases[i].potential);
@@ -109,8 +108,7 @@ static void odd_sizes_work_as_well(qds_context *ctx) {
     const qds_boundary *one = ends[elements % 3], *other = ends[elements / 3 % 3];
     const axis_plan plan[3] = {
         {0}, {1, elements, {one[0], one[1]}, 1, 1}, {1, 57 - elements, {other[0], other[1]}, 1, 1}};
-    QDS_AUTO(qds_multigrid)
-    *multigrid = NULL;
+    QDS_AUTO(qds_multigrid) *multigrid = NULL;
     tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
     double used;
     assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
@@ -126,8 +124,7 @@ static void tiny_grids_are_inverted(qds_context *ctx) {
   for (int64_t elements = 2; elements <= 12; elements += 5) {
     const axis_plan side = {1, elements, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 1};
     const axis_plan plan[3] = {{0}, side, side};
-    QDS_AUTO(qds_multigrid)
-    *multigrid = NULL;
+    QDS_AUTO(qds_multigrid) *multigrid = NULL;
     tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
     double used;
     assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
@@ -172,8 +169,7 @@ static void cycle_is_symmetric_positive_definite(qds_context *ctx) {
   for (uint64_t seed = 1; seed <= 12; seed++) {
     axis_plan plan[3];
     int by_element[3];
-    QDS_AUTO(qds_multigrid)
-    *multigrid = NULL;
+    QDS_AUTO(qds_multigrid) *multigrid = NULL;
     plan_random(seed, seed % 2 ? 2 : 3, seed % 2 ? 20 : 8, plan, by_element);
     for (int a = seed % 2 ? 1 : 0; a < 3; a++) plan[a].elements = (seed % 2 ? 18 : 7) / plan[a].order + 1;
     tensor_problem p = problem_make(ctx, plan, by_element);
@@ -228,8 +224,7 @@ static void prolongation_interpolates(qds_context *ctx) {
     const axis_plan plan[3] = {{1, 5, {QDS_NEUMANN, QDS_NEUMANN}, 1, 1},
                                {1, elements, {QDS_PERIODIC, QDS_PERIODIC}, 2, 3},
                                {2, elements, {QDS_NEUMANN, QDS_NEUMANN}, 3, 2}};
-    QDS_AUTO(qds_multigrid)
-    *multigrid = NULL;
+    QDS_AUTO(qds_multigrid) *multigrid = NULL;
     tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
     assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
     for (int l = qds_multigrid_levels(multigrid) - 1; l > 0; l--) {
@@ -260,8 +255,7 @@ static void restriction_is_the_adjoint_of_prolongation(qds_context *ctx) {
   for (uint64_t seed = 1; seed <= 12; seed++) {
     axis_plan plan[3];
     int by_element[3];
-    QDS_AUTO(qds_multigrid)
-    *multigrid = NULL;
+    QDS_AUTO(qds_multigrid) *multigrid = NULL;
     plan_random(seed, 2, 40, plan, by_element);
     plan[1].elements = 30 / plan[1].order + (int64_t)(seed % 3);
     plan[2].elements = 37 / plan[2].order;
@@ -362,8 +356,7 @@ static void bad_numbers_are_refused(qds_context *ctx) {
 
 static qds_status create_and_cycle(qds_context *ctx, void *data) {
   const tensor_problem *p = data;
-  QDS_AUTO(qds_multigrid)
-  *multigrid = NULL;
+  QDS_AUTO(qds_multigrid) *multigrid = NULL;
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
   QDS_TRY(qds_multigrid_create(ctx, p->t, &multigrid));
   const qds_operator b = qds_multigrid_cycle(multigrid, 0);
@@ -391,8 +384,7 @@ static qds_block cycle_of_case(qds_context *ctx, int which) {
   const axis_plan plan[3] = {{1, elements, {QDS_DIRICHLET, QDS_NEUMANN}, 1, 1},
                              {1, elements, {QDS_PERIODIC, QDS_PERIODIC}, 1, 1},
                              {1, elements, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 1}};
-  QDS_AUTO(qds_multigrid)
-  *multigrid = NULL;
+  QDS_AUTO(qds_multigrid) *multigrid = NULL;
   tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
   qds_block x = {0};
   assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
@@ -435,8 +427,7 @@ static void test_threads_change_nothing(void **state) {
 static void length_does_not_matter(qds_context *ctx) {
   const axis_plan side = {1, 30, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 1};
   const axis_plan plan[3] = {{0}, side, side};
-  QDS_AUTO(qds_multigrid)
-  *multigrid = NULL;
+  QDS_AUTO(qds_multigrid) *multigrid = NULL;
   tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
   assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
   const qds_operator b = qds_multigrid_cycle(multigrid, 0);

@@ -103,8 +103,7 @@ static void laplacian_needs_no_preconditioner(qds_context *ctx) {
 }
 
 static void exact_preconditioner_takes_one_iteration(qds_context *ctx) {
-  QDS_AUTO(qds_fdm)
-  *exact = NULL, *single = NULL;
+  QDS_AUTO(qds_fdm) *exact = NULL, *single = NULL;
   box laplacian = {1, 0, 0};
   assert_ok(create_inverse(ctx, QDS_FLOAT64, &exact));
   assert_ok(create_inverse(ctx, QDS_FLOAT32, &single));
@@ -117,8 +116,7 @@ static void exact_preconditioner_takes_one_iteration(qds_context *ctx) {
 }
 
 static void contrast_costs_iterations(qds_context *ctx) {
-  QDS_AUTO(qds_fdm)
-  *single = NULL;
+  QDS_AUTO(qds_fdm) *single = NULL;
   box halves = {10, 0, 0};
   assert_ok(create_inverse(ctx, QDS_FLOAT32, &single));
   const qds_operator inverse = qds_fdm_operator(single);
@@ -205,8 +203,7 @@ static void test_threads_change_nothing(void **state) {
 }
 
 static qds_status create_and_solve(qds_context *ctx, void *data) {
-  QDS_AUTO(qds_fdm)
-  *single = NULL;
+  QDS_AUTO(qds_fdm) *single = NULL;
   QDS_TRY(create_inverse(ctx, QDS_FLOAT32, &single));
   const qds_operator inverse = qds_fdm_operator(single);
   memset(x, 0, sizeof x);

@@ -221,8 +221,7 @@ static void add_wave(const tensor_problem *p, int i, int j, double factor, doubl
 /* LOBPCG with the same preconditioner and tolerance as qds_spectrum, and no check. */
 static void solve_without_check(qds_context *ctx, const tensor_problem *p, const qds_spectrum_options *o,
                                 spectrum *s) {
-  QDS_AUTO(qds_multigrid)
-  *multigrid = NULL;
+  QDS_AUTO(qds_multigrid) *multigrid = NULL;
   qds_lobpcg_statistics statistics;
   assert_ok(qds_multigrid_create(ctx, p->t, &multigrid));
   const qds_operator a = qds_tensor_operator_apply(p->t), b = qds_multigrid_cycle(multigrid, 0);

@@ -211,8 +211,7 @@ static void too_many_unknowns_are_refused(qds_context *ctx) {
 }
 
 static qds_status create_and_apply(qds_context *ctx, void *data) {
-  QDS_AUTO(qds_tensor_operator)
-  *t = NULL;
+  QDS_AUTO(qds_tensor_operator) *t = NULL;
   const tensor_problem *p = data;
   return qds_tensor_operator_create(ctx, (const qds_axis *const[3]){p->axis[0], p->axis[1], p->axis[2]},
                                     (const int[3]){0, 0, 0}, &t);
