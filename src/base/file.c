@@ -122,14 +122,17 @@ static int write_all(int descriptor, const char *data, size_t bytes) {
   return 0;
 }
 
+qds_status qds_pending_write(qds_pending_file *file, const void *data, size_t bytes) {
+  AUTO_CLOSE int descriptor = open(file->temporary, O_WRONLY | O_TRUNC | O_CLOEXEC);
+  if (descriptor < 0 || write_all(descriptor, data, bytes))
+    QDS_FAIL_NATIVE(QDS_ERROR_FILE, errno, "cannot write \"%s\" (%zu bytes): %m", file->path, bytes);
+  return QDS_OK;
+}
+
 qds_status qds_file_write(qds_allocator *allocator, const char *path, const void *data, size_t bytes) {
   QDS_AUTO(qds_pending_file) *file = NULL;
   QDS_TRY(qds_pending_create(allocator, path, &file));
-  {
-    AUTO_CLOSE int descriptor = open(file->temporary, O_WRONLY | O_CLOEXEC);
-    if (descriptor < 0 || write_all(descriptor, data, bytes))
-      QDS_FAIL_NATIVE(QDS_ERROR_FILE, errno, "cannot write \"%s\" (%zu bytes): %m", path, bytes);
-  }
+  QDS_TRY(qds_pending_write(file, data, bytes));
   return qds_pending_commit(file);
 }
 

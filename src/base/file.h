@@ -10,6 +10,8 @@ typedef struct qds_pending_file qds_pending_file;
 /* Reserves a temporary name beside `path` (NAME.part-PID). Errors: FILE with errno and the folder's name. */
 qds_status qds_pending_create(qds_allocator *allocator, const char *path, qds_pending_file **out);
 const char *qds_pending_path(const qds_pending_file *file);
+/* Writes the whole content. Errors: FILE, for instance of a full disk. */
+qds_status qds_pending_write(qds_pending_file *file, const void *data, size_t bytes);
 /* fsync and rename; after it the file stands under its final name. */
 qds_status qds_pending_commit(qds_pending_file *file);
 /* Removes the temporary file unless it was committed. */

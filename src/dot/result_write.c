@@ -151,10 +151,7 @@ static qds_status write_states(const qds_result *r, qds_vtkhdf *file) {
   return QDS_OK;
 }
 
-static qds_status write_fields(const qds_result *r, const char *path) {
-  QDS_AUTO(qds_vtkhdf) *file = NULL;
-  QDS_TRY(qds_vtkhdf_create(qds_context_allocator(r->ctx), path, r->dimension, r->nodes,
-                            (const double *const *)r->coordinates_nm, &file));
+static qds_status write_fields(const qds_result *r, qds_vtkhdf *file) {
   QDS_TRY(qds_vtkhdf_text(file, "name", r->name));
   QDS_TRY(qds_vtkhdf_text(file, "configuration", r->configuration));
   QDS_TRY(qds_vtkhdf_doubles(file, "energies_eV", (size_t)r->states, r->energies_eV));
@@ -166,18 +163,28 @@ static qds_status write_fields(const qds_result *r, const char *path) {
   if (r->electrostatics.electron_density_cm3)
     QDS_TRY(qds_vtkhdf_point_field(file, "electron_density_cm3", r->electrostatics.electron_density_cm3, 0));
   if (r->fields & QDS_FIELD_MATERIAL) QDS_TRY(qds_vtkhdf_cell_labels(file, "material", r->material));
-  return qds_vtkhdf_commit(file);
+  return QDS_OK;
 }
 
+/* Both files take their names only when both are written, so that a failure leaves neither. */
 qds_status qds_result_write(const qds_result *r, const char *folder) {
   QDS_AUTO_RELEASE char *json = NULL, *path = NULL, *fields_path = NULL;
+  QDS_AUTO(qds_vtkhdf) *fields = NULL;
+  QDS_AUTO(qds_pending_file) *file = NULL;
   QDS_REQUIRE(r && folder, "qds_result_write: a NULL argument");
   qds_allocator *allocator = qds_context_allocator(r->ctx);
   const double start = qds_seconds();
   QDS_TRY(qds_folder_create(allocator, folder));
   QDS_TRY(qds_result_path(r, folder, ".json", &path));
   QDS_TRY(qds_result_path(r, folder, ".vtkhdf", &fields_path));
-  if (r->fields) QDS_TRY(write_fields(r, fields_path));
+  if (r->fields) {
+    QDS_TRY(qds_vtkhdf_create(allocator, fields_path, r->dimension, r->nodes,
+                              (const double *const *)r->coordinates_nm, &fields));
+    QDS_TRY(write_fields(r, fields));
+  }
   QDS_TRY(qds_result_json(r, qds_seconds() - start, &json));
-  return qds_file_write(allocator, path, json, strlen(json));
+  QDS_TRY(qds_pending_create(allocator, path, &file));
+  QDS_TRY(qds_pending_write(file, json, strlen(json)));
+  if (fields) QDS_TRY(qds_vtkhdf_commit(fields));
+  return qds_pending_commit(file);
 }

@@ -214,9 +214,22 @@ static qds_status solve_closed(const qds_device *d, qds_tensor_operator *t, qds_
   return QDS_OK;
 }
 
+/* Energies near the largest double have residuals beyond it. */
+static qds_status check_finite(const qds_result *r) {
+  for (int s = 0; s < r->states; s++)
+    if (!isfinite(r->energies_eV[s]) || !isfinite(r->residuals_eV[s]))
+      QDS_FAIL(
+          QDS_ERROR_NUMERIC,
+          "state %d has the energy %g eV with the residual %g eV; look for extreme numbers among masses, "
+          "band edges, potential and grid",
+          s, r->energies_eV[s], r->residuals_eV[s]);
+  return QDS_OK;
+}
+
 static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
   QDS_TRY(d->open.method == QDS_CLOSED ? solve_closed(d, t, r, &x) : qds_open_states(d, t, r, &x));
+  QDS_TRY(check_finite(r));
   for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];
   return measure(d, t, &x, r);
 }

@@ -136,6 +136,14 @@ def test_earlier_result_survives_a_failed_write(qdsim, device, tmp_path):
     assert (tmp_path / "out/device.json").read_bytes() == before
 
 
+def test_both_files_or_neither(qdsim, device, tmp_path):
+    """The numbers cannot be written: a folder has their name. The fields, written before, must not stay alone."""
+    (tmp_path / "out/device.json").mkdir(parents=True)
+    outcome = qdsim("run", device(GOOD.replace("plot: false", "plot: false, fields: [psi]")))
+    outcome.assert_refused(3, "device.json", "folder")
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out/device.json"]
+
+
 # --- memory ---
 
 
@@ -163,6 +171,12 @@ def test_solve_that_does_not_converge(qdsim, device):
     """A tolerance below the rounding error of the energies cannot be reached."""
     path = device(GOOD.replace("nodes: 121", "nodes: 1001"))
     qdsim("run", path, "--set", "tolerance_eV=1.0e-30").assert_refused(4, "converge")
+
+
+def test_energies_beyond_all_numbers(qdsim, device):
+    """The potential is finite, the square of an energy is not."""
+    path = device(GOOD.replace("states: 2", 'potential: [{formula_eV: "1e298*x^2"}]'))
+    qdsim("run", path, "--set", "states=4").assert_refused(4, "extreme numbers")
 
 
 # --- Ctrl-C ---
