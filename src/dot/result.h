@@ -26,7 +26,7 @@ typedef struct {
 struct qds_result {
   qds_context *ctx;
   char *name, *stem, *input, *configuration;
-  int dimension, states, materials;
+  int dimension, states, materials, threads;
   int parts; /* numbers in a value of psi: 1, or real and imaginary part */
   unsigned fields;
   int64_t nodes[3]; /* by user axis; 1 past the dimension */

@@ -75,7 +75,7 @@ static void write_result(qds_json *json, const qds_result *r, double output_s) {
   qds_json_close_list(json);
   qds_json_int(json, "unknowns", r->unknowns);
   qds_json_string(json, "device", qds_context_device(r->ctx));
-  qds_json_int(json, "threads", qds_context_threads(r->ctx));
+  qds_json_int(json, "threads", r->threads);
   qds_json_double(json, "reference_eV", r->reference_eV);
   qds_json_bool(json, "converged", 1); /* a solve that does not converge has no result */
   qds_json_int(json, "iterations", s->iterations);

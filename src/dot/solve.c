@@ -234,10 +234,12 @@ static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result 
   return measure(d, t, &x, r);
 }
 
-qds_status qds_device_solve(qds_device *d, qds_result **out) {
-  QDS_REQUIRE(d && out, "qds_device_solve: a NULL argument");
+/* Below this, waking a second thread costs more than it saves; on a busy machine, where it has to wait for a
+ * core at each of some hundred meetings, a hundred times more. */
+enum { FEWEST_SHARED_UNKNOWNS = 20000 };
+
+static qds_status solve_device(qds_device *d, qds_result **out) {
   const double start = qds_seconds();
-  *out = NULL;
   qds_device_cost cost;
   QDS_TRY(qds_device_estimate(d, &cost));
   QDS_TRY(qds_context_reserve_check(d->ctx, cost.memory_bytes, "the solve"));
@@ -245,6 +247,7 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
   QDS_AUTO(qds_tensor_operator) *t = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), 1, "result", &r));
   r->ctx = d->ctx;
+  r->threads = qds_context_threads(d->ctx);
   QDS_TRY(describe(d, r));
   QDS_TRY(qds_progress(d->ctx, "hamiltonian", 0, "%lld unknowns", (long long)r->unknowns));
   QDS_TRY(qds_hamiltonian_create(d, &r->band_edge_eV, &t));
@@ -258,6 +261,16 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
   *out = r;
   r = NULL;
   return QDS_OK;
+}
+
+qds_status qds_device_solve(qds_device *d, qds_result **out) {
+  QDS_REQUIRE(d && out, "qds_device_solve: a NULL argument");
+  *out = NULL;
+  const int all = qds_context_threads(d->ctx);
+  if (qds_device_unknowns(d) < FEWEST_SHARED_UNKNOWNS) qds_context_use_threads(d->ctx, 1);
+  const qds_status status = solve_device(d, out);
+  qds_context_use_threads(d->ctx, all);
+  return status;
 }
 
 qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {

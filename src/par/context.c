@@ -101,6 +101,12 @@ const char *qds_context_device(const qds_context *ctx) {
   return "cpu";
 }
 
+int qds_context_use_threads(qds_context *ctx, int threads) {
+  const int before = ctx->threads;
+  ctx->threads = threads;
+  return before;
+}
+
 uint64_t qds_context_seed(const qds_context *ctx) {
   return ctx->seed;
 }

@@ -7,6 +7,8 @@
 
 qds_allocator *qds_context_allocator(qds_context *ctx);
 uint64_t qds_context_seed(const qds_context *ctx);
+/* Lets the context use `threads` threads from now on; returns how many it used. */
+int qds_context_use_threads(qds_context *ctx, int threads);
 
 /* Refuses `bytes` more, before the work starts, when the budget or the machine's free memory cannot hold
  * them. */
