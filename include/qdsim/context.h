@@ -28,19 +28,22 @@ typedef int (*qds_progress_fn)(void *user, const char *phase, double fraction, c
 
 typedef struct {
   size_t struct_size;
-  const char *device;       /* "cpu" or "auto"; NULL: auto */
-  int threads;              /* 0: all cores this process may use */
-  size_t memory_limit;      /* bytes that the library may hold at once, 0: no limit of its own */
-  uint64_t seed;            /* of every random number the context draws */
-  qds_log_fn log;           /* NULL: silent */
-  qds_progress_fn progress; /* NULL: none */
-  void *user;               /* handed to log and progress */
+  const char *device;         /* "cpu", "cuda", "cuda:1", "sim" or "auto"; NULL: "cpu" */
+  int threads;                /* 0: all cores this process may use */
+  size_t memory_limit;        /* bytes that the library may hold at once, 0: no limit of its own */
+  uint64_t seed;              /* of every random number the context draws */
+  qds_log_fn log;             /* NULL: silent */
+  qds_progress_fn progress;   /* NULL: none */
+  void *user;                 /* handed to log and progress */
+  size_t device_memory_limit; /* bytes that the library may hold on the device, 0: what there is */
 } qds_context_options;
 
 #define QDS_CONTEXT_OPTIONS_INIT                                                                             \
-  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/* options NULL: all defaults. Errors: ARGUMENT (unknown device, negative threads), MEMORY. */
+/* options NULL: all defaults. A device that is asked for by name and cannot be used is an error that says
+ * why; "auto" takes the GPU when there is one and else the CPU, and keeps the reason. Errors: ARGUMENT
+ * (unknown device, negative threads), UNSUPPORTED (no such device here), MEMORY. */
 QDS_API qds_status qds_context_create(const qds_context_options *options, qds_context **out);
 
 /* Destroys the context. Memory taken through it and still held is a leak: each block is reported through the
@@ -53,7 +56,10 @@ QDS_API void qds_context_interrupt(qds_context *ctx);
 QDS_API void qds_context_resume(qds_context *ctx);
 
 QDS_API int qds_context_threads(const qds_context *ctx);
+/* The device in use: "cpu", "cuda:0" or "sim:0". */
 QDS_API const char *qds_context_device(const qds_context *ctx);
+/* Why "auto" took the CPU; "" when it was asked for or a GPU is in use. */
+QDS_API const char *qds_context_device_reason(const qds_context *ctx);
 
 /* The memory account, in bytes and blocks. The total first, then one row per tag in the order of
  * first use. */

@@ -11,6 +11,7 @@
 #include "mem/heap.h"
 #include "mem/limits.h"
 #include "par/communicator.h"
+#include "par/plugin.h"
 
 typedef struct {
   void *object;
@@ -28,6 +29,10 @@ struct qds_context {
   atomic_int interrupted;
   qds_communicator communicator;
   slot slots[QDS_SLOT_COUNT];
+  qds_plugin plugin;
+  qds_accelerator *accelerator;
+  qds_stream *stream;
+  char device[64], device_reason[1024];
 };
 
 static const double progress_interval_s = 0.1;
@@ -45,9 +50,53 @@ static qds_status check_options(const qds_context_options *options) {
               options->struct_size, sizeof *options);
   QDS_REQUIRE(options->threads >= 0 && options->threads <= 4096,
               "threads %d: 0 (all cores) to 4096 are allowed", options->threads);
-  QDS_REQUIRE(!options->device || !strcmp(options->device, "cpu") || !strcmp(options->device, "auto"),
-              "no device \"%s\"; this build knows cpu and auto", options->device);
   return QDS_OK;
+}
+
+/* Reads "NAME" or "NAME:N" where NAME is one of the plugins. */
+static qds_status read_device(const char *text, char name[32], int *index) {
+  const char *colon = strchr(text, ':');
+  const size_t length = colon ? (size_t)(colon - text) : strlen(text);
+  int known = 0;
+  for (int i = 0; i < QDS_PLUGINS; i++)
+    known |= length == strlen(qds_plugin_name(i)) && !strncmp(text, qds_plugin_name(i), length);
+  *index = 0;
+  int end = -1;
+  if (known && colon &&
+      (sscanf(colon, ":%5d%n", index, &end) != 1 || colon[end] || colon[1] < '0' || colon[1] > '9'))
+    known = 0;
+  QDS_REQUIRE(known, "no device \"%s\"; allowed are auto, cpu, cuda, cuda:N (the N-th GPU, from 0) and sim",
+              text);
+  memcpy(name, text, length);
+  name[length] = 0;
+  return QDS_OK;
+}
+
+static qds_status open_device(qds_context *ctx, const char *name, int index, size_t limit) {
+  qds_plugin_load(name, &ctx->plugin);
+  if (ctx->plugin.devices == 0)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s\": %s", name, ctx->plugin.reason);
+  QDS_TRY(qds_accelerator_create(ctx->plugin.backend, index, limit, qds_context_allocator(ctx),
+                                 &ctx->accelerator));
+  snprintf(ctx->device, sizeof ctx->device, "%s:%d", name, index);
+  return QDS_OK;
+}
+
+/* A device that is asked for by name must be there; `auto` takes the CPU when the GPU cannot be used. */
+static qds_status choose_device(qds_context *ctx, const qds_context_options *options) {
+  const char *wanted = options->device ? options->device : "cpu";
+  const int automatic = !strcmp(wanted, "auto");
+  snprintf(ctx->device, sizeof ctx->device, "cpu");
+  if (strcmp(wanted, "cpu") != 0) {
+    char name[32] = "cuda";
+    int index = 0;
+    if (!automatic) QDS_TRY(read_device(wanted, name, &index));
+    const qds_status status = open_device(ctx, name, index, options->device_memory_limit);
+    if (status != QDS_OK && !automatic) return status;
+    if (status != QDS_OK)
+      snprintf(ctx->device_reason, sizeof ctx->device_reason, "%s", qds_last_error()->message);
+  }
+  return qds_stream_create(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream);
 }
 
 qds_status qds_context_create(const qds_context_options *options, qds_context **out) {
@@ -58,7 +107,7 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
   QDS_TRY(check_options(options));
   qds_context *ctx = calloc(1, sizeof *ctx);
   if (!ctx) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for a context");
-  const qds_status status = qds_heap_create(options->memory_limit, &ctx->heap);
+  qds_status status = qds_heap_create(options->memory_limit, &ctx->heap);
   if (status != QDS_OK) {
     free(ctx);
     return status;
@@ -69,6 +118,11 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
   ctx->progress = options->progress;
   ctx->user = options->user;
   qds_communicator_make_serial(&ctx->communicator);
+  status = choose_device(ctx, options);
+  if (status != QDS_OK) {
+    qds_context_destroy(ctx);
+    return status;
+  }
   *out = ctx;
   return QDS_OK;
 }
@@ -82,6 +136,9 @@ void qds_context_destroy(qds_context *ctx) {
   for (int i = 0; i < QDS_SLOT_COUNT; i++)
     if (ctx->slots[i].destroy) ctx->slots[i].destroy(ctx->slots[i].object);
   qds_communicator_destroy(&ctx->communicator);
+  qds_stream_destroy(ctx->stream);
+  qds_accelerator_destroy(ctx->accelerator);
+  qds_plugin_unload(&ctx->plugin);
   qds_heap_destroy(ctx->heap, report_leak, ctx);
   free(ctx);
 }
@@ -97,13 +154,21 @@ int qds_context_threads(const qds_context *ctx) {
 }
 
 const char *qds_context_device(const qds_context *ctx) {
-  (void)ctx;
-  return "cpu";
+  return ctx->device;
+}
+const char *qds_context_device_reason(const qds_context *ctx) {
+  return ctx->device_reason;
+}
+qds_accelerator *qds_context_accelerator(const qds_context *ctx) {
+  return ctx->accelerator;
+}
+qds_stream *qds_context_stream(qds_context *ctx) {
+  return ctx->stream;
 }
 
 int qds_context_use_threads(qds_context *ctx, int threads) {
   const int before = ctx->threads;
-  ctx->threads = threads;
+  ctx->threads = ctx->stream->threads = threads;
   return before;
 }
 

@@ -3,9 +3,14 @@
 #define QDS_PAR_CONTEXT_H
 
 #include "base/allocator.h"
+#include "mem/stream.h"
 #include "qdsim/context.h"
 
 qds_allocator *qds_context_allocator(qds_context *ctx);
+/* The device of the context; NULL: the CPU. */
+qds_accelerator *qds_context_accelerator(const qds_context *ctx);
+/* The stream on which the context's own work runs: of the accelerator, or of the host. */
+qds_stream *qds_context_stream(qds_context *ctx);
 uint64_t qds_context_seed(const qds_context *ctx);
 /* Lets the context use `threads` threads from now on; returns how many it used. */
 int qds_context_use_threads(qds_context *ctx, int threads);

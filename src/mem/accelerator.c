@@ -1,0 +1,69 @@
+#include "mem/accelerator.h"
+
+#include "mem/pool_stream.h"
+
+static const qds_host_api host_api = {QDS_BACKEND_ABI, sizeof(qds_host_api), qds_raise};
+
+qds_status qds_backend_check(const qds_backend *backend) {
+  if (!backend) QDS_FAIL(QDS_ERROR_UNSUPPORTED, "it offers no table");
+  if (backend->abi != QDS_BACKEND_ABI)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "made for interface %u; this library has %d", backend->abi,
+             QDS_BACKEND_ABI);
+  if (backend->size < sizeof *backend)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table has %zu bytes; this library needs %zu", backend->size,
+             sizeof *backend);
+  if (!backend->launch == !backend->run)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "it must either launch kernels of its own or run the library's");
+  return QDS_OK;
+}
+
+const qds_host_api *qds_backend_host(void) {
+  return &host_api;
+}
+
+qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t limit,
+                                  qds_allocator *allocator, qds_accelerator **out) {
+  *out = NULL;
+  QDS_TRY(qds_backend_check(backend));
+  char why[512] = "";
+  const int count = backend->probe(&host_api, why, sizeof why);
+  if (count == 0) QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s\": %s", backend->name, why);
+  if (index < 0 || index >= count)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s:%d\"; 0 to %d are there", backend->name, index,
+             count - 1);
+  QDS_AUTO(qds_accelerator) *accelerator = NULL;
+  QDS_TRY(QDS_NEW_ZERO(allocator, 1, "accelerator", &accelerator));
+  *accelerator = (qds_accelerator){.backend = backend, .index = index, .allocator = allocator};
+  QDS_TRY(backend->open(&host_api, index, &accelerator->state, &accelerator->properties));
+  QDS_TRY(qds_stream_pool_create(accelerator, limit, &accelerator->pool));
+  *out = accelerator;
+  accelerator = NULL;
+  return QDS_OK;
+}
+
+void qds_accelerator_destroy(qds_accelerator *accelerator) {
+  if (!accelerator) return;
+  qds_stream_pool_destroy(accelerator->pool);
+  if (accelerator->state) accelerator->backend->close(accelerator->state);
+  qds_release(accelerator);
+}
+
+qds_status qds_accelerator_allocate(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
+                                    void **out) {
+  *out = NULL;
+  return accelerator->backend->allocate(accelerator->state, kind, bytes, out);
+}
+
+void qds_accelerator_release(qds_accelerator *accelerator, qds_memory_kind kind, void *block) {
+  if (block) accelerator->backend->release(accelerator->state, kind, block);
+}
+
+qds_status qds_accelerator_memory(qds_accelerator *accelerator, size_t *free_bytes, size_t *total_bytes) {
+  return accelerator->backend->memory(accelerator->state, free_bytes, total_bytes);
+}
+
+qds_status qds_accelerator_inject(qds_accelerator *accelerator, qds_injection what, uint64_t n) {
+  if (!accelerator->backend->inject)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "the device \"%s\" injects no failures", accelerator->backend->name);
+  return accelerator->backend->inject(accelerator->state, what, n);
+}

@@ -1,0 +1,40 @@
+/* An accelerator: one opened device of a back end (qds_device is the quantum-dot device). */
+#ifndef QDS_MEM_ACCELERATOR_H
+#define QDS_MEM_ACCELERATOR_H
+
+#include "base/allocator.h"
+#include "mem/backend.h"
+
+typedef struct qds_stream_pool qds_stream_pool;
+
+typedef struct qds_accelerator {
+  const qds_backend *backend;
+  void *state;
+  int index;
+  qds_accelerator_properties properties;
+  qds_allocator *allocator; /* of the host, for bookkeeping */
+  qds_stream_pool *pool;    /* of the device's memory; what qds_stream_allocate takes from */
+} qds_accelerator;
+
+/* What the library gives to its plugins. */
+const qds_host_api *qds_backend_host(void);
+/* Refuses a table that this library cannot use, with the reason. */
+qds_status qds_backend_check(const qds_backend *backend);
+
+/* Opens device `index` of a back end. `limit`: bytes of device memory that may be held at once, 0: what there
+ * is. Errors: UNSUPPORTED, MEMORY, those of the back end. */
+qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t limit,
+                                  qds_allocator *allocator, qds_accelerator **out);
+/* Everything taken from it has been given back before. NULL is allowed. */
+void qds_accelerator_destroy(qds_accelerator *accelerator);
+QDS_AUTO_DEFINE(qds_accelerator)
+
+/* Memory straight from the back end, for pools, pinned staging and tests. */
+qds_status qds_accelerator_allocate(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
+                                    void **out);
+void qds_accelerator_release(qds_accelerator *accelerator, qds_memory_kind kind, void *block);
+qds_status qds_accelerator_memory(qds_accelerator *accelerator, size_t *free_bytes, size_t *total_bytes);
+/* For tests: the n-th such operation from now fails; 0 switches it off. UNSUPPORTED on real devices. */
+qds_status qds_accelerator_inject(qds_accelerator *accelerator, qds_injection what, uint64_t n);
+
+#endif

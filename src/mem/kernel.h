@@ -1,0 +1,27 @@
+/* Kernels: functions of a plain argument structure that run in stream order, on the CPU and on devices alike.
+ *
+ * To add one: a line in QDS_KERNELS, its argument structure and its qds_kernel in a header of its layer (with
+ * pointers to memory of the stream's place and numbers only), the CPU function beside the front, and the CUDA
+ * launcher in the *_cuda.cu beside it. A kernel cannot fail; what can go wrong shows in its numbers. */
+#ifndef QDS_MEM_KERNEL_H
+#define QDS_MEM_KERNEL_H
+
+#include <stddef.h>
+
+#define QDS_KERNELS(X) X(FILL_NORMAL)
+
+typedef enum {
+#define QDS_KERNEL_ENUM(name) QDS_KERNEL_##name,
+  QDS_KERNELS(QDS_KERNEL_ENUM)
+#undef QDS_KERNEL_ENUM
+      QDS_KERNEL_COUNT
+} qds_kernel_id;
+
+typedef struct {
+  qds_kernel_id id;
+  const char *name;
+  size_t bytes;                                    /* of the argument structure */
+  void (*run)(const void *arguments, int threads); /* on the CPU */
+} qds_kernel;
+
+#endif
