@@ -5,27 +5,35 @@
 
 #include "mem/pool_stream.h"
 
+qds_status qds_stream_open(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
+                           qds_stream *out) {
+  void *native = NULL;
+  *out = (qds_stream){0};
+  if (accelerator) QDS_TRY(accelerator->backend->stream_create(accelerator->state, &native));
+  *out = (qds_stream){accelerator, native, allocator, threads};
+  return QDS_OK;
+}
+
+void qds_stream_close(qds_stream *stream) {
+  if (stream->accelerator)
+    stream->accelerator->backend->stream_destroy(stream->accelerator->state, stream->native);
+  *stream = (qds_stream){0};
+}
+
 qds_status qds_stream_create(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
                              qds_stream **out) {
   *out = NULL;
-  qds_stream *stream = NULL;
-  QDS_TRY(QDS_NEW_ZERO(allocator, 1, "stream", &stream));
-  *stream = (qds_stream){.accelerator = accelerator, .allocator = allocator, .threads = threads};
-  if (accelerator) {
-    const qds_status status = accelerator->backend->stream_create(accelerator->state, &stream->native);
-    if (status != QDS_OK) {
-      qds_release(stream);
-      return status;
-    }
-  }
+  QDS_AUTO_RELEASE qds_stream *stream = NULL;
+  QDS_TRY(QDS_NEW(allocator, 1, "stream", &stream));
+  QDS_TRY(qds_stream_open(accelerator, allocator, threads, stream));
   *out = stream;
+  stream = NULL;
   return QDS_OK;
 }
 
 void qds_stream_destroy(qds_stream *stream) {
   if (!stream) return;
-  if (stream->accelerator)
-    stream->accelerator->backend->stream_destroy(stream->accelerator->state, stream->native);
+  qds_stream_close(stream);
   qds_release(stream);
 }
 

@@ -22,7 +22,10 @@ typedef struct qds_event {
   double host_seconds; /* when it was recorded on a host stream */
 } qds_event;
 
-/* accelerator NULL: a stream of the host. */
+/* Makes a stream in place. accelerator NULL: a stream of the host. */
+qds_status qds_stream_open(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
+                           qds_stream *out);
+void qds_stream_close(qds_stream *stream); /* waits for the work in it; safe on a zeroed stream */
 qds_status qds_stream_create(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
                              qds_stream **out);
 /* Waits for the work in it. NULL is allowed. */

@@ -31,7 +31,7 @@ struct qds_context {
   slot slots[QDS_SLOT_COUNT];
   qds_plugin plugin;
   qds_accelerator *accelerator;
-  qds_stream *stream;
+  qds_stream stream;
   char device[64], device_reason[1024];
 };
 
@@ -96,7 +96,7 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
     if (status != QDS_OK)
       snprintf(ctx->device_reason, sizeof ctx->device_reason, "%s", qds_last_error()->message);
   }
-  return qds_stream_create(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream);
+  return qds_stream_open(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream);
 }
 
 qds_status qds_context_create(const qds_context_options *options, qds_context **out) {
@@ -136,7 +136,7 @@ void qds_context_destroy(qds_context *ctx) {
   for (int i = 0; i < QDS_SLOT_COUNT; i++)
     if (ctx->slots[i].destroy) ctx->slots[i].destroy(ctx->slots[i].object);
   qds_communicator_destroy(&ctx->communicator);
-  qds_stream_destroy(ctx->stream);
+  qds_stream_close(&ctx->stream);
   qds_accelerator_destroy(ctx->accelerator);
   qds_plugin_unload(&ctx->plugin);
   qds_heap_destroy(ctx->heap, report_leak, ctx);
@@ -163,12 +163,12 @@ qds_accelerator *qds_context_accelerator(const qds_context *ctx) {
   return ctx->accelerator;
 }
 qds_stream *qds_context_stream(qds_context *ctx) {
-  return ctx->stream;
+  return &ctx->stream;
 }
 
 int qds_context_use_threads(qds_context *ctx, int threads) {
   const int before = ctx->threads;
-  ctx->threads = ctx->stream->threads = threads;
+  ctx->threads = ctx->stream.threads = threads;
   return before;
 }
 

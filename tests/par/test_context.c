@@ -72,8 +72,13 @@ static void options_are_checked(void **state) {
   options.threads = 4097;
   assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_ARGUMENT, "threads 4097");
   options.threads = 1;
-  options.device = "cuda:9";
-  assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_ARGUMENT, "no device \"cuda:9\"");
+  options.device = "cuda:99";
+  assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_UNSUPPORTED, "no device \"cuda");
+  const char *const unknown[] = {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "cud", "cuda:1x"};
+  for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+    options.device = unknown[i];
+    assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_ARGUMENT, "allowed are auto, cpu, cuda");
+  }
   options.device = "cpu";
   options.struct_size = 8;
   assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_ARGUMENT, "QDS_CONTEXT_OPTIONS_INIT");
