@@ -198,7 +198,7 @@ static qds_status find_residual(qds_poisson *p, const double *charge, const doub
   qds_context *ctx = p->device->ctx;
   qds_tensor_operator *t = p->operator_;
   const qds_operator a = qds_tensor_operator_apply(t);
-  qds_block x = {p->update, t->rows, t->rows, 1}, y = {p->residual, t->rows, t->rows, 1};
+  qds_block x = {p->update, t->rows, t->rows, 1, NULL}, y = {p->residual, t->rows, t->rows, 1, NULL};
   memset(t->v, 0, sizeof(double) * (size_t)t->rows);
   qds_fold_nodes(t, -1, charge, p->folded);
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)

@@ -1,44 +1,22 @@
 #include "la/block.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
-#include "base/philox.h"
 #include "la/blas.h"
 
-/* Rows are cut into tiles, so that a tile of all columns stays in the second-level cache, and tiles into
- * groups. Both depend on the number of rows only, and sums run over tiles within a group and then over groups
- * in order: that makes every result independent of the thread count. */
-enum { TILE_ROWS = 1024, MAX_GROUPS = 128 };
 enum { LINE_DOUBLES = QDS_ALIGNMENT / sizeof(double), PAGE_DOUBLES = 4096 / sizeof(double) };
+/* Sums run over the rows of a group and then over groups in order; how the rows are cut into groups depends
+ * on the number of rows only. That makes every result independent of the thread count. A device wants some
+ * groups for each of its multiprocessors. */
+enum { HOST_GROUPS = 64, DEVICE_GROUPS = 1024, FEWEST_GROUP_ROWS = QDS_COMBINE_TILE_ROWS };
 
 /* The bytes of a column can be counted in a size_t. */
 static const int64_t MAX_ROWS = INT64_MAX / (2 * (int64_t)sizeof(double));
 
-static int64_t smaller(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-static int64_t tile_count(int64_t rows) {
-  return (rows + TILE_ROWS - 1) / TILE_ROWS;
-}
-static int group_count(int64_t rows) {
-  return (int)smaller(tile_count(rows), MAX_GROUPS);
-}
-
-/* The first tile of a group; group_count() gives one past the last. */
-static int64_t group_begin(int64_t rows, int group) {
-  return tile_count(rows) * group / group_count(rows);
-}
-
-static int team_size(const qds_context *ctx, int64_t pieces) {
-  return (int)smaller(qds_context_threads(ctx), pieces > 0 ? pieces : 1);
-}
-
-static int tile_rows(int64_t rows, int64_t tile) {
-  return (int)smaller(TILE_ROWS, rows - tile * TILE_ROWS);
-}
-
-qds_status qds_block_create(qds_context *ctx, int64_t rows, int columns, const char *tag, qds_block *out) {
+qds_status qds_block_create_on(qds_context *ctx, qds_stream *stream, int64_t rows, int columns,
+                               const char *tag, qds_block *out) {
   *out = (qds_block){0};
   QDS_REQUIRE(rows >= 0 && rows <= MAX_ROWS && columns >= 0,
               "qds_block_create: %lld rows and %d columns; allowed are 0 to %lld rows and at least 0 columns",
@@ -46,110 +24,186 @@ qds_status qds_block_create(qds_context *ctx, int64_t rows, int columns, const c
   int64_t stride = (rows + LINE_DOUBLES - 1) / LINE_DOUBLES * LINE_DOUBLES;
   /* Columns that lie whole pages apart would compete for the same cache sets. */
   if (stride > 0 && stride % PAGE_DOUBLES == 0) stride += LINE_DOUBLES;
-  double *data = NULL;
-  QDS_TRY(qds_allocate(qds_context_allocator(ctx), (size_t)columns, (size_t)stride * sizeof *data, tag,
-                       __FILE__, __LINE__, (void **)&data));
-  *out = (qds_block){data, rows, stride, columns};
+  void *data = NULL;
+  const size_t bytes = (size_t)stride * sizeof(double);
+  if (stream)
+    QDS_TRY(qds_stream_allocate(stream, (size_t)columns, bytes, tag, __FILE__, __LINE__, &data));
+  else
+    QDS_TRY(qds_allocate(qds_context_allocator(ctx), (size_t)columns, bytes, tag, __FILE__, __LINE__, &data));
+  *out = (qds_block){data, rows, stride, columns, stream};
   return QDS_OK;
+}
+
+qds_status qds_block_create(qds_context *ctx, int64_t rows, int columns, const char *tag, qds_block *out) {
+  return qds_block_create_on(ctx, NULL, rows, columns, tag, out);
 }
 
 void qds_block_clear(qds_block *block) {
-  qds_release(block->data);
+  if (block->stream)
+    qds_stream_release(block->stream, block->data);
+  else
+    qds_release(block->data);
   *block = (qds_block){0};
 }
 
-/* BLAS counts leading dimensions in 32-bit integers. */
-static qds_status check_stride(const char *where, const qds_block *block) {
-  if (block->stride > INT_MAX)
-    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "%s: vectors of %lld rows; BLAS allows at most %d", where,
-             (long long)block->rows, INT_MAX);
+qds_status qds_block_copy(const qds_block *from, qds_block *to) {
+  QDS_REQUIRE(from->rows == to->rows && from->columns == to->columns,
+              "qds_block_copy: %lld x %d numbers to %lld x %d", (long long)from->rows, from->columns,
+              (long long)to->rows, to->columns);
+  const size_t bytes = sizeof(double) * (size_t)from->rows;
+  qds_stream *stream = to->stream ? to->stream : from->stream;
+  for (int j = 0; j < from->columns; j++)
+    if (stream)
+      QDS_TRY(qds_stream_copy(stream, qds_block_column(to, j), qds_block_column(from, j), bytes));
+    else
+      memmove(qds_block_column(to, j), qds_block_column(from, j), bytes);
+  return stream && !to->stream ? qds_stream_synchronise(stream) : QDS_OK;
+}
+
+/* The stream that work on a block of the host goes through. */
+static qds_stream host_stream(qds_context *ctx) {
+  return (qds_stream){NULL, NULL, qds_context_allocator(ctx), qds_context_threads(ctx)};
+}
+
+static int runs_library_kernels(const qds_stream *stream) {
+  return !stream->accelerator || !stream->accelerator->backend->launch;
+}
+
+static int groups_of(const qds_stream *stream, int64_t rows) {
+  const int64_t most = qds_stream_on_host(stream) ? HOST_GROUPS : DEVICE_GROUPS,
+                wanted = (rows + FEWEST_GROUP_ROWS - 1) / FEWEST_GROUP_ROWS;
+  return (int)(wanted < 1 ? 1 : wanted < most ? wanted : most);
+}
+
+/* Describes the blocks of a side; NULL and empty ones count as none. */
+static int describe(int count, const qds_block *const *blocks, qds_columns *columns) {
+  int total = 0;
+  for (int i = 0; i < count; i++) {
+    columns[i] = (qds_columns){0};
+    if (!blocks[i]) continue;
+    columns[i] = (qds_columns){blocks[i]->data, blocks[i]->stride, blocks[i]->columns};
+    total += blocks[i]->columns;
+  }
+  return total;
+}
+
+/* All blocks of a call have the rows and the place of the first. BLAS counts leading dimensions in 32-bit
+ * integers. */
+static qds_status check(const char *where, const qds_stream *stream, const qds_block *first, int count,
+                        const qds_block *const *blocks) {
+  for (int i = 0; i < count; i++) {
+    const qds_block *b = blocks[i];
+    if (!b || b->columns == 0) continue;
+    QDS_REQUIRE(b->rows == first->rows, "%s: blocks of %lld and %lld rows", where, (long long)first->rows,
+                (long long)b->rows);
+    QDS_REQUIRE(b->stream == first->stream, "%s: blocks of different places", where);
+    if (b->stride > INT_MAX && runs_library_kernels(stream))
+      QDS_FAIL(QDS_ERROR_UNSUPPORTED, "%s: vectors of %lld rows; BLAS allows at most %d", where,
+               (long long)b->rows, INT_MAX);
+  }
   return QDS_OK;
 }
 
-/* sum = a^T b over the tiles of one group. */
-static void gram_of_group(const qds_blas *blas, const qds_block *a, const qds_block *b, int group,
-                          double *sum) {
-  const int lda = (int)a->stride, ldb = (int)b->stride;
-  const double one = 1, zero = 0;
-  const int64_t begin = group_begin(a->rows, group), end = group_begin(a->rows, group + 1);
-  for (int64_t tile = begin; tile < end; tile++) {
-    const int64_t row = tile * TILE_ROWS;
-    const int rows = tile_rows(a->rows, tile);
-    blas->dgemm("T", "N", &a->columns, &b->columns, &rows, &one, a->data + row, &lda, b->data + row, &ldb,
-                tile == begin ? &zero : &one, sum, &a->columns);
+/* Memory of the stream's place for the duration of a call. */
+typedef struct {
+  qds_stream *stream;
+  double *data;
+} scratch;
+
+static void scratch_release(scratch *s) {
+  qds_stream_release(s->stream, s->data);
+}
+#define AUTO_SCRATCH __attribute__((cleanup(scratch_release))) scratch
+
+qds_status qds_blocks_gram(qds_context *ctx, const qds_block *const a[QDS_GRAM_LEFT],
+                           const qds_block *const b[QDS_GRAM_RIGHT], double *gram) {
+  qds_stream host = host_stream(ctx), *stream = a[0]->stream ? a[0]->stream : &host;
+  QDS_TRY(check("qds_block_gram", stream, a[0], QDS_GRAM_LEFT, a));
+  QDS_TRY(check("qds_block_gram", stream, a[0], QDS_GRAM_RIGHT, b));
+  qds_gram_arguments k = {.rows = a[0]->rows, .groups = groups_of(stream, a[0]->rows)};
+  k.left = describe(QDS_GRAM_LEFT, a, k.a);
+  k.right = describe(QDS_GRAM_RIGHT, b, k.b);
+  const size_t size = (size_t)k.left * (size_t)k.right;
+  if (size == 0) return QDS_OK;
+  if (runs_library_kernels(stream)) {
+    const qds_blas *blas;
+    QDS_TRY(qds_blas_get(ctx, &blas));
+    k.blas = blas;
   }
+  AUTO_SCRATCH sums = {stream, NULL};
+  QDS_TRY(QDS_STREAM_NEW(stream, size * ((size_t)k.groups + 1), "Gram sums", &sums.data));
+  k.products = sums.data;
+  k.partial = sums.data + size;
+  QDS_TRY(qds_stream_launch(stream, &qds_gram_kernel, &k));
+  return qds_stream_fetch(stream, gram, k.products, size * sizeof *gram);
 }
 
 qds_status qds_block_gram(qds_context *ctx, const qds_block *a, const qds_block *b, double *gram) {
-  QDS_REQUIRE(a->rows == b->rows, "qds_block_gram: blocks of %lld and %lld rows", (long long)a->rows,
-              (long long)b->rows);
-  QDS_TRY(check_stride("qds_block_gram", a));
-  QDS_TRY(check_stride("qds_block_gram", b));
-  const qds_blas *blas = NULL;
-  QDS_TRY(qds_blas_get(ctx, &blas));
-  const size_t size = (size_t)a->columns * (size_t)b->columns;
-  if (size == 0) return QDS_OK;
-  const int groups = group_count(a->rows);
-  QDS_AUTO_RELEASE double *sums = NULL;
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), (size_t)groups * size, "Gram sums", &sums));
+  const qds_block *const left[QDS_GRAM_LEFT] = {a}, *const right[QDS_GRAM_RIGHT] = {b};
+  return qds_blocks_gram(ctx, left, right, gram);
+}
 
-#pragma omp parallel for schedule(dynamic) num_threads(team_size(ctx, groups))
-  for (int group = 0; group < groups; group++) gram_of_group(blas, a, b, group, sums + (size_t)group * size);
+static qds_status combine(qds_context *ctx, const qds_block *const *from, const double *c, int add,
+                          const qds_block *const *to) {
+  qds_stream host = host_stream(ctx), *stream = to[0]->stream ? to[0]->stream : &host;
+  QDS_TRY(check("qds_block_combine", stream, from[0], QDS_COMBINE_FROM, from));
+  QDS_TRY(check("qds_block_combine", stream, from[0], QDS_COMBINE_TO, to));
+  qds_combine_arguments k = {.rows = to[0]->rows, .add = add};
+  k.inputs = describe(QDS_COMBINE_FROM, from, k.from);
+  k.outputs = describe(QDS_COMBINE_TO, to, k.to);
+  const size_t size = (size_t)k.inputs * (size_t)k.outputs;
+  if (k.outputs == 0 || (add && size == 0)) return QDS_OK;
+  size_t tile = 0;
+  if (runs_library_kernels(stream)) {
+    const qds_blas *blas;
+    QDS_TRY(qds_blas_get(ctx, &blas));
+    k.blas = blas;
+    tile = (size_t)QDS_COMBINE_TILE_ROWS * (size_t)k.outputs * (size_t)stream->threads;
+  }
+  AUTO_SCRATCH work = {stream, NULL};
+  QDS_TRY(QDS_STREAM_NEW(stream, size + tile, "combination", &work.data));
+  k.scratch = work.data;
+  k.coefficients = work.data + tile;
+  QDS_TRY(qds_stream_copy(stream, work.data + tile, c, size * sizeof *c));
+  return qds_stream_launch(stream, &qds_combine_kernel, &k);
+}
 
-  memset(gram, 0, size * sizeof *gram);
-  for (int group = 0; group < groups; group++)
-    for (size_t i = 0; i < size; i++) gram[i] += sums[(size_t)group * size + i];
-  return QDS_OK;
+qds_status qds_blocks_combine(qds_context *ctx, const qds_block *const from[QDS_COMBINE_FROM],
+                              const double *c, const qds_block *const to[QDS_COMBINE_TO]) {
+  return combine(ctx, from, c, 0, to);
 }
 
 qds_status qds_block_add_product(qds_context *ctx, const qds_block *x, const double *c, qds_block *y) {
-  QDS_REQUIRE(x->rows == y->rows, "qds_block_add_product: blocks of %lld and %lld rows", (long long)x->rows,
-              (long long)y->rows);
-  QDS_TRY(check_stride("qds_block_add_product", x));
-  QDS_TRY(check_stride("qds_block_add_product", y));
-  const qds_blas *blas = NULL;
-  QDS_TRY(qds_blas_get(ctx, &blas));
-  if (x->columns == 0 || y->columns == 0) return QDS_OK;
-  const int ldx = (int)x->stride, ldy = (int)y->stride;
-  const double one = 1;
-  const int64_t tiles = tile_count(y->rows);
+  const qds_block *const from[QDS_COMBINE_FROM] = {x}, *const to[QDS_COMBINE_TO] = {y};
+  return combine(ctx, from, c, 1, to);
+}
 
-#pragma omp parallel for schedule(static) num_threads(team_size(ctx, tiles))
-  for (int64_t tile = 0; tile < tiles; tile++) {
-    const int64_t row = tile * TILE_ROWS;
-    const int rows = tile_rows(y->rows, tile);
-    blas->dgemm("N", "N", &rows, &y->columns, &x->columns, &one, x->data + row, &ldx, c, &x->columns, &one,
-                y->data + row, &ldy);
-  }
+qds_status qds_block_residual(qds_context *ctx, const qds_block *x, const double *eigenvalues, qds_block *w,
+                              double *norms) {
+  qds_stream host = host_stream(ctx), *stream = x->stream ? x->stream : &host;
+  const int m = x->columns;
+  if (m == 0) return QDS_OK;
+  QDS_TRY(check("qds_block_residual", stream, x, 1, &(const qds_block *){w}));
+  qds_residual_arguments k = {.x = {x->data, x->stride, m},
+                              .w = {w->data, w->stride, m},
+                              .rows = x->rows,
+                              .groups = groups_of(stream, x->rows)};
+  AUTO_SCRATCH work = {stream, NULL};
+  QDS_TRY(QDS_STREAM_NEW(stream, (size_t)m * ((size_t)k.groups + 2), "residual", &work.data));
+  k.squares = work.data;
+  k.eigenvalues = work.data + m;
+  k.partial = work.data + 2 * m;
+  QDS_TRY(qds_stream_copy(stream, work.data + m, eigenvalues, sizeof(double) * (size_t)m));
+  QDS_TRY(qds_stream_launch(stream, &qds_residual_kernel, &k));
+  QDS_TRY(qds_stream_fetch(stream, norms, k.squares, sizeof(double) * (size_t)m));
+  for (int j = 0; j < m; j++) norms[j] = sqrt(norms[j]);
   return QDS_OK;
 }
 
-void qds_block_fill_random(qds_context *ctx, qds_block *block, uint64_t stream) {
-  const uint64_t seed = qds_context_seed(ctx);
-  const int64_t tiles = tile_count(block->rows);
-#pragma omp parallel for schedule(static) collapse(2) num_threads(team_size(ctx, tiles * block->columns))
-  for (int j = 0; j < block->columns; j++)
-    for (int64_t tile = 0; tile < tiles; tile++) {
-      double *column = qds_block_column(block, j);
-      const int64_t begin = tile * TILE_ROWS, end = begin + tile_rows(block->rows, tile);
-      for (int64_t i = begin; i < end; i++)
-        column[i] = qds_random_normal(seed, stream + (uint64_t)j, (uint64_t)i);
-    }
-}
-
-double qds_vector_dot(qds_context *ctx, int64_t rows, const double *a, const double *b) {
-  double sums[MAX_GROUPS] = {0};
-  const int groups = group_count(rows);
-#pragma omp parallel for schedule(static) num_threads(team_size(ctx, groups))
-  for (int group = 0; group < groups; group++)
-    for (int64_t tile = group_begin(rows, group); tile < group_begin(rows, group + 1); tile++) {
-      const int64_t begin = tile * TILE_ROWS, end = begin + tile_rows(rows, tile);
-      double sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = begin; i < end; i++) sum += a[i] * b[i];
-      sums[group] += sum;
-    }
-  double total = 0;
-  for (int group = 0; group < groups; group++) total += sums[group];
-  return total;
+qds_status qds_block_fill_random(qds_context *ctx, qds_block *block, uint64_t stream_number) {
+  if (block->columns == 0 || block->rows == 0) return QDS_OK;
+  qds_stream host = host_stream(ctx), *stream = block->stream ? block->stream : &host;
+  const qds_fill_normal_arguments k = {
+      {block->data, block->stride, block->columns}, block->rows, qds_context_seed(ctx), stream_number};
+  return qds_stream_launch(stream, &qds_fill_normal_kernel, &k);
 }

@@ -69,7 +69,7 @@ qds_status qds_hermitian_pick(qds_context *ctx, const qds_block *x, const double
 /* Moves the states, which stand in every other column, to the front, and takes their residuals. */
 static qds_status measure(qds_context *ctx, const qds_operator *a, int states, qds_block *x,
                           const double *eigenvalues, double *residuals) {
-  qds_block image = {NULL, x->rows, x->rows, 1};
+  qds_block image = {NULL, x->rows, x->rows, 1, NULL};
   QDS_AUTO_RELEASE double *data = NULL;
   QDS_TRY(QDS_NEW(qds_context_allocator(ctx), x->rows, "eigensolver", &data));
   image.data = data;

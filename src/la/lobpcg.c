@@ -15,19 +15,18 @@ static void state_clear(qds_lobpcg_state *s) {
   qds_release(s->p_gram);
   qds_release(s->gram);
   qds_release(s->combine);
-  qds_release(s->target);
   qds_release(s->active);
 }
 
 static qds_status state_create(qds_context *ctx, qds_lobpcg_state *s) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   qds_block *blocks[] = {&s->p, &s->w, &s->aw};
-  for (int b = 0; b < 3; b++) QDS_TRY(qds_block_create(ctx, s->x.rows, s->m, "eigensolver", blocks[b]));
+  for (int b = 0; b < 3; b++)
+    QDS_TRY(qds_block_create_on(ctx, s->x.stream, s->x.rows, s->m, "eigensolver", blocks[b]));
   const size_t square = (size_t)s->m * (size_t)s->m;
   QDS_TRY(QDS_NEW(allocator, square, "eigensolver", &s->p_gram));
   QDS_TRY(QDS_NEW(allocator, 6 * square, "eigensolver", &s->gram));
   QDS_TRY(QDS_NEW(allocator, 6 * square, "eigensolver", &s->combine));
-  QDS_TRY(QDS_NEW(allocator, 2 * (size_t)s->m, "eigensolver", &s->target));
   return QDS_NEW(allocator, s->m, "eigensolver", &s->active);
 }
 
@@ -55,19 +54,26 @@ static qds_status deflate(qds_context *ctx, const qds_block *q, qds_block *x) {
 
 /* Columns that depend on the others, which a combination of `rank` columns has left out, give way to random
  * ones. */
-static void replace_dependent(qds_context *ctx, qds_lobpcg_state *s, int rank, int attempt) {
+static qds_status replace_dependent(qds_context *ctx, qds_lobpcg_state *s, int rank, int attempt) {
   qds_block fresh = qds_block_part(&s->x, rank, s->m - rank);
-  qds_block_fill_random(ctx, &fresh, DEPENDENT_STREAM + (uint64_t)attempt * (uint64_t)s->m);
+  return qds_block_fill_random(ctx, &fresh, DEPENDENT_STREAM + (uint64_t)attempt * (uint64_t)s->m);
 }
 
 /* The new residuals, in w. */
 static qds_status residuals(qds_context *ctx, qds_lobpcg_state *s) {
   QDS_TRY(apply_operator(ctx, s, &s->x, &s->w));
-  return qds_lobpcg_residual_pass(ctx, s);
+  return qds_block_residual(ctx, &s->x, s->eigenvalues, &s->w, s->residuals);
 }
 
-static void aim(qds_lobpcg_state *s, qds_block *block, int count, int offset) {
-  for (int j = 0; j < count; j++) s->target[offset + j] = qds_block_column(block, j);
+/* The first columns of `first` and `second` (NULL: none) = combinations of [x p w]: one pass. */
+static qds_status combine(qds_context *ctx, const qds_lobpcg_state *s, const qds_block *first, int count,
+                          const qds_block *second, int second_count) {
+  const qds_block p = qds_block_part(&s->p, 0, s->np), w = qds_block_part(&s->w, 0, s->nw),
+                  to = qds_block_part(first, 0, count),
+                  more = second ? qds_block_part(second, 0, second_count) : (qds_block){0};
+  const qds_block *const from[QDS_COMBINE_FROM] = {&s->x, &p, &w}, *const targets[QDS_COMBINE_TO] = {&to,
+                                                                                                     &more};
+  return qds_blocks_combine(ctx, from, s->combine, targets);
 }
 
 static int all_finite(const double *numbers, size_t count) {
@@ -94,10 +100,9 @@ static qds_status restart(qds_context *ctx, qds_lobpcg_state *s) {
                s->options->phase, s->options->operator_->name);
     QDS_TRY(qds_lobpcg_start_ritz(ctx, s->blas, s->m, s->gram, projected, s->combine, s->eigenvalues, &rank,
                                   &separated));
-    aim(s, &s->x, rank, 0);
-    QDS_TRY(qds_lobpcg_combine_pass(ctx, s, rank));
+    QDS_TRY(combine(ctx, s, &s->x, rank, NULL, 0));
     if (separated) return residuals(ctx, s);
-    replace_dependent(ctx, s, rank, attempt);
+    QDS_TRY(replace_dependent(ctx, s, rank, attempt));
   }
   QDS_FAIL(QDS_ERROR_NUMERIC,
            "%s: the %d vectors stay linearly dependent on each other or on those to stay orthogonal to",
@@ -163,8 +168,9 @@ static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
   s->nw = 0;
   for (int j = 0; j < s->m; j++) {
     if (!s->active[j]) continue;
-    if (s->nw != j)
-      memcpy(qds_block_column(&s->w, s->nw), qds_block_column(&s->w, j), sizeof(double) * (size_t)s->w.rows);
+    const qds_block from = qds_block_part(&s->w, j, 1);
+    qds_block to = qds_block_part(&s->w, s->nw, 1);
+    if (s->nw != j) QDS_TRY(qds_block_copy(&from, &to));
     s->nw++;
   }
   QDS_TRY(precondition(ctx, s));
@@ -174,7 +180,10 @@ static qds_status search_directions(qds_context *ctx, qds_lobpcg_state *s) {
 /* The products of the search directions with the whole basis. */
 static qds_status project(qds_context *ctx, qds_lobpcg_state *s) {
   const qds_operator *preconditioner = s->options->preconditioner;
-  QDS_TRY(qds_lobpcg_gram_pass(ctx, s));
+  const qds_block p = qds_block_part(&s->p, 0, s->np), w = qds_block_part(&s->w, 0, s->nw),
+                  aw = qds_block_part(&s->aw, 0, s->nw);
+  const qds_block *const left[QDS_GRAM_LEFT] = {&w, &aw}, *const right[QDS_GRAM_RIGHT] = {&s->x, &p, &w};
+  QDS_TRY(qds_blocks_gram(ctx, left, right, s->gram));
   if (!all_finite(s->gram, 2 * (size_t)s->nw * (size_t)(s->m + s->np + s->nw)))
     QDS_FAIL(QDS_ERROR_NUMERIC, "%s: the %s%s%s returned NaN or infinity", s->options->phase,
              s->options->operator_->name, preconditioner ? " or its preconditioner " : "",
@@ -189,16 +198,13 @@ static qds_status iterate(qds_context *ctx, qds_lobpcg_state *s) {
   QDS_TRY(project(ctx, s));
   QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 1, &np, &reorthogonalise));
   if (reorthogonalise) {
-    aim(s, &s->w, np, 0);
-    QDS_TRY(qds_lobpcg_combine_pass(ctx, s, np));
+    QDS_TRY(combine(ctx, s, &s->w, np, NULL, 0));
     s->nw = np;
     QDS_TRY(image_of_directions(ctx, s));
     QDS_TRY(project(ctx, s));
     QDS_TRY(qds_lobpcg_rayleigh_ritz(ctx, s, s->active, 0, &np, &reorthogonalise));
   }
-  aim(s, &s->x, s->m, 0);
-  aim(s, &s->p, np, s->m);
-  QDS_TRY(qds_lobpcg_combine_pass(ctx, s, s->m + np));
+  QDS_TRY(combine(ctx, s, &s->x, s->m, &s->p, np));
   s->np = np;
   QDS_TRY(residuals(ctx, s));
   return check_finite(s);

@@ -1,4 +1,4 @@
-/* The parts of LOBPCG: the state, the small dense algebra, and the two passes over the long vectors. */
+/* The parts of LOBPCG: the state and the small dense algebra. */
 #ifndef QDS_LA_LOBPCG_INTERNAL_H
 #define QDS_LA_LOBPCG_INTERNAL_H
 
@@ -18,20 +18,8 @@ typedef struct {
   double *p_gram;                  /* p^T A p, np x np */
   double *gram;                    /* [w aw]^T [x p w], 2 nw x (m + np + nw) */
   double *combine;                 /* coefficients of the new vectors, (m + np + nw) x 2 m */
-  double **target;                 /* 2 m columns to write */
   int *active;                     /* m flags: the column has not converged */
 } qds_lobpcg_state;
-
-/* gram = [w aw]^T [x p w]: one pass over four blocks. The order of summation does not depend on
- * the threads. */
-qds_status qds_lobpcg_gram_pass(qds_context *ctx, qds_lobpcg_state *s);
-
-/* `count` new columns as combinations of [x p w]: column j of `combine` gives target[j], which may be a
- * column of x, p or w. One pass over three blocks. */
-qds_status qds_lobpcg_combine_pass(qds_context *ctx, qds_lobpcg_state *s, int count);
-
-/* From w = A x: w = A x - x diag(eigenvalues), and its norms to residuals. */
-qds_status qds_lobpcg_residual_pass(qds_context *ctx, qds_lobpcg_state *s);
 
 /* The Rayleigh-Ritz step on the small matrices: from gram, eigenvalues and p_gram it computes the new
  * eigenvalues, the coefficients of the new x (m columns) and p (*new_np columns) in `combine`, and the new

@@ -235,8 +235,8 @@ static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_bl
   qds_magnetic_operator *m = self;
   const int64_t rows = m->real.rows;
   for (int column = 0; column < x->columns; column++) {
-    const qds_block from = {qds_block_column(x, column), rows, rows, 2};
-    qds_block to = {qds_block_column(y, column), rows, rows, 2};
+    const qds_block from = {qds_block_column(x, column), rows, rows, 2, NULL};
+    qds_block to = {qds_block_column(y, column), rows, rows, 2, NULL};
     memset(to.data, 0, sizeof(double) * 2 * (size_t)rows);
     for (int a = 0; a < 3; a++)
       if (m->part[a].c[a]) QDS_TRY(add_axis(m, ctx, a, &from, &to));

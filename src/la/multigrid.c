@@ -143,8 +143,8 @@ static qds_status diagonalise_coarsest(qds_context *ctx, qds_multigrid *mg) {
   QDS_TRY(QDS_NEW(allocator, rows, "multigrid", &mg->coarse_values));
   QDS_TRY(QDS_NEW(allocator, rows * rows, "multigrid", &mg->coarse_inverse));
   for (int64_t j = 0; j < rows; j++) {
-    const qds_block x = {unit, rows, rows, 1};
-    qds_block y = {mg->coarse_vectors + j * rows, rows, rows, 1};
+    const qds_block x = {unit, rows, rows, 1, NULL};
+    qds_block y = {mg->coarse_vectors + j * rows, rows, rows, 1, NULL};
     unit[j] = 1;
     QDS_TRY(operator_.apply(operator_.self, ctx, &x, &y));
     unit[j] = 0;

@@ -77,8 +77,8 @@ static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenva
   QDS_TRY(QDS_NEW(allocator, rows * rows, "eigensolver", &dense));
   QDS_TRY(QDS_NEW_ZERO(allocator, rows, "eigensolver", &image));
   for (int64_t j = 0; j < rows; j++) {
-    unit = (qds_block){image, rows, rows, 1};
-    matrix = (qds_block){dense + j * rows, rows, rows, 1};
+    unit = (qds_block){image, rows, rows, 1, NULL};
+    matrix = (qds_block){dense + j * rows, rows, rows, 1, NULL};
     image[j] = 1;
     QDS_TRY(a.apply(a.self, s->ctx, &unit, &matrix));
     image[j] = 0;
@@ -88,7 +88,7 @@ static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenva
   for (int j = 0; j < s->options->states; j++) {
     const qds_block column = qds_block_part(x, j, 1);
     memcpy(column.data, dense + j * rows, sizeof(double) * (size_t)rows);
-    unit = (qds_block){image, rows, rows, 1};
+    unit = (qds_block){image, rows, rows, 1, NULL};
     QDS_TRY(a.apply(a.self, s->ctx, &column, &unit));
     double sum = 0;
     for (int64_t i = 0; i < rows; i++) sum += pow(image[i] - values[j] * column.data[i], 2);
@@ -216,7 +216,7 @@ static qds_status begin(qds_search *s, qds_block *x) {
 static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
   const int fast = s->options->preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION;
   const qds_block where = {x->data, s->operator_->rows, s->parts * x->stride,
-                           (s->options->states + s->parts - 1) / s->parts};
+                           (s->options->states + s->parts - 1) / s->parts, NULL};
   s->statistics->preconditioner = fast ? "fast diagonalisation" : "multigrid";
   if (fast) QDS_TRY(qds_separable_create(s->ctx, s->operator_, &where, s->shift, QDS_FLOAT32, &s->fdm));
   s->part_preconditioner = fast ? qds_fdm_operator(s->fdm) : qds_multigrid_cycle(s->multigrid, 0);

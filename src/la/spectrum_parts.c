@@ -6,7 +6,7 @@
 /* Column j of a block of the target's vectors as a block of its parts. */
 static qds_block parts_of(const qds_search *s, const qds_block *block, int j) {
   const int64_t rows = s->operator_->rows;
-  return (qds_block){qds_block_column(block, j), rows, rows, s->parts};
+  return (qds_block){qds_block_column(block, j), rows, rows, s->parts, NULL};
 }
 
 void qds_search_lift(const qds_search *s, const qds_block *coarse, qds_block *fine) {
@@ -32,8 +32,8 @@ static qds_status precondition(void *self, qds_context *ctx, const qds_block *x,
   const qds_search *s = self;
   const qds_operator each = s->part_preconditioner;
   for (int p = 0; p < s->parts; p++) {
-    const qds_block from = {x->data + p * each.rows, each.rows, x->stride, x->columns};
-    qds_block to = {y->data + p * each.rows, each.rows, y->stride, y->columns};
+    const qds_block from = {x->data + p * each.rows, each.rows, x->stride, x->columns, NULL};
+    qds_block to = {y->data + p * each.rows, each.rows, y->stride, y->columns, NULL};
     QDS_TRY(each.apply(each.self, ctx, &from, &to));
   }
   return QDS_OK;

@@ -8,7 +8,11 @@
 
 #include <stddef.h>
 
-#define QDS_KERNELS(X) X(FILL_NORMAL)
+#define QDS_KERNELS(X)                                                                                       \
+  X(GRAM)                                                                                                    \
+  X(COMBINE)                                                                                                 \
+  X(RESIDUAL)                                                                                                \
+  X(FILL_NORMAL)
 
 typedef enum {
 #define QDS_KERNEL_ENUM(name) QDS_KERNEL_##name,

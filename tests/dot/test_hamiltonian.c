@@ -126,8 +126,8 @@ static void field(qds_context *ctx) {
     assert_ok(apply_field.apply(apply_field.self, ctx, &x, &y));
     for (int part = 0; part < 4; part++) { /* real and imaginary parts of both vectors */
       const int64_t offset = part % 2 * t->rows;
-      const qds_block real = {qds_block_column(&x, part / 2) + offset, t->rows, t->rows, 1};
-      qds_block image = {qds_block_column(&turned, part / 2) + offset, t->rows, t->rows, 1};
+      const qds_block real = {qds_block_column(&x, part / 2) + offset, t->rows, t->rows, 1, NULL};
+      qds_block image = {qds_block_column(&turned, part / 2) + offset, t->rows, t->rows, 1, NULL};
       apply(ctx, t, &real, &image);
     }
     assert_same(&turned, &y);

@@ -179,8 +179,8 @@ static double *all_levels(qds_context *ctx, qds_magnetic_operator *m) {
   double *matrix = calloc((size_t)(n * n), sizeof *matrix), *levels = calloc((size_t)n, sizeof *levels),
          *unit = calloc((size_t)n, sizeof *unit);
   for (int64_t j = 0; j < n; j++) {
-    const qds_block x = {unit, n, n, 1};
-    qds_block y = {matrix + j * n, n, n, 1};
+    const qds_block x = {unit, n, n, 1, NULL};
+    qds_block y = {matrix + j * n, n, n, 1, NULL};
     unit[j] = 1;
     assert_ok(a.apply(a.self, ctx, &x, &y));
     unit[j] = 0;

@@ -190,7 +190,7 @@ static void deflated_levels_stay_away(qds_context *ctx) {
   random_dense(ctx, 90, 8, &matrix);
   set_lowest(low, 6);
   const qds_operator a = dense_operator(&matrix), b = dense_inverse(&matrix);
-  const qds_block found = {matrix.q, 90, 90, 3}; /* both of level 1, one of level 2 */
+  const qds_block found = {matrix.q, 90, 90, 3, NULL}; /* both of level 1, one of level 2 */
   const qds_lobpcg_options options = {.operator_ = &a,
                                       .preconditioner = &b,
                                       .deflate = &found,
@@ -326,7 +326,7 @@ static void memory_runs_out(qds_context *ctx) {
   random_dense(ctx, 20, 36, &matrix);
   set_inverse(&matrix, 36);
   const qds_operator a = dense_operator(&matrix), b = dense_inverse(&matrix);
-  const qds_block found = {matrix.q, 20, 20, 1};
+  const qds_block found = {matrix.q, 20, 20, 1, NULL};
   qds_lobpcg_options options = {.operator_ = &a,
                                 .preconditioner = &b,
                                 .deflate = &found,

@@ -207,8 +207,8 @@ static void check_field_free(qds_context *ctx) {
     apply(ctx, m, &x, &y);
     const qds_operator a = qds_tensor_operator_apply(p.t);
     for (int part = 0; part < 2; part++) {
-      const qds_block from = {x.data + part * rows, rows, rows, 1};
-      qds_block to = {expected.data + part * rows, rows, rows, 1};
+      const qds_block from = {x.data + part * rows, rows, rows, 1, NULL};
+      qds_block to = {expected.data + part * rows, rows, rows, 1, NULL};
       assert_ok(a.apply(a.self, ctx, &from, &to));
     }
     assert_same(&y, &expected, 1e-13 * largest(&expected));

@@ -145,7 +145,7 @@ static double lowest_of_cycle(qds_context *ctx, qds_multigrid *multigrid, double
   double *matrix = calloc((size_t)(n * n), sizeof *matrix), *values = calloc((size_t)n, sizeof *values),
          difference = 0;
   for (int64_t j = 0; j < n; j++) {
-    const qds_block x = {matrix + j * n, n, n, 1};
+    const qds_block x = {matrix + j * n, n, n, 1, NULL};
     qds_block y = x;
     x.data[j] = 1;
     assert_ok(b.apply(b.self, ctx, &x, &y)); /* in place */
@@ -303,8 +303,8 @@ static double lowest_of_level(qds_context *ctx, qds_multigrid *multigrid, int le
   double *matrix = calloc((size_t)(n * n), sizeof *matrix), *values = calloc((size_t)n, sizeof *values),
          *unit = calloc((size_t)n, sizeof *unit);
   for (int64_t j = 0; j < n; j++) {
-    const qds_block x = {unit, n, n, 1};
-    qds_block y = {matrix + j * n, n, n, 1};
+    const qds_block x = {unit, n, n, 1, NULL};
+    qds_block y = {matrix + j * n, n, n, 1, NULL};
     unit[j] = 1;
     assert_ok(a.apply(a.self, ctx, &x, &y));
     unit[j] = 0;

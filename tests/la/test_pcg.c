@@ -69,8 +69,8 @@ static double relative_residual(qds_context *ctx, qds_operator a, const double *
   static double copy[ROWS], image[ROWS];
   double residual = 0, size = 0;
   memcpy(copy, x, sizeof copy);
-  const qds_block from = {copy, ROWS, ROWS, 1};
-  qds_block to = {image, ROWS, ROWS, 1};
+  const qds_block from = {copy, ROWS, ROWS, 1, NULL};
+  qds_block to = {image, ROWS, ROWS, 1, NULL};
   assert_ok(a.apply(a.self, ctx, &from, &to));
   for (int i = 0; i < ROWS; i++) {
     residual += (b[i] - image[i]) * (b[i] - image[i]);
