@@ -4,6 +4,7 @@
 
 #include "qdsim/context.h"
 #include "qdsim/dot.h"
+#include "qdsim/file_matrix.h"
 #include "qdsim/grid.h"
 #include "qdsim/info.h"
 #include "qdsim/material.h"
