@@ -1,50 +1,17 @@
 #include "base/philox.h"
 
-#include <math.h>
-
-/* The constants of the paper's section 4.3 and of its reference distribution Random123. */
-static const uint32_t multiplier[2] = {0xD2511F53u, 0xCD9E8D57u};
-static const uint32_t weyl[2] = {0x9E3779B9u, 0xBB67AE85u};
-enum { ROUNDS = 10 };
+#include "base/philox_numbers.h"
 
 void qds_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-  uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
-  for (int round = 0; round < ROUNDS; round++) {
-    const uint64_t p0 = (uint64_t)multiplier[0] * c0, p1 = (uint64_t)multiplier[1] * c2;
-    c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-    c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-    c1 = (uint32_t)p1;
-    c3 = (uint32_t)p0;
-    k0 += weyl[0];
-    k1 += weyl[1];
-  }
-  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+  qds_philox_rounds(counter, key, out);
 }
-
-/* The seed is the key, index and stream are the counter, so every triple has a block of its own. */
-static void block(uint64_t seed, uint64_t stream, uint64_t index, uint64_t out[2]) {
-  const uint32_t counter[4] = {(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)stream,
-                               (uint32_t)(stream >> 32)};
-  const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-  uint32_t words[4];
-  qds_philox4x32(counter, key, words);
-  out[0] = words[0] | (uint64_t)words[1] << 32;
-  out[1] = words[2] | (uint64_t)words[3] << 32;
-}
-
-static const double two_to_minus_53 = 0x1p-53;
 
 double qds_random_uniform(uint64_t seed, uint64_t stream, uint64_t index) {
   uint64_t bits[2];
-  block(seed, stream, index, bits);
-  return (double)(bits[0] >> 11) * two_to_minus_53;
+  qds_philox_block(seed, stream, index, bits);
+  return qds_philox_uniform(bits[0]);
 }
 
 double qds_random_normal(uint64_t seed, uint64_t stream, uint64_t index) {
-  uint64_t bits[2];
-  block(seed, stream, index, bits);
-  /* In (0, 1], so that the logarithm is finite. */
-  const double radius = (double)((bits[0] >> 11) + 1) * two_to_minus_53;
-  const double turn = (double)(bits[1] >> 11) * two_to_minus_53;
-  return sqrt(-2 * log(radius)) * cos(2 * M_PI * turn);
+  return qds_philox_normal(seed, stream, index);
 }

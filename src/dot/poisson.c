@@ -254,7 +254,7 @@ qds_status qds_poisson_correct(qds_poisson *p, const qds_poisson_charge *charge,
   double shift;
   QDS_TRY(find_residual(p, charge->charge, potential_V));
   set_slope(p, charge);
-  QDS_TRY(qds_multigrid_create(ctx, p->operator_, &multigrid));
+  QDS_TRY(qds_multigrid_create(ctx, NULL, p->operator_, &multigrid));
   QDS_TRY(qds_multigrid_set_shift(multigrid, ctx, p->closed ? -p->level : 0, &shift));
   const qds_operator a = {p, p->operator_->rows, "Poisson's equation", apply_newton},
                      b = qds_multigrid_cycle(multigrid, 0);

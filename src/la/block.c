@@ -153,6 +153,9 @@ static qds_status combine(qds_context *ctx, const qds_block *const *from, const 
   k.outputs = describe(QDS_COMBINE_TO, to, k.to);
   const size_t size = (size_t)k.inputs * (size_t)k.outputs;
   if (k.outputs == 0 || (add && size == 0)) return QDS_OK;
+  if (k.outputs > QDS_COMBINE_MOST_OUTPUTS && !runs_library_kernels(stream))
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "qds_block_combine: %d columns at once; a device combines at most %d",
+             k.outputs, QDS_COMBINE_MOST_OUTPUTS);
   size_t tile = 0;
   if (runs_library_kernels(stream)) {
     const qds_blas *blas;
@@ -200,10 +203,19 @@ qds_status qds_block_residual(qds_context *ctx, const qds_block *x, const double
   return QDS_OK;
 }
 
-qds_status qds_block_fill_random(qds_context *ctx, qds_block *block, uint64_t stream_number) {
+static qds_status random_numbers(qds_context *ctx, double scale, int add, qds_block *block,
+                                 uint64_t numbers) {
   if (block->columns == 0 || block->rows == 0) return QDS_OK;
   qds_stream host = host_stream(ctx), *stream = block->stream ? block->stream : &host;
   const qds_fill_normal_arguments k = {
-      {block->data, block->stride, block->columns}, block->rows, qds_context_seed(ctx), stream_number};
+      {block->data, block->stride, block->columns}, block->rows, qds_context_seed(ctx), numbers, scale, add};
   return qds_stream_launch(stream, &qds_fill_normal_kernel, &k);
+}
+
+qds_status qds_block_fill_random(qds_context *ctx, qds_block *block, uint64_t stream) {
+  return random_numbers(ctx, 1, 0, block, stream);
+}
+
+qds_status qds_block_add_random(qds_context *ctx, double scale, qds_block *block, uint64_t stream) {
+  return random_numbers(ctx, scale, 1, block, stream);
 }

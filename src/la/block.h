@@ -37,6 +37,8 @@ qds_status qds_block_gram(qds_context *ctx, const qds_block *a, const qds_block 
 qds_status qds_block_add_product(qds_context *ctx, const qds_block *x, const double *c, qds_block *y);
 /* Standard normal numbers of the context's seed, column j from stream `stream` + j. */
 qds_status qds_block_fill_random(qds_context *ctx, qds_block *block, uint64_t stream);
+/* Adds such numbers times `scale`. */
+qds_status qds_block_add_random(qds_context *ctx, double scale, qds_block *block, uint64_t stream);
 /* Of host memory. */
 double qds_vector_dot(qds_context *ctx, int64_t rows, const double *a, const double *b);
 

@@ -2,7 +2,6 @@
 #include <omp.h>
 #include <string.h>
 
-#include "base/philox.h"
 #include "base/vectorise.h"
 #include "la/blas.h"
 #include "la/block.h"
@@ -129,10 +128,8 @@ static void residual(const void *arguments, int threads) {
 static void fill_normal(const void *arguments, int threads) {
   const qds_fill_normal_arguments *k = arguments;
   for (int j = 0; j < k->to.columns; j++) {
-    double *column = k->to.data + j * k->to.stride;
 #pragma omp parallel for num_threads(threads) schedule(static) if (k->rows > FEWEST_SHARED_ROWS)
-    for (int64_t i = 0; i < k->rows; i++)
-      column[i] = qds_random_normal(k->seed, k->stream + (uint64_t)j, (uint64_t)i);
+    for (int64_t i = 0; i < k->rows; i++) qds_fill_normal_at(k, j, i);
   }
 }
 

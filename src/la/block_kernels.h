@@ -3,8 +3,7 @@
 #ifndef QDS_LA_BLOCK_KERNELS_H
 #define QDS_LA_BLOCK_KERNELS_H
 
-#include <stdint.h>
-
+#include "base/philox_numbers.h"
 #include "mem/kernel.h"
 
 /* Neighbouring columns of a block. */
@@ -38,7 +37,7 @@ typedef struct {
   double *scratch;  /* the CPU's: threads x qds_combine_scratch(outputs) */
   const void *blas; /* the CPU's */
 } qds_combine_arguments;
-enum { QDS_COMBINE_TILE_ROWS = 512 };
+enum { QDS_COMBINE_TILE_ROWS = 512, QDS_COMBINE_MOST_OUTPUTS = 128 /* of one call on a device */ };
 
 /* w_j -= eigenvalue_j x_j, and the squares of the norms. */
 typedef struct {
@@ -50,12 +49,20 @@ typedef struct {
   double *squares; /* columns */
 } qds_residual_arguments;
 
-/* Standard normal numbers: row i of column j from index i of stream + j. */
+/* Standard normal numbers times `scale`: row i of column j from index i of stream + j; added when `add`. */
 typedef struct {
   qds_columns to;
   int64_t rows;
   uint64_t seed, stream;
+  double scale;
+  int add;
 } qds_fill_normal_arguments;
+
+QDS_PORTABLE void qds_fill_normal_at(const qds_fill_normal_arguments *k, int column, int64_t row) {
+  double *to = k->to.data + column * k->to.stride + row;
+  const double number = k->scale * qds_philox_normal(k->seed, k->stream + (uint64_t)column, (uint64_t)row);
+  *to = k->add ? *to + number : number;
+}
 
 extern const qds_kernel qds_gram_kernel, qds_combine_kernel, qds_residual_kernel, qds_fill_normal_kernel;
 

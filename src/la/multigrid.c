@@ -152,9 +152,11 @@ static qds_status diagonalise_coarsest(qds_context *ctx, qds_multigrid *mg) {
   return qds_symmetric_eigen(ctx, (int)rows, mg->coarse_vectors, mg->coarse_values);
 }
 
-qds_status qds_multigrid_create(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid **out) {
+qds_status qds_multigrid_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *fine,
+                                qds_multigrid **out) {
   QDS_AUTO(qds_multigrid) *mg = NULL;
   *out = NULL;
+  QDS_REQUIRE(!stream, "qds_multigrid_create: levels on a device are not made here");
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "multigrid", &mg));
   QDS_TRY(create_levels(ctx, fine, mg));
   for (int l = 0; l < mg->levels; l++) mg->handle[l] = (qds_multigrid_handle){mg, l};
@@ -257,8 +259,8 @@ static void prolong_line(const qds_level *to, const qds_level *from, int64_t i, 
   }
 }
 
-void qds_multigrid_prolong(qds_multigrid *mg, qds_context *ctx, int level, const qds_block *coarse,
-                           qds_block *fine) {
+qds_status qds_multigrid_prolong(qds_multigrid *mg, qds_context *ctx, int level, const qds_block *coarse,
+                                 qds_block *fine) {
   const qds_level *to = &mg->level[level - 1], *from = &mg->level[level];
   const int64_t lines = to->n[0] * to->n[1], n = to->n[2];
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (to->rows > 8192)
@@ -266,4 +268,5 @@ void qds_multigrid_prolong(qds_multigrid *mg, qds_context *ctx, int level, const
     for (int c = 0; c < fine->columns; c++)
       prolong_line(to, from, line / to->n[1], line % to->n[1], qds_block_column(coarse, c),
                    qds_block_column(fine, c) + line * n);
+  return QDS_OK;
 }

@@ -14,9 +14,10 @@
 
 typedef struct qds_multigrid qds_multigrid;
 
-/* Level 0 has the unknowns of `fine`, whose coefficients are read and not kept. `threads` vectors can be
- * worked on at once. Errors: MEMORY, BUDGET, NUMERIC. */
-qds_status qds_multigrid_create(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid **out);
+/* Level 0 has the unknowns of `fine`, whose coefficients are read and not kept. It works on blocks of the
+ * stream, or of host memory when that is NULL. Errors: MEMORY, BUDGET, NUMERIC. */
+qds_status qds_multigrid_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *fine,
+                                qds_multigrid **out);
 void qds_multigrid_destroy(qds_multigrid *multigrid);
 QDS_AUTO_DEFINE(qds_multigrid)
 
@@ -40,7 +41,7 @@ qds_operator qds_multigrid_level_operator(qds_multigrid *multigrid, int level);
 /* One V-cycle from a level downwards: symmetric positive definite; y may be x. Borrows. */
 qds_operator qds_multigrid_cycle(qds_multigrid *multigrid, int level);
 /* Interpolates vectors of `level` to the next finer level - 1. */
-void qds_multigrid_prolong(qds_multigrid *multigrid, qds_context *ctx, int level, const qds_block *coarse,
-                           qds_block *fine);
+qds_status qds_multigrid_prolong(qds_multigrid *multigrid, qds_context *ctx, int level,
+                                 const qds_block *coarse, qds_block *fine);
 
 #endif

@@ -126,24 +126,22 @@ static qds_status aim_shift(qds_search *s, int level, const double *eigenvalues,
 /* Random vectors on the start level. */
 static qds_status start_vectors(const qds_search *s, int states, uint64_t stream, qds_block *x) {
   const int columns = vectors_on(s, s->start_level, states);
-  QDS_TRY(qds_block_create(s->ctx, rows_on(s, s->start_level), columns, "eigensolver", x));
-  qds_block_fill_random(s->ctx, x, stream);
-  return QDS_OK;
+  QDS_TRY(qds_block_create_on(s->ctx, s->stream, rows_on(s, s->start_level), columns, "eigensolver", x));
+  return qds_block_fill_random(s->ctx, x, stream);
 }
 
 qds_status qds_search_carry_over(const qds_search *s, int level, int columns, uint64_t stream, qds_block *x) {
-  qds_block fine = {0};
+  __attribute__((cleanup(qds_block_clear))) qds_block fine = {0};
   const int in_parts = level == 0 && s->parts > 1, given = in_parts ? s->parts * x->columns : x->columns,
             shared = columns < given ? columns : given;
-  QDS_TRY(qds_block_create(s->ctx, rows_on(s, level), columns, "eigensolver", &fine));
+  QDS_TRY(qds_block_create_on(s->ctx, s->stream, rows_on(s, level), columns, "eigensolver", &fine));
   qds_block part = qds_block_part(&fine, 0, shared), rest = qds_block_part(&fine, shared, columns - shared);
-  if (in_parts)
-    qds_search_lift(s, x, &part);
-  else
-    qds_multigrid_prolong(s->multigrid, s->ctx, level + 1, x, &part);
-  qds_block_fill_random(s->ctx, &rest, stream);
+  QDS_TRY(in_parts ? qds_search_lift(s, x, &part)
+                   : qds_multigrid_prolong(s->multigrid, s->ctx, level + 1, x, &part));
+  QDS_TRY(qds_block_fill_random(s->ctx, &rest, stream));
   qds_block_clear(x);
   *x = fine;
+  fine = (qds_block){0};
   return QDS_OK;
 }
 
@@ -206,17 +204,15 @@ static qds_status begin(qds_search *s, qds_block *x) {
     if (s->start_level == 0) return QDS_OK;
     return qds_search_carry_over(s, 0, s->finest_vectors, QDS_START_STREAM, x);
   }
-  QDS_TRY(qds_block_create(s->ctx, given->rows, given->columns, "eigensolver", x));
-  for (int j = 0; j < given->columns; j++)
-    memcpy(qds_block_column(x, j), qds_block_column(given, j), sizeof(double) * (size_t)given->rows);
-  return QDS_OK;
+  QDS_TRY(qds_block_create_on(s->ctx, s->stream, given->rows, given->columns, "eigensolver", x));
+  return qds_block_copy(given, x);
 }
 
 /* Fast diagonalisation is fitted to the start vectors, of which a lifted one has one part that is not 0. */
 static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
   const int fast = s->options->preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION;
   const qds_block where = {x->data, s->operator_->rows, s->parts * x->stride,
-                           (s->options->states + s->parts - 1) / s->parts, NULL};
+                           (s->options->states + s->parts - 1) / s->parts, x->stream};
   s->statistics->preconditioner = fast ? "fast diagonalisation" : "multigrid";
   if (fast) QDS_TRY(qds_separable_create(s->ctx, s->operator_, &where, s->shift, QDS_FLOAT32, &s->fdm));
   s->part_preconditioner = fast ? qds_fdm_operator(s->fdm) : qds_multigrid_cycle(s->multigrid, 0);
@@ -275,7 +271,7 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
     statistics->solve_s = qds_seconds() - start;
   } else {
     QDS_AUTO(qds_multigrid) *multigrid = NULL;
-    QDS_TRY(qds_multigrid_create(ctx, operator_, &multigrid));
+    QDS_TRY(qds_multigrid_create(ctx, s.stream, operator_, &multigrid));
     statistics->setup_s = qds_seconds() - start;
     s.multigrid = multigrid;
     status = solve_iteratively(&s, x, eigenvalues, residuals);

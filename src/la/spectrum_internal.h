@@ -15,6 +15,7 @@ typedef struct {
   qds_tensor_operator *operator_;
   qds_operator target; /* what is diagonalised */
   int parts;           /* vectors of the tensor operator in one of the target's */
+  qds_stream *stream;  /* of the device that solves; NULL: the CPU */
   const qds_spectrum_options *options;
   qds_spectrum_statistics *statistics;
   qds_multigrid *multigrid;
@@ -36,7 +37,7 @@ qds_status qds_search_coarse(qds_search *s, int states, uint64_t stream, int mai
 qds_status qds_search_carry_over(const qds_search *s, int level, int columns, uint64_t stream, qds_block *x);
 /* The same from level 1 to the finest grid when the target's vectors have several parts: column j is
  * interpolated from column j / parts, as part j mod parts of a vector whose other parts are 0. */
-void qds_search_lift(const qds_search *s, const qds_block *coarse, qds_block *fine);
+qds_status qds_search_lift(const qds_search *s, const qds_block *coarse, qds_block *fine);
 /* One vector of the finest grid whose parts are the interpolated columns of *y, which it replaces. */
 qds_status qds_search_join_parts(const qds_search *s, qds_block *y);
 /* The preconditioner of a part, on each. */

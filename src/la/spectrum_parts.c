@@ -6,26 +6,28 @@
 /* Column j of a block of the target's vectors as a block of its parts. */
 static qds_block parts_of(const qds_search *s, const qds_block *block, int j) {
   const int64_t rows = s->operator_->rows;
-  return (qds_block){qds_block_column(block, j), rows, rows, s->parts, NULL};
+  return (qds_block){qds_block_column(block, j), rows, s->parts > 1 ? rows : block->stride, s->parts,
+                     block->stream};
 }
 
-void qds_search_lift(const qds_search *s, const qds_block *coarse, qds_block *fine) {
+qds_status qds_search_lift(const qds_search *s, const qds_block *coarse, qds_block *fine) {
   for (int j = 0; j < fine->columns; j++) {
     const qds_block all = parts_of(s, fine, j), from = qds_block_part(coarse, j / s->parts, 1);
     qds_block part = qds_block_part(&all, j % s->parts, 1);
     memset(all.data, 0, sizeof(double) * (size_t)fine->rows);
-    qds_multigrid_prolong(s->multigrid, s->ctx, 1, &from, &part);
+    QDS_TRY(qds_multigrid_prolong(s->multigrid, s->ctx, 1, &from, &part));
   }
+  return QDS_OK;
 }
 
 qds_status qds_search_join_parts(const qds_search *s, qds_block *y) {
   qds_block fine = {0};
-  QDS_TRY(qds_block_create(s->ctx, s->target.rows, 1, "eigensolver", &fine));
+  QDS_TRY(qds_block_create_on(s->ctx, s->stream, s->target.rows, 1, "eigensolver", &fine));
   qds_block parts = parts_of(s, &fine, 0);
-  qds_multigrid_prolong(s->multigrid, s->ctx, 1, y, &parts);
+  const qds_status status = qds_multigrid_prolong(s->multigrid, s->ctx, 1, y, &parts);
   qds_block_clear(y);
   *y = fine;
-  return QDS_OK;
+  return status;
 }
 
 static qds_status precondition(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {

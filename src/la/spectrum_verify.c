@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/philox.h"
 #include "la/inertia.h"
 #include "la/spectrum_internal.h"
 
@@ -78,16 +77,16 @@ static int check_is_decided(void *self, const double *values, const double *resi
  * finest grid. */
 static qds_status check_start(qds_search *s, uint64_t stream, qds_block *y) {
   QDS_TRY(qds_search_coarse(s, s->options->states, stream, 0, y));
-  for (int j = s->parts; j < y->columns; j++)
-    for (int64_t i = 0; i < y->rows; i++) qds_block_column(y, j % s->parts)[i] += qds_block_column(y, j)[i];
+  for (int j = s->parts; j < y->columns; j++) {
+    const double one = 1;
+    const qds_block from = qds_block_part(y, j, 1);
+    qds_block to = qds_block_part(y, j % s->parts, 1);
+    QDS_TRY(qds_block_add_product(s->ctx, &from, &one, &to));
+  }
   y->columns = s->start_level > 0 ? s->parts : 1;
   if (s->start_level == 0) return QDS_OK;
   QDS_TRY(qds_search_join_parts(s, y));
-  const double noise = 0.02 / sqrt((double)y->rows);
-  const uint64_t seed = qds_context_seed(s->ctx);
-  for (int64_t i = 0; i < y->rows; i++)
-    y->data[i] += noise * qds_random_normal(seed, stream + QDS_SEARCH_STREAMS - 1, (uint64_t)i);
-  return QDS_OK;
+  return qds_block_add_random(s->ctx, 0.02 / sqrt((double)y->rows), y, stream + QDS_SEARCH_STREAMS - 1);
 }
 
 /* A search from another start, orthogonal to the states found. *missed: it found a level below the highest of
@@ -112,13 +111,15 @@ static qds_status second_search(qds_search *s, const qds_block *found, double hi
 
 /* Appends vector y to the first `states` columns of x: start vectors for another solve. */
 static qds_status append(const qds_search *s, int states, const qds_block *y, qds_block *x) {
-  qds_block larger = {0};
-  QDS_TRY(qds_block_create(s->ctx, x->rows, states + 1, "eigensolver", &larger));
-  for (int j = 0; j < states; j++)
-    memcpy(qds_block_column(&larger, j), qds_block_column(x, j), sizeof(double) * (size_t)x->rows);
-  memcpy(qds_block_column(&larger, states), y->data, sizeof(double) * (size_t)x->rows);
+  __attribute__((cleanup(qds_block_clear))) qds_block larger = {0};
+  QDS_TRY(qds_block_create_on(s->ctx, s->stream, x->rows, states + 1, "eigensolver", &larger));
+  const qds_block old = qds_block_part(x, 0, states);
+  qds_block front = qds_block_part(&larger, 0, states), last = qds_block_part(&larger, states, 1);
+  QDS_TRY(qds_block_copy(&old, &front));
+  QDS_TRY(qds_block_copy(y, &last));
   qds_block_clear(x);
   *x = larger;
+  larger = (qds_block){0};
   return QDS_OK;
 }
 

@@ -90,7 +90,7 @@ static void conjugate_gradients_converge_in_few_iterations(qds_context *ctx) {
     tensor_problem p = problem_make(ctx, cases[i].plan, (const int[3]){0, 0, 0});
     double used;
     set_box(&p, cases[i].contrast, cases[i].potential);
-    assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+    assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
     assert_ok(qds_multigrid_set_shift(multigrid, ctx, -1, &used));
     const int iterations = solve_iterations(ctx, &p, multigrid, used);
     print_message("%s: %d levels, shift %.3g, %d iterations\n", cases[i].name,
@@ -111,7 +111,7 @@ static void odd_sizes_work_as_well(qds_context *ctx) {
     QDS_AUTO(qds_multigrid) *multigrid = NULL;
     tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
     double used;
-    assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+    assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
     assert_true(qds_multigrid_levels(multigrid) >= 2);
     assert_ok(qds_multigrid_set_shift(multigrid, ctx, -1, &used));
     assert_true(solve_iterations(ctx, &p, multigrid, used) <= 12);
@@ -127,7 +127,7 @@ static void tiny_grids_are_inverted(qds_context *ctx) {
     QDS_AUTO(qds_multigrid) *multigrid = NULL;
     tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
     double used;
-    assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+    assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
     assert_int_equal(qds_multigrid_levels(multigrid), 1);
     assert_int_equal(qds_multigrid_rows(multigrid, 0), (elements - 1) * (elements - 1));
     assert_ok(qds_multigrid_set_shift(multigrid, ctx, -1, &used));
@@ -175,7 +175,7 @@ static void cycle_is_symmetric_positive_definite(qds_context *ctx) {
     tensor_problem p = problem_make(ctx, plan, by_element);
     problem_fill_random(&p, seed, seed % 3 ? 3 : 100, seed % 4 ? 50 : 2000);
     double used, asymmetry;
-    assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+    assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
     assert_true(qds_multigrid_levels(multigrid) >= 2);
     for (int shifted_down = 0; shifted_down < 2; shifted_down++) {
       assert_ok(qds_multigrid_set_shift(multigrid, ctx, shifted_down ? -1e4 : INFINITY, &used));
@@ -196,7 +196,7 @@ static void shift_is_the_wanted_one_or_less(qds_context *ctx) {
   tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1}); /* levels 2, 5, 5, 8 */
   qds_multigrid *multigrid = NULL;
   double used;
-  assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+  assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
   for (double wanted = -1e6; wanted < -1; wanted /= 10) {
     assert_ok(qds_multigrid_set_shift(multigrid, ctx, wanted, &used));
     assert_true(used == wanted);
@@ -226,7 +226,7 @@ static void prolongation_interpolates(qds_context *ctx) {
                                {2, elements, {QDS_NEUMANN, QDS_NEUMANN}, 3, 2}};
     QDS_AUTO(qds_multigrid) *multigrid = NULL;
     tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
-    assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+    assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
     for (int l = qds_multigrid_levels(multigrid) - 1; l > 0; l--) {
       const qds_level *level[2] = {&multigrid->level[l - 1], &multigrid->level[l]};
       qds_block vector[3] = {{0}};
@@ -240,7 +240,7 @@ static void prolongation_interpolates(qds_context *ctx) {
               level[i]->axis[0].mass[h] * level[i]->axis[1].mass[j] * level[i]->axis[2].mass[k];
           vector[i].data[row] = sqrt(mass) * (1 + 2 * level[i]->axis[2].x[k]);
         }
-      qds_multigrid_prolong(multigrid, ctx, l, &vector[1], &vector[2]);
+      assert_ok(qds_multigrid_prolong(multigrid, ctx, l, &vector[1], &vector[2]));
       for (int64_t row = 0; row < level[0]->rows; row++)
         assert_close(vector[2].data[row], vector[0].data[row], 2e-6 * fabs(vector[0].data[row]));
       for (int i = 0; i < 3; i++) qds_block_clear(&vector[i]);
@@ -263,7 +263,7 @@ static void restriction_is_the_adjoint_of_prolongation(qds_context *ctx) {
     for (int a = 1; a < 3; a++) /* no axis is too weak to be coarsened */
       for (int64_t e = 0; e < qds_tensor_operator_coefficients(p.t, a); e++)
         p.t->c[a][e] = pow(p.axis[a]->coordinates_nm[p.axis[a]->nodes - 1] / (double)p.axis[a]->nodes, 2);
-    assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+    assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
     assert_true(qds_multigrid_levels(multigrid) >= 2 && !multigrid->level[0].transfer[2].identity);
     for (int l = 0; l < qds_multigrid_levels(multigrid) - 1; l++)
       for (int a = 0; a < 3; a++) {
@@ -327,7 +327,7 @@ static void levels_are_the_same_problem_on_coarser_grids(qds_context *ctx) {
   tensor_problem p = problem_make(ctx, plan, (const int[3]){0, 1, 0}); /* the lowest level is 1/4 + 1 */
   qds_multigrid *multigrid = NULL;
   for (int64_t i = 0; i < p.t->rows; i++) p.t->v[i] = 3;
-  assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+  assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
   assert_int_equal(qds_multigrid_rows(multigrid, 0), p.t->rows);
   assert_true(qds_multigrid_levels(multigrid) == 2);
   for (int l = 0; l < qds_multigrid_levels(multigrid); l++) {
@@ -348,7 +348,7 @@ static void bad_numbers_are_refused(qds_context *ctx) {
     tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
     qds_multigrid *multigrid = (void *)1;
     p.t->v[p.t->rows / 2] = bad[i % 3];
-    assert_fails(qds_multigrid_create(ctx, p.t, &multigrid), QDS_ERROR_NUMERIC, "multigrid: ");
+    assert_fails(qds_multigrid_create(ctx, NULL, p.t, &multigrid), QDS_ERROR_NUMERIC, "multigrid: ");
     assert_null(multigrid);
     problem_clear(&p);
   }
@@ -358,7 +358,7 @@ static qds_status create_and_cycle(qds_context *ctx, void *data) {
   const tensor_problem *p = data;
   QDS_AUTO(qds_multigrid) *multigrid = NULL;
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
-  QDS_TRY(qds_multigrid_create(ctx, p->t, &multigrid));
+  QDS_TRY(qds_multigrid_create(ctx, NULL, p->t, &multigrid));
   const qds_operator b = qds_multigrid_cycle(multigrid, 0);
   QDS_TRY(qds_block_create(ctx, p->t->rows, 2, "test", &x));
   qds_block_fill_random(ctx, &x, 1);
@@ -387,7 +387,7 @@ static qds_block cycle_of_case(qds_context *ctx, int which) {
   QDS_AUTO(qds_multigrid) *multigrid = NULL;
   tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
   qds_block x = {0};
-  assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+  assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
   const qds_operator b = qds_multigrid_cycle(multigrid, 0);
   assert_ok(qds_block_create(ctx, p.t->rows, which == LARGE_CASE ? 1 : 4, "test", &x));
   qds_block_fill_random(ctx, &x, 1);
@@ -429,7 +429,7 @@ static void length_does_not_matter(qds_context *ctx) {
   const axis_plan plan[3] = {{0}, side, side};
   QDS_AUTO(qds_multigrid) *multigrid = NULL;
   tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
-  assert_ok(qds_multigrid_create(ctx, p.t, &multigrid));
+  assert_ok(qds_multigrid_create(ctx, NULL, p.t, &multigrid));
   const qds_operator b = qds_multigrid_cycle(multigrid, 0);
   const double lengths[3] = {1, 1e-100, 1e100};
   qds_block x = {0}, y = {0};

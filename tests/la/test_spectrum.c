@@ -223,7 +223,7 @@ static void solve_without_check(qds_context *ctx, const tensor_problem *p, const
                                 spectrum *s) {
   QDS_AUTO(qds_multigrid) *multigrid = NULL;
   qds_lobpcg_statistics statistics;
-  assert_ok(qds_multigrid_create(ctx, p->t, &multigrid));
+  assert_ok(qds_multigrid_create(ctx, NULL, p->t, &multigrid));
   const qds_operator a = qds_tensor_operator_apply(p->t), b = qds_multigrid_cycle(multigrid, 0);
   const qds_lobpcg_options options = {.operator_ = &a,
                                       .preconditioner = &b,
