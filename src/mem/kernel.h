@@ -12,7 +12,9 @@
   X(GRAM)                                                                                                    \
   X(COMBINE)                                                                                                 \
   X(RESIDUAL)                                                                                                \
-  X(FILL_NORMAL)
+  X(FILL_NORMAL)                                                                                             \
+  X(TENSOR_APPLY)                                                                                            \
+  X(COUPLINGS_ADD)
 
 typedef enum {
 #define QDS_KERNEL_ENUM(name) QDS_KERNEL_##name,

@@ -1,0 +1,25 @@
+/* The tensor operator on blocks of a stream: its coefficients compressed (tiled.h) in memory of the stream's
+ * place, y = A x in double precision. */
+#ifndef QDS_LA_DEVICE_OPERATOR_H
+#define QDS_LA_DEVICE_OPERATOR_H
+
+#include "la/device_operator_kernels.h"
+#include "la/tensor_operator.h"
+
+typedef struct qds_device_operator qds_device_operator;
+
+/* Takes over coefficients, potential and couplings as they are; of t nothing is kept. Errors: MEMORY, BUDGET,
+ * UNSUPPORTED (an axis of 2^31 nodes, more than 2^31 different coefficients), those of the device. */
+qds_status qds_device_operator_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
+                                      qds_device_operator **out);
+void qds_device_operator_destroy(qds_device_operator *operator_);
+QDS_AUTO_DEFINE(qds_device_operator)
+
+/* On blocks of the stream, in its order; borrows. */
+qds_operator qds_device_operator_apply(qds_device_operator *operator_);
+/* The operator less its couplings, for kernels of the same stream; borrows. */
+qds_tensor_view qds_device_operator_view(const qds_device_operator *operator_);
+/* Bytes of the stream's place. */
+size_t qds_device_operator_bytes(const qds_device_operator *operator_);
+
+#endif

@@ -1,0 +1,147 @@
+#include "la/tiled.h"
+
+#include <string.h>
+
+/* What one thread has compressed: the codes of its lines, in place, and their numbers. */
+enum { KNOWN = 1024 };
+typedef struct {
+  qds_allocator *allocator;
+  double *numbers;
+  int64_t count, room;
+  int64_t open;          /* where the next single number goes; a multiple of QDS_TILE: nowhere yet */
+  uint32_t known[KNOWN]; /* tiles and numbers met before, at their hash: 1 + code, 0 for none */
+  qds_status status;
+} piece;
+
+static const int64_t MOST_NUMBERS = (int64_t)1 << 31;
+
+static qds_status append_tile(piece *p, const double *tile, int64_t *place) {
+  if (p->count + QDS_TILE > p->room) {
+    const int64_t room = p->room ? 2 * p->room : 64 * QDS_TILE;
+    if (p->count >= MOST_NUMBERS) return QDS_ERROR_UNSUPPORTED;
+    QDS_TRY(QDS_RESIZE(p->allocator, room, "coefficients", &p->numbers));
+    p->room = room;
+  }
+  *place = p->count;
+  memcpy(p->numbers + p->count, tile, sizeof *tile * QDS_TILE);
+  p->count += QDS_TILE;
+  return QDS_OK;
+}
+
+/* FNV-1a over the words. */
+static uint32_t hash_of(const double *numbers, int count) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (int i = 0; i < count; i++) {
+    uint64_t word;
+    memcpy(&word, numbers + i, sizeof word);
+    hash = (hash ^ word) * 0x100000001b3u;
+    hash ^= hash >> 32;
+  }
+  return (uint32_t)(hash ^ hash >> 20) % KNOWN;
+}
+
+/* The code of QDS_TILE numbers, or of one for all. */
+static qds_status find_code(piece *p, const double *tile, int varies, uint32_t *code) {
+  const int size = varies ? QDS_TILE : 1;
+  uint32_t *known = &p->known[hash_of(tile, size)];
+  if (*known && (int)((*known - 1) & 1) == varies &&
+      !memcmp(p->numbers + ((*known - 1) >> 1), tile, sizeof *tile * (size_t)size)) {
+    *code = *known - 1;
+    return QDS_OK;
+  }
+  int64_t place = p->open;
+  if (varies || p->open % QDS_TILE == 0)
+    QDS_TRY(append_tile(p, tile, &place));
+  else
+    p->numbers[place] = *tile;
+  if (!varies) p->open = place + 1;
+  *code = (uint32_t)(2 * place + varies);
+  *known = *code + 1;
+  return QDS_OK;
+}
+
+/* One tile, its last number repeated where the line ends inside it. */
+static qds_status compress_tile(piece *p, const double *numbers, int count, uint32_t *code) {
+  double copy[QDS_TILE];
+  int varies = 0;
+  for (int i = 0; i < count; i++) varies |= numbers[i] != numbers[0];
+  if (count < QDS_TILE) {
+    for (int i = 0; i < QDS_TILE; i++) copy[i] = numbers[i < count ? i : count - 1];
+    numbers = copy;
+  }
+  return find_code(p, numbers, varies, code);
+}
+
+static void compress_lines(piece *p, int64_t first, int64_t last, int64_t length, const double *dense,
+                           uint32_t *code) {
+  for (int64_t line = first; line < last; line++)
+    for (int64_t k = 0; k < length; k += QDS_TILE) {
+      const int count = length - k < QDS_TILE ? (int)(length - k) : QDS_TILE;
+      p->status = compress_tile(p, dense + line * length + k, count, code++);
+      if (p->status != QDS_OK) return;
+    }
+}
+
+/* Moves the pieces' codes and numbers to where the stream has them. */
+static qds_status upload(int pieces, const piece *p, qds_tiled *t, uint32_t *code) {
+  int64_t before = 0;
+  for (int i = 0; i < pieces; i++) {
+    const int64_t first = t->lines * i / pieces * t->tiles, last = t->lines * (i + 1) / pieces * t->tiles;
+    for (int64_t c = first; before > 0 && c < last; c++) code[c] += (uint32_t)(2 * before);
+    QDS_TRY(qds_stream_copy(t->stream, t->numbers + before, p[i].numbers,
+                            sizeof *t->numbers * (size_t)p[i].count));
+    before += p[i].count;
+  }
+  return qds_stream_copy(t->stream, t->code, code, sizeof *code * (size_t)(t->lines * t->tiles));
+}
+
+static qds_status take_together(qds_stream *stream, int pieces, const piece *p, uint32_t *code,
+                                qds_tiled *t) {
+  for (int i = 0; i < pieces; i++) {
+    t->count += p[i].count;
+    if (p[i].status == QDS_ERROR_UNSUPPORTED || t->count > MOST_NUMBERS)
+      QDS_FAIL(QDS_ERROR_UNSUPPORTED,
+               "coefficients: more than 2^31 different numbers; use a coarser grid or the device cpu");
+    if (p[i].status != QDS_OK)
+      QDS_FAIL(p[i].status, "no memory to compress %lld lines of %lld coefficients", (long long)t->lines,
+               (long long)t->length);
+  }
+  t->stream = stream;
+  QDS_TRY(QDS_STREAM_NEW(stream, t->lines * t->tiles, "coefficients", &t->code));
+  QDS_TRY(QDS_STREAM_NEW(stream, t->count, "coefficients", &t->numbers));
+  return upload(pieces, p, t, code);
+}
+
+qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
+                            const double *dense, qds_tiled *out) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  const int pieces = lines < qds_context_threads(ctx) ? 1 : qds_context_threads(ctx);
+  QDS_AUTO_RELEASE piece *p = NULL;
+  QDS_AUTO_RELEASE uint32_t *code = NULL;
+  *out = (qds_tiled){.lines = lines, .length = length, .tiles = (length + QDS_TILE - 1) / QDS_TILE};
+  const int64_t tiles = out->tiles;
+  QDS_TRY(QDS_NEW(allocator, lines * tiles, "coefficients", &code));
+  QDS_TRY(QDS_NEW_ZERO(allocator, pieces, "coefficients", &p));
+#pragma omp parallel for num_threads(pieces) schedule(static, 1)
+  for (int i = 0; i < pieces; i++) {
+    p[i].allocator = allocator;
+    const int64_t first = lines * i / pieces;
+    compress_lines(&p[i], first, lines * (i + 1) / pieces, length, dense, code + first * tiles);
+  }
+  const qds_status status = take_together(stream, pieces, p, code, out);
+  for (int i = 0; i < pieces; i++) qds_release(p[i].numbers);
+  if (status != QDS_OK) qds_tiled_clear(out);
+  return status;
+}
+
+void qds_tiled_clear(qds_tiled *t) {
+  if (t->stream) {
+    qds_stream_release(t->stream, t->code);
+    qds_stream_release(t->stream, t->numbers);
+  }
+  *t = (qds_tiled){0};
+}
+
+size_t qds_tiled_bytes(const qds_tiled *t) {
+  return sizeof *t->code * (size_t)(t->lines * t->tiles) + sizeof *t->numbers * (size_t)t->count;
+}
