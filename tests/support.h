@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "par/context.h"
+#include "par/plugin.h"
 
 /* Asserts that a call succeeds, and prints the library's message when it does not. */
 #define assert_ok(call)                                                                                      \
@@ -48,11 +49,12 @@ static inline void support_log(void *user, qds_log_level level, const char *text
   if (level == QDS_LOG_ERROR) fprintf(stderr, "%s\n", text);
 }
 
-/* Runs `body` in a context of its own with `threads` threads and fails the test when it leaks. */
-static inline void with_context(int threads, void (*body)(qds_context *ctx)) {
+/* Runs `body` in a context of its own on `device` with `threads` threads and fails the test when it leaks. */
+static inline void with_context_on(const char *device, int threads, void (*body)(qds_context *ctx)) {
   int leaks = 0;
   qds_context *ctx = NULL;
   qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.device = device;
   options.threads = threads;
   options.seed = 1;
   options.log = support_log;
@@ -61,6 +63,52 @@ static inline void with_context(int threads, void (*body)(qds_context *ctx)) {
   body(ctx);
   qds_context_destroy(ctx);
   assert_int_equal(leaks, 0);
+}
+
+/* On the CPU, or on the device that the environment names: QDSIM_TEST_DEVICE=sim build/release/test_block
+ * runs any test program on another device. */
+static inline void with_context(int threads, void (*body)(qds_context *ctx)) {
+  const char *device = getenv("QDSIM_TEST_DEVICE");
+  with_context_on(device && *device ? device : "cpu", threads, body);
+}
+
+enum { TEST_DEVICES = 3 };
+
+/* The devices to test on: cpu, sim, and cuda where there is one; QDSIM_TEST_DEVICE names the only one. NULL
+ * ends the list; *skipped says why a device is not in it, or is "". */
+static inline const char *const *test_devices(const char **skipped) {
+  static const char *devices[TEST_DEVICES + 1];
+  static char reason[1200];
+  const char *only = getenv("QDSIM_TEST_DEVICE");
+  qds_plugin plugin;
+  size_t count = 0;
+  *reason = 0;
+  *skipped = reason;
+  memset(devices, 0, sizeof devices);
+  if (only && *only) {
+    devices[0] = only;
+    return devices;
+  }
+  devices[count++] = "cpu";
+  devices[count++] = "sim";
+  qds_plugin_load("cuda", &plugin);
+  if (plugin.devices > 0)
+    devices[count++] = "cuda";
+  else
+    snprintf(reason, sizeof reason, "cuda: %s", plugin.reason);
+  qds_plugin_unload(&plugin);
+  return devices;
+}
+
+/* Runs `body` once on each device, in a context of its own. */
+static inline void with_context_on_each(int threads, void (*body)(qds_context *ctx)) {
+  const char *skipped;
+  for (const char *const *device = test_devices(&skipped); *device; device++) {
+    print_message("  on %s\n", *device);
+    with_context_on(*device, threads, body);
+  }
+  static int told;
+  if (*skipped && !told++) print_message("  skipped: %s\n", skipped);
 }
 
 /* The out-of-memory loop: runs `body` with its first, second, third ... allocation failing until it succeeds.
