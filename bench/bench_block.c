@@ -1,0 +1,134 @@
+/* The passes over block vectors that LOBPCG makes, against the bandwidth of a copy on the same device.
+ *
+ *   bench_block [DEVICE]    auto, cpu, cuda, cuda:1; default auto
+ *
+ * Bytes are those that must move: each column read or written once. Prints JSON; a table goes to standard
+ * error. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "la/block.h"
+
+enum { REPEATS = 9 };
+
+typedef struct {
+  qds_block x, p, w, aw;
+  double *small;
+} workload;
+
+typedef qds_status (*pass)(qds_context *ctx, workload *k);
+
+static qds_status copy(qds_context *ctx, workload *k) {
+  (void)ctx;
+  return qds_block_copy(&k->x, &k->w);
+}
+static qds_status gram(qds_context *ctx, workload *k) {
+  const qds_block *const left[QDS_GRAM_LEFT] = {&k->w, &k->aw}, *const right[QDS_GRAM_RIGHT] = {&k->x, &k->p,
+                                                                                                &k->w};
+  return qds_blocks_gram(ctx, left, right, k->small);
+}
+static qds_status combine(qds_context *ctx, workload *k) {
+  const qds_block *const from[QDS_COMBINE_FROM] = {&k->x, &k->p, &k->w}, *const to[QDS_COMBINE_TO] = {&k->x,
+                                                                                                      &k->p};
+  return qds_blocks_combine(ctx, from, k->small, to);
+}
+static qds_status residual(qds_context *ctx, workload *k) {
+  return qds_block_residual(ctx, &k->x, k->small, &k->w, k->small + k->x.columns);
+}
+
+static const struct {
+  const char *name;
+  pass run;
+  int columns; /* read or written, in units of the block's */
+} passes[] = {{"copy", copy, 2}, {"gram", gram, 4}, {"combine", combine, 5}, {"residual", residual, 3}};
+enum { PASSES = sizeof passes / sizeof *passes };
+
+static int ascending(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+static qds_status median_seconds(qds_context *ctx, workload *k, pass run, double *median) {
+  double seconds[REPEATS];
+  qds_stream *stream = qds_context_stream(ctx);
+  for (int i = -2; i < REPEATS; i++) {
+    QDS_TRY(qds_stream_synchronise(stream));
+    const double start = qds_seconds();
+    QDS_TRY(run(ctx, k));
+    QDS_TRY(qds_stream_synchronise(stream));
+    if (i >= 0) seconds[i] = qds_seconds() - start;
+  }
+  qsort(seconds, REPEATS, sizeof *seconds, ascending);
+  *median = seconds[REPEATS / 2];
+  return QDS_OK;
+}
+
+static void workload_clear(workload *k) {
+  qds_block *const blocks[] = {&k->x, &k->p, &k->w, &k->aw};
+  for (int b = 0; b < 4; b++) qds_block_clear(blocks[b]);
+  qds_release(k->small);
+}
+
+static qds_status workload_create(qds_context *ctx, int64_t rows, int m, workload *k) {
+  qds_block *const blocks[] = {&k->x, &k->p, &k->w, &k->aw};
+  for (int b = 0; b < 4; b++) {
+    QDS_TRY(qds_block_create_on(ctx, qds_context_stream(ctx), rows, m, "benchmark", blocks[b]));
+    QDS_TRY(qds_block_fill_random(ctx, blocks[b], (uint64_t)(b * m)));
+  }
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), 6 * m * m, "benchmark", &k->small));
+  for (int i = 0; i < 6 * m * m; i++) k->small[i] = i % (3 * m + 1) == 0 ? 1 : 1e-3 * (i % 7);
+  return QDS_OK;
+}
+
+static qds_status measure(qds_context *ctx, int64_t rows, int m, qds_json *json) {
+  __attribute__((cleanup(workload_clear))) workload k = {0};
+  QDS_TRY(workload_create(ctx, rows, m, &k));
+  double copy_bandwidth = 0;
+  for (int p = 0; p < PASSES; p++) {
+    double seconds;
+    QDS_TRY(median_seconds(ctx, &k, passes[p].run, &seconds));
+    const double bandwidth = 8.0 * (double)rows * m * passes[p].columns / seconds;
+    if (p == 0) copy_bandwidth = bandwidth;
+    qds_json_open_map(json, NULL);
+    qds_json_string(json, "pass", passes[p].name);
+    qds_json_int(json, "rows", rows);
+    qds_json_int(json, "columns", m);
+    qds_json_double(json, "seconds", seconds);
+    qds_json_double(json, "bytes_per_s", bandwidth);
+    qds_json_double(json, "of_copy", bandwidth / copy_bandwidth);
+    qds_json_close_map(json);
+    fprintf(stderr, "%10lld rows %3d columns %-9s %9.3f ms %7.0f GB/s %5.2f of the copy\n", (long long)rows,
+            m, passes[p].name, 1e3 * seconds, 1e-9 * bandwidth, bandwidth / copy_bandwidth);
+  }
+  return QDS_OK;
+}
+
+static qds_status run(qds_context *ctx) {
+  const int on_cpu = !qds_context_accelerator(ctx), columns[] = {1, 3, 6, 12, 30};
+  const double numbers = on_cpu ? 3e7 : 6e8; /* per block: well beyond every cache */
+  QDS_AUTO(qds_json) *json = NULL;
+  const char *text;
+  QDS_TRY(qds_json_create(qds_context_allocator(ctx), &json));
+  qds_json_open_map(json, NULL);
+  qds_json_string(json, "device", qds_context_device(ctx));
+  qds_json_open_list(json, "passes");
+  for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+    QDS_TRY(measure(ctx, (int64_t)(numbers / columns[i]) / 1000 * 1000, columns[i], json));
+  qds_json_close_list(json);
+  qds_json_close_map(json);
+  QDS_TRY(qds_json_text(json, &text));
+  fputs(text, stdout);
+  return QDS_OK;
+}
+
+int main(int argc, char **argv) {
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.device = argc > 1 ? argv[1] : "auto";
+  qds_context *ctx = NULL;
+  qds_status status = qds_context_create(&options, &ctx);
+  if (status == QDS_OK) status = run(ctx);
+  if (status != QDS_OK) fprintf(stderr, "bench_block: %s\n", qds_last_error()->message);
+  qds_context_destroy(ctx);
+  return status != QDS_OK;
+}
