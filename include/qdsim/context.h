@@ -60,6 +60,9 @@ QDS_API int qds_context_threads(const qds_context *ctx);
 QDS_API const char *qds_context_device(const qds_context *ctx);
 /* Why "auto" took the CPU; "" when it was asked for or a GPU is in use. */
 QDS_API const char *qds_context_device_reason(const qds_context *ctx);
+/* How many solves the CPU has taken over because the device could not do them, which is decided before each
+ * begins and logged as a warning with its reason. */
+QDS_API int qds_context_fallbacks(const qds_context *ctx);
 
 /* The memory account, in bytes and blocks. The total first, then one row per tag in the order of
  * first use. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "la/blas.h"
+#include "la/device_operator.h"
 #include "la/inertia.h"
 #include "la/spectrum_internal.h"
 
@@ -23,6 +24,16 @@ static const double cycle_error = 0.15;
 static int guards_for(int states) {
   const int guards = (states + 1) / 2;
   return guards < 4 ? 4 : guards;
+}
+
+int qds_search_most_vectors(int states) {
+  return states + guards_for(states);
+}
+
+int qds_search_dimension(const qds_search *s) {
+  int dimension = 0;
+  for (int a = 0; a < 3; a++) dimension += s->operator_->axis[a]->elements > 0;
+  return dimension;
 }
 
 static int vectors_that_fit(int64_t rows, int states, int guards) {
@@ -97,6 +108,7 @@ static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenva
   }
   s->statistics->finest.operator_applications = rows + s->options->states;
   s->statistics->preconditioner = "none";
+  s->statistics->device = "cpu";
   s->statistics->verification = "dense diagonalisation: complete";
   return QDS_OK;
 }
@@ -220,6 +232,22 @@ static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
   return QDS_OK;
 }
 
+/* The states, from the device to the host. */
+static qds_status bring_home(const qds_search *s, int states, qds_block *x) {
+  if (!x->stream) {
+    x->columns = states;
+    return QDS_OK;
+  }
+  __attribute__((cleanup(qds_block_clear))) qds_block host = {0};
+  const qds_block found = qds_block_part(x, 0, states);
+  QDS_TRY(qds_block_create(s->ctx, x->rows, states, "states", &host));
+  QDS_TRY(qds_block_copy(&found, &host));
+  qds_block_clear(x);
+  *x = host;
+  host = (qds_block){0};
+  return QDS_OK;
+}
+
 static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
   const int states = s->options->states;
   QDS_AUTO_RELEASE double *values = NULL, *norms = NULL;
@@ -239,8 +267,27 @@ static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenva
   s->statistics->verify_s = qds_seconds() - start;
   memcpy(eigenvalues, values, sizeof(double) * (size_t)states);
   memcpy(residuals, norms, sizeof(double) * (size_t)states);
-  x->columns = states;
-  return QDS_OK;
+  return bring_home(s, states, x);
+}
+
+/* Sets up operator and multigrid where the problem is to be solved, and solves it there. */
+static qds_status set_up_and_solve(qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
+  QDS_AUTO(qds_device_operator) *device_operator = NULL;
+  QDS_AUTO(qds_multigrid) *multigrid = NULL;
+  const double start = qds_seconds();
+  QDS_TRY(qds_search_choose_place(s));
+  if (s->stream) {
+    QDS_TRY(qds_device_operator_create(s->ctx, s->stream, s->operator_, &device_operator));
+    s->target = qds_device_operator_apply(device_operator);
+  }
+  QDS_TRY(qds_multigrid_create(s->ctx, s->stream, s->operator_, &multigrid));
+  s->statistics->setup_s = qds_seconds() - start;
+  s->multigrid = multigrid;
+  const qds_status status = solve_iteratively(s, x, eigenvalues, residuals);
+  qds_fdm_destroy(s->fdm);
+  /* Vectors of the device must go before what they were made with. */
+  if (status != QDS_OK) qds_block_clear(x);
+  return status;
 }
 
 qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const qds_spectrum_options *options,
@@ -270,12 +317,7 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
     status = solve_dense(&s, x, eigenvalues, residuals);
     statistics->solve_s = qds_seconds() - start;
   } else {
-    QDS_AUTO(qds_multigrid) *multigrid = NULL;
-    QDS_TRY(qds_multigrid_create(ctx, s.stream, operator_, &multigrid));
-    statistics->setup_s = qds_seconds() - start;
-    s.multigrid = multigrid;
-    status = solve_iteratively(&s, x, eigenvalues, residuals);
-    qds_fdm_destroy(s.fdm);
+    status = set_up_and_solve(&s, x, eigenvalues, residuals);
   }
   if (status != QDS_OK) qds_block_clear(x);
   return status;
@@ -285,6 +327,14 @@ size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions) {
   const int vectors = states + (rows > FEW_GUARDS_ROWS ? 1 : guards_for(states));
   const double levels = dimensions == 1 ? 2 : dimensions == 2 ? 4.0 / 3 : 8.0 / 7;
   const double cycle = levels * (5 + 1 + dimensions) * sizeof(float);
+  const double solve = (double)QDS_LOBPCG_BLOCKS * vectors * sizeof(double);
+  return (size_t)((double)rows * (cycle + solve));
+}
+
+size_t qds_spectrum_device_bytes(int64_t rows, int states, int dimensions) {
+  const int vectors = states + (rows > FEW_GUARDS_ROWS ? 1 : guards_for(states));
+  const double levels = dimensions == 1 ? 2 : dimensions == 2 ? 4.0 / 3 : 8.0 / 7;
+  const double cycle = levels * 5 * sizeof(float) + (levels - 1) * (2 + dimensions) * sizeof(float);
   const double solve = (double)QDS_LOBPCG_BLOCKS * vectors * sizeof(double);
   return (size_t)((double)rows * (cycle + solve));
 }

@@ -29,6 +29,8 @@ typedef struct {
   qds_lobpcg_statistics finest; /* of the solve on the finest grid, the check not counted */
   double setup_s, solve_s, verify_s;
   const char *preconditioner, *verification;
+  const char *device; /* where it was solved: "cpu", "cuda:0" */
+  char fallback[256]; /* why not on the context's device; "" */
   int found_by_verification;
 } qds_spectrum_statistics;
 
@@ -42,6 +44,8 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
 
 /* Bytes that the solve holds at its peak beside the operator. */
 size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions);
+/* The same of a device's memory, the operator included where it does not vary from node to node. */
+size_t qds_spectrum_device_bytes(int64_t rows, int states, int dimensions);
 /* A rough time from the bytes that an iteration moves. */
 double qds_spectrum_seconds(int64_t rows, int states, int threads);
 

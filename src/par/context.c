@@ -33,6 +33,7 @@ struct qds_context {
   qds_accelerator *accelerator;
   qds_stream stream;
   char device[64], device_reason[1024];
+  int device_is_named, fallbacks;
 };
 
 static const double progress_interval_s = 0.1;
@@ -86,6 +87,7 @@ static qds_status open_device(qds_context *ctx, const char *name, int index, siz
 static qds_status choose_device(qds_context *ctx, const qds_context_options *options) {
   const char *wanted = options->device ? options->device : "cpu";
   const int automatic = !strcmp(wanted, "auto");
+  ctx->device_is_named = !automatic;
   snprintf(ctx->device, sizeof ctx->device, "cpu");
   if (strcmp(wanted, "cpu") != 0) {
     char name[32] = "cuda";
@@ -158,6 +160,16 @@ const char *qds_context_device(const qds_context *ctx) {
 }
 const char *qds_context_device_reason(const qds_context *ctx) {
   return ctx->device_reason;
+}
+int qds_context_fallbacks(const qds_context *ctx) {
+  return ctx->fallbacks;
+}
+int qds_context_device_is_named(const qds_context *ctx) {
+  return ctx->device_is_named;
+}
+void qds_context_fall_back(qds_context *ctx, const char *reason) {
+  ctx->fallbacks++;
+  qds_log(ctx, QDS_LOG_WARNING, "%s: %s; the CPU solves instead", ctx->device, reason);
 }
 qds_accelerator *qds_context_accelerator(const qds_context *ctx) {
   return ctx->accelerator;

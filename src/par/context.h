@@ -9,6 +9,10 @@
 qds_allocator *qds_context_allocator(qds_context *ctx);
 /* The device of the context; NULL: the CPU. */
 qds_accelerator *qds_context_accelerator(const qds_context *ctx);
+/* The device was asked for by name, not chosen by "auto". */
+int qds_context_device_is_named(const qds_context *ctx);
+/* Tells and counts that the CPU takes over what the device cannot do, before it begins. */
+void qds_context_fall_back(qds_context *ctx, const char *reason);
 /* The stream on which the context's own work runs: of the accelerator, or of the host. */
 qds_stream *qds_context_stream(qds_context *ctx);
 uint64_t qds_context_seed(const qds_context *ctx);
