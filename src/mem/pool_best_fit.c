@@ -133,7 +133,7 @@ static size_t purge(qds_best_fit *pool) {
     pthread_mutex_lock(&pool->lock);
     pool->purging_bytes -= last.bytes;
     pool->purging_ranges--;
-    qds_range_map_give_back(&pool->map, range, 1);
+    qds_range_map_give_back(&pool->map, range, 0, 1);
     went += last.bytes;
   }
   return went;
@@ -267,7 +267,7 @@ static qds_status allocate(qds_best_fit *pool, size_t bytes, size_t alignment, i
   *out = NULL;
   QDS_TRY(describe(pool, bytes, alignment, &n));
   QDS_TRY(lock_with_spares(pool));
-  qds_range *range = qds_range_map_find(&pool->map, n.bytes, n.alignment, pool->options.unit);
+  qds_range *range = qds_range_map_find(&pool->map, 0, n.bytes, n.alignment, pool->options.unit);
   qds_status status = QDS_OK;
   if (range)
     *out = take(pool, range, &n);
@@ -289,7 +289,7 @@ qds_status qds_best_fit_release(qds_best_fit *pool, void *block) {
   if (!block) return QDS_OK;
   pthread_mutex_lock(&pool->lock);
   qds_range *range = qds_range_map_used(&pool->map, (uintptr_t)block);
-  if (range) qds_range_map_give_back(&pool->map, range, 0);
+  if (range) qds_range_map_give_back(&pool->map, range, 0, 0);
   pthread_mutex_unlock(&pool->lock);
   QDS_REQUIRE(range, "%s: no block begins at %p; was it released before?", pool->options.name, block);
   return QDS_OK;
@@ -365,7 +365,7 @@ qds_status qds_best_fit_check(qds_best_fit *pool) {
 
 void qds_best_fit_destroy(qds_best_fit *pool) {
   if (!pool) return;
-  while (pool->map.used_root) qds_range_map_give_back(&pool->map, pool->map.used_root, 0);
+  while (pool->map.used_root) qds_range_map_give_back(&pool->map, pool->map.used_root, 0, 0);
   qds_best_fit_trim(pool, 0);
   qds_range_map_destroy(&pool->map);
   pthread_mutex_destroy(&pool->lock);

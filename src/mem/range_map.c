@@ -65,6 +65,7 @@ void qds_range_map_destroy(qds_range_map *map) {
 
 /* The order of the tree that ranges of this kind stand in. */
 static int precedes(const qds_range *a, const qds_range *b) {
+  if (!b->used && a->owner != b->owner) return a->owner < b->owner;
   if (!b->used && a->bytes != b->bytes) return a->bytes < b->bytes;
   return a->begin < b->begin;
 }
@@ -109,9 +110,9 @@ qds_range *qds_range_last(qds_range *root) {
   return root;
 }
 
-/* The first free range that does not precede (bytes, begin). */
-static qds_range *lower_bound(const qds_range_map *map, size_t bytes, uintptr_t begin) {
-  const qds_range key = {.bytes = bytes, .begin = begin};
+/* The first free range that does not precede (owner, bytes, begin). */
+static qds_range *lower_bound(const qds_range_map *map, uint32_t owner, size_t bytes, uintptr_t begin) {
+  const qds_range key = {.owner = owner, .bytes = bytes, .begin = begin};
   qds_range *found = NULL;
   for (qds_range *range = map->free_root; range;) {
     const int before = precedes(range, &key);
@@ -187,15 +188,29 @@ static int holds(const qds_range *range, size_t bytes, size_t alignment) {
   return skipped <= range->bytes && bytes <= range->bytes - skipped;
 }
 
-qds_range *qds_range_map_find(const qds_range_map *map, size_t bytes, size_t alignment, size_t unit) {
+static qds_range *owned(qds_range *range, uint32_t owner) {
+  return range && range->owner == owner ? range : NULL;
+}
+
+qds_range *qds_range_map_find(const qds_range_map *map, uint32_t owner, size_t bytes, size_t alignment,
+                              size_t unit) {
   enum { TRIES = 8 };
-  qds_range *range = lower_bound(map, bytes, 0);
+  qds_range *range = owned(lower_bound(map, owner, bytes, 0), owner);
   if (alignment <= unit) return range;
   for (int i = 0; range && i < TRIES; i++) {
     if (holds(range, bytes, alignment)) return range;
-    range = lower_bound(map, range->bytes, range->begin + 1);
+    range = owned(lower_bound(map, owner, range->bytes, range->begin + 1), owner);
   }
-  return range ? lower_bound(map, bytes + (alignment - unit), 0) : NULL;
+  return range ? owned(lower_bound(map, owner, bytes + (alignment - unit), 0), owner) : NULL;
+}
+
+qds_range *qds_range_map_smallest(const qds_range_map *map, uint32_t owner) {
+  return owned(lower_bound(map, owner, 0, 0), owner);
+}
+
+qds_range *qds_range_map_largest(const qds_range_map *map, uint32_t owner) {
+  const qds_range key = {.owner = owner, .bytes = SIZE_MAX};
+  return owned(qds_range_previous_free(map, &key), owner);
 }
 
 /* A new range of the first `bytes` of `range`, which keeps the rest. Neither stands in a tree. */
@@ -204,6 +219,7 @@ static qds_range *cut_front(qds_range_map *map, qds_range *range, size_t bytes) 
   front->begin = range->begin;
   front->bytes = bytes;
   front->purged = range->purged;
+  front->owner = range->owner;
   front->before = range->before;
   front->after = range;
   if (range->before) range->before->after = front;
@@ -242,19 +258,15 @@ static void join(qds_range_map *map, qds_range *range, qds_range *next) {
   put_spare(map, next);
 }
 
-void qds_range_map_give_back(qds_range_map *map, qds_range *range, int purged) {
-  erase(&map->used_root, range);
-  map->used_ranges--;
-  map->used_bytes -= range->bytes;
+/* Makes `range`, which stands in no tree, a free one of its owner. */
+static qds_range *settle(qds_range_map *map, qds_range *range, int purged) {
   qds_range *before = range->before, *after = range->after;
-  range->used = 0;
-  range->purged = 0;
-  if (after && !after->used) {
+  if (after && !after->used && after->owner == range->owner) {
     purged &= after->purged;
     leave_free(map, after);
     join(map, range, after);
   }
-  if (before && !before->used) {
+  if (before && !before->used && before->owner == range->owner) {
     purged &= before->purged;
     leave_free(map, before);
     join(map, before, range);
@@ -262,6 +274,24 @@ void qds_range_map_give_back(qds_range_map *map, qds_range *range, int purged) {
   }
   range->purged = purged != 0;
   enter_free(map, range);
+  return range;
+}
+
+void qds_range_map_give_back(qds_range_map *map, qds_range *range, uint32_t owner, int purged) {
+  erase(&map->used_root, range);
+  map->used_ranges--;
+  map->used_bytes -= range->bytes;
+  range->used = 0;
+  range->purged = 0;
+  range->note = NULL;
+  range->owner = owner;
+  settle(map, range, purged);
+}
+
+qds_range *qds_range_map_assign(qds_range_map *map, qds_range *range, uint32_t owner) {
+  leave_free(map, range);
+  range->owner = owner;
+  return settle(map, range, range->purged);
 }
 
 /* --- invariants
@@ -285,7 +315,8 @@ static void inspect(void *user, qds_range *range) {
     i->fault = "a range is not a multiple of the unit";
   if (after && (after->before != range || range->begin + range->bytes != after->begin))
     i->fault = "neighbours do not touch";
-  if (!range->used && after && !after->used) i->fault = "two free neighbours were not joined";
+  if (!range->used && after && !after->used && after->owner == range->owner)
+    i->fault = "two free neighbours were not joined";
   if (range->used && range->purged) i->fault = "a used range counts as purged";
   i->last = range;
   i->ranges++;

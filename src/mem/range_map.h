@@ -4,7 +4,10 @@
  * Each range knows its neighbours in its segment. Free ranges stand in a search tree ordered by size and then
  * by address, used ones in a tree ordered by address. Both are treaps (Seidel, Aragon, "Randomized search
  * trees", Algorithmica 16, 1996): search trees by key that are heaps by a random priority, so that their
- * depth is O(log n) whatever the order of insertion. */
+ * depth is O(log n) whatever the order of insertion.
+ *
+ * A free range may have an owner, a number that the pool chooses: only ranges of one owner are joined, and
+ * each request names the owner whose ranges serve it. Pools that need no owners use 0. */
 #ifndef QDS_MEM_RANGE_MAP_H
 #define QDS_MEM_RANGE_MAP_H
 
@@ -17,7 +20,9 @@ struct qds_range {
   qds_range *before, *after; /* neighbours in the segment; NULL at its ends */
   qds_range *child[2];       /* in the tree it stands in; child[0] also links spare records */
   uint32_t priority;
+  uint32_t owner; /* of a free range; see below */
   uint8_t used, purged;
+  void *note; /* what the pool knows of a used range */
 };
 
 typedef struct qds_range_slab qds_range_slab;
@@ -54,15 +59,22 @@ static inline int qds_range_is_segment(const qds_range *range) {
 /* The smallest free range that holds `bytes` at a multiple of `alignment`, the lowest address among equals,
  * or NULL; for an alignment above `unit`, where many ranges may be large enough and few aligned, perhaps a
  * larger one. All sizes and addresses are multiples of `unit`. */
-qds_range *qds_range_map_find(const qds_range_map *map, size_t bytes, size_t alignment, size_t unit);
+qds_range *qds_range_map_find(const qds_range_map *map, uint32_t owner, size_t bytes, size_t alignment,
+                              size_t unit);
 /* Cuts a used range of `bytes` at the first multiple of `alignment` out of a free range that holds it. Takes
  * up to two spare records. */
 qds_range *qds_range_map_take(qds_range_map *map, qds_range *range, size_t bytes, size_t alignment);
 /* The used range that begins at the address, or NULL. */
 qds_range *qds_range_map_used(const qds_range_map *map, uintptr_t begin);
-/* Makes a used range free and joins it with free neighbours; `purged` says that the system has its pages
- * back. */
-void qds_range_map_give_back(qds_range_map *map, qds_range *range, int purged);
+/* Makes a used range free and joins it with free neighbours of the same owner; `purged` says that the system
+ * has its pages back. */
+void qds_range_map_give_back(qds_range_map *map, qds_range *range, uint32_t owner, int purged);
+/* Gives a free range to another owner and joins it with what that one has beside it; returns the joined
+ * range. */
+qds_range *qds_range_map_assign(qds_range_map *map, qds_range *range, uint32_t owner);
+/* The smallest and the largest free range of an owner, or NULL. */
+qds_range *qds_range_map_smallest(const qds_range_map *map, uint32_t owner);
+qds_range *qds_range_map_largest(const qds_range_map *map, uint32_t owner);
 
 /* The last range of a tree in its order; the free range before one that is or was free; NULL: none. */
 qds_range *qds_range_last(qds_range *root);
