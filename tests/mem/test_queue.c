@@ -290,7 +290,7 @@ static void *pop_until_closed(void *data) {
 }
 
 static void what_was_accepted_comes_out_whenever_it_is_closed(void **state) {
-  enum { ROUNDS = 60, THREADS = 6 };
+  enum { ROUNDS = 500, THREADS = 6 };
   const uint64_t seed = 56;
   print_message("seed %llu\n", (unsigned long long)seed);
   for (uint64_t round = 0; round < ROUNDS; round++) {
@@ -302,7 +302,7 @@ static void what_was_accepted_comes_out_whenever_it_is_closed(void **state) {
       assert_int_equal(
           pthread_create(&threads[i], NULL, i % 2 ? push_until_closed : pop_until_closed, &tallies[i]), 0);
     }
-    usleep((unsigned)(1000 * qds_random_uniform(seed, 0, round)));
+    usleep((unsigned)(200 * qds_random_uniform(seed, 0, round)));
     qds_queue_close(queue);
     int accepted = 0, popped = 0;
     for (int i = 0; i < THREADS; i++) {
