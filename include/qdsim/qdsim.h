@@ -8,6 +8,7 @@
 #include "qdsim/grid.h"
 #include "qdsim/info.h"
 #include "qdsim/material.h"
+#include "qdsim/memory.h"
 #include "qdsim/status.h"
 #include "qdsim/text.h"
 

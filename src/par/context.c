@@ -32,6 +32,7 @@ struct qds_context {
   qds_plugin plugin;
   qds_accelerator *accelerator;
   qds_stream stream;
+  qds_buffer_manager *buffers;
   char device[64], device_reason[1024];
   int device_is_named, fallbacks;
 };
@@ -98,7 +99,10 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
     if (status != QDS_OK)
       snprintf(ctx->device_reason, sizeof ctx->device_reason, "%s", qds_last_error()->message);
   }
-  return qds_stream_open(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream);
+  QDS_TRY(qds_stream_open(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream));
+  return qds_buffer_manager_create(qds_context_allocator(ctx), ctx->accelerator,
+                                   *ctx->device_reason ? ctx->device_reason : "the context uses the CPU",
+                                   &ctx->buffers);
 }
 
 qds_status qds_context_create(const qds_context_options *options, qds_context **out) {
@@ -133,16 +137,29 @@ static void report_leak(void *user, const char *tag, size_t bytes, const char *f
   qds_log(user, QDS_LOG_ERROR, "leak: %zu bytes of \"%s\" from %s:%d", bytes, tag, file, line);
 }
 
-void qds_context_destroy(qds_context *ctx) {
-  if (!ctx) return;
+static void finish(void *user) {
+  qds_context *ctx = user;
   for (int i = 0; i < QDS_SLOT_COUNT; i++)
     if (ctx->slots[i].destroy) ctx->slots[i].destroy(ctx->slots[i].object);
   qds_communicator_destroy(&ctx->communicator);
+  qds_buffer_manager_destroy(ctx->buffers);
   qds_stream_close(&ctx->stream);
   qds_accelerator_destroy(ctx->accelerator);
   qds_plugin_unload(&ctx->plugin);
   qds_heap_destroy(ctx->heap, report_leak, ctx);
   free(ctx);
+}
+
+/* What the user gave for messages ends here, even if buffers of Python keep the rest alive. */
+void qds_context_destroy(qds_context *ctx) {
+  if (!ctx) return;
+  if (ctx->buffers) qds_buffer_manager_leaks(ctx->buffers, report_leak, ctx);
+  const qds_log_fn log = ctx->log;
+  ctx->log = NULL;
+  ctx->progress = NULL;
+  if (ctx->buffers && qds_buffer_manager_retire(ctx->buffers, finish, ctx)) return;
+  ctx->log = log;
+  finish(ctx);
 }
 
 void qds_context_interrupt(qds_context *ctx) {
@@ -176,6 +193,9 @@ qds_accelerator *qds_context_accelerator(const qds_context *ctx) {
 }
 qds_stream *qds_context_stream(qds_context *ctx) {
   return &ctx->stream;
+}
+qds_buffer_manager *qds_context_buffers(qds_context *ctx) {
+  return ctx->buffers;
 }
 
 int qds_context_use_threads(qds_context *ctx, int threads) {

@@ -3,6 +3,7 @@
 #define QDS_PAR_CONTEXT_H
 
 #include "base/allocator.h"
+#include "mem/buffer.h"
 #include "mem/stream.h"
 #include "qdsim/context.h"
 
@@ -15,6 +16,7 @@ int qds_context_device_is_named(const qds_context *ctx);
 void qds_context_fall_back(qds_context *ctx, const char *reason);
 /* The stream on which the context's own work runs: of the accelerator, or of the host. */
 qds_stream *qds_context_stream(qds_context *ctx);
+qds_buffer_manager *qds_context_buffers(qds_context *ctx);
 uint64_t qds_context_seed(const qds_context *ctx);
 /* Lets the context use `threads` threads from now on; returns how many it used. */
 int qds_context_use_threads(qds_context *ctx, int threads);

@@ -1,0 +1,387 @@
+#include "mem/buffer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem/buffer_internal.h"
+#include "mem/limits.h"
+
+static const char *const strategy_names[] = {"cpu_only", "gpu_only", "unified", "adaptive"};
+static const char *const place_names[] = {"host", "pinned", "device", "unified", "file"};
+
+const char *qds_mem_strategy_name(qds_mem_strategy strategy) {
+  return strategy >= 0 && strategy < QDS_MEM_STRATEGIES ? strategy_names[strategy] : NULL;
+}
+
+const char *qds_place_name(qds_place place) {
+  return place >= 0 && place < QDS_PLACES ? place_names[place] : NULL;
+}
+
+/* --- the manager ------------------------------------------------------------------------------------------
+ */
+
+static void free_manager(qds_buffer_manager *m) {
+  qds_stream_close(&m->lane);
+  pthread_cond_destroy(&m->changed);
+  pthread_mutex_destroy(&m->lock);
+  pthread_mutex_destroy(&m->lane_lock);
+  pthread_mutex_destroy(&m->staging_lock);
+  free(m->folder);
+  free(m);
+}
+
+qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *accelerator,
+                                     const char *device_reason, qds_buffer_manager **out) {
+  const qds_memory_options defaults = QDS_MEMORY_OPTIONS_INIT;
+  *out = NULL;
+  qds_buffer_manager *m = calloc(1, sizeof *m);
+  if (!m) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the manager of the buffers");
+  m->allocator = allocator;
+  m->accelerator = accelerator;
+  snprintf(m->device_reason, sizeof m->device_reason, "%s", device_reason);
+  m->ring.newer = m->ring.older = &m->ring;
+  pthread_mutex_init(&m->lock, NULL);
+  pthread_mutex_init(&m->lane_lock, NULL);
+  pthread_mutex_init(&m->staging_lock, NULL);
+  pthread_cond_init(&m->changed, NULL);
+  qds_status status = qds_stream_open(accelerator, allocator, 1, &m->lane);
+  if (status == QDS_OK) status = qds_buffer_manager_configure(m, &defaults);
+  if (status != QDS_OK) {
+    free_manager(m);
+    return status;
+  }
+  *out = m;
+  return QDS_OK;
+}
+
+qds_status qds_buffer_manager_configure(qds_buffer_manager *m, const qds_memory_options *options) {
+  QDS_REQUIRE(options->struct_size == sizeof *options,
+              "qds_memory_options: struct_size %zu, this library expects %zu; initialise it with "
+              "QDS_MEMORY_OPTIONS_INIT",
+              options->struct_size, sizeof *options);
+  const char *temporary = getenv("TMPDIR");
+  const char *folder = options->spill_folder     ? options->spill_folder
+                       : temporary && *temporary ? temporary
+                                                 : "/var/tmp";
+  const size_t available = m->accelerator ? qds_available_memory() : 0; /* it reads files */
+  pthread_mutex_lock(&m->lock);
+  const int same = m->folder && !strcmp(m->folder, folder);
+  const int in_use = !same && m->statistics.places[QDS_PLACE_FILE].total_blocks > 0;
+  char *copy = same || in_use ? NULL : strdup(folder);
+  const int missing = !same && !in_use && !copy;
+  if (copy) {
+    free(m->folder);
+    m->folder = copy;
+  }
+  if (!in_use && !missing) {
+    m->pinned_limit = options->pinned_limit ? options->pinned_limit : available / 8;
+    m->file_limit = options->file_limit;
+    m->spill = options->spill;
+  }
+  pthread_mutex_unlock(&m->lock);
+  QDS_REQUIRE(!in_use, "spill_folder \"%s\": buffers lie in files already; choose the folder earlier",
+              folder);
+  if (missing) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the name of the spill folder");
+  return QDS_OK;
+}
+
+void qds_buffer_link(qds_buffer *b) {
+  qds_buffer *ring = &b->manager->ring;
+  b->newer = ring;
+  b->older = ring->older;
+  b->older->newer = b;
+  ring->older = b;
+}
+
+void qds_buffer_touch(qds_buffer *b) {
+  b->newer->older = b->older;
+  b->older->newer = b->newer;
+  qds_buffer_link(b);
+}
+
+void qds_buffer_unlink(qds_buffer *b) {
+  b->newer->older = b->older;
+  b->older->newer = b->newer;
+  qds_release(b);
+}
+
+static void free_fences(qds_fence *list) {
+  while (list) {
+    qds_fence *fence = list;
+    list = fence->next;
+    qds_event_destroy(fence->event);
+    qds_release(fence);
+  }
+}
+
+void qds_buffer_manager_destroy(qds_buffer_manager *m) {
+  if (!m) return;
+  for (qds_buffer *b = m->ring.older; b != &m->ring; b = b->older) {
+    while (b->brackets) {
+      qds_fence *fence = b->brackets;
+      b->brackets = fence->next;
+      qds_fence_give(m, fence);
+    }
+    for (int i = 0; i < QDS_PLACES; i++) qds_copy_give(b, (qds_place)i);
+  }
+  (void)qds_copies_reap(m, 1);
+  while (m->ring.older != &m->ring) qds_buffer_unlink(m->ring.older);
+  free_fences(m->spare);
+  while (m->tags) {
+    qds_tag_entry *entry = m->tags;
+    m->tags = entry->next;
+    qds_release(entry);
+  }
+  if (m->staging) qds_accelerator_release(m->accelerator, QDS_MEMORY_PINNED, m->staging);
+  free_manager(m);
+}
+
+/* --- references -------------------------------------------------------------------------------------------
+ */
+
+static uint64_t one_reference(qds_owner owner) {
+  return (uint64_t)1 << (32 * (int)owner);
+}
+
+static uint32_t references_of(uint64_t packed, qds_owner owner) {
+  return (uint32_t)(packed >> (32 * (int)owner));
+}
+
+void qds_buffer_manager_leaks(qds_buffer_manager *m, qds_buffer_leak_fn leak, void *user) {
+  pthread_mutex_lock(&m->lock);
+  for (qds_buffer *b = m->ring.older; b != &m->ring; b = b->older)
+    if (!b->dead && references_of(atomic_load(&b->references), QDS_OWNER_LIBRARY) > 0)
+      leak(user, b->tag->tag, b->bytes, b->file, b->line);
+  pthread_mutex_unlock(&m->lock);
+}
+
+int qds_buffer_manager_retire(qds_buffer_manager *m, void (*last)(void *user), void *user) {
+  pthread_mutex_lock(&m->lock);
+  const int owned = m->statistics.python_buffers > 0;
+  if (owned) {
+    m->last = last;
+    m->last_user = user;
+  }
+  pthread_mutex_unlock(&m->lock);
+  return owned;
+}
+
+void qds_buffer_claim(qds_buffer *b) {
+  qds_buffer_manager *m = b->manager;
+  pthread_mutex_lock(&m->lock);
+  while (b->claimed) pthread_cond_wait(&m->changed, &m->lock);
+  b->claimed = 1;
+  pthread_mutex_unlock(&m->lock);
+}
+
+void qds_buffer_unclaim(qds_buffer *b) {
+  qds_buffer_manager *m = b->manager;
+  pthread_mutex_lock(&m->lock);
+  b->claimed = 0;
+  pthread_cond_broadcast(&m->changed);
+  pthread_mutex_unlock(&m->lock);
+}
+
+qds_buffer_title qds_buffer_name(const qds_buffer *b) {
+  qds_buffer_title title;
+  const char *slash = strrchr(b->file, '/');
+  snprintf(title.text, sizeof title.text, "\"%.128s\" (%.128s:%d)", b->tag->tag, slash ? slash + 1 : b->file,
+           b->line);
+  return title;
+}
+
+/* Python's references change with the lock held, so that the count of its buffers is never off. */
+static void count_python(qds_buffer *b, int more) {
+  qds_memory_statistics *s = &b->manager->statistics;
+  s->python_buffers += more ? 1 : (size_t)-1;
+  s->python_bytes += more ? b->bytes : (size_t)0 - b->bytes;
+}
+
+void qds_buffer_retain_for(qds_buffer *b, qds_owner owner) {
+  qds_buffer_manager *m = b->manager;
+  if (owner == QDS_OWNER_LIBRARY) {
+    atomic_fetch_add(&b->references, one_reference(owner));
+    return;
+  }
+  pthread_mutex_lock(&m->lock);
+  if (references_of(atomic_fetch_add(&b->references, one_reference(owner)), owner) == 0) count_python(b, 1);
+  pthread_mutex_unlock(&m->lock);
+}
+
+void qds_buffer_retain(qds_buffer *b) {
+  qds_buffer_retain_for(b, QDS_OWNER_LIBRARY);
+}
+
+/* Replaces `before` by one reference less; 0 when they have changed meanwhile. `*last` is what a retired
+ * manager waits for, once it has come. Call with the lock held. */
+static int exchange(qds_buffer *b, uint64_t before, qds_owner owner, void (**last)(void *)) {
+  qds_buffer_manager *m = b->manager;
+  if (!atomic_compare_exchange_strong(&b->references, &before, before - one_reference(owner))) return 0;
+  if (owner == QDS_OWNER_PYTHON && references_of(before, owner) == 1) count_python(b, 0);
+  if (m->last && m->statistics.python_buffers == 0) {
+    *last = m->last;
+    m->last = NULL;
+  }
+  return 1;
+}
+
+/* Gives up the last reference of a claimed buffer. */
+static int dispose(qds_buffer *b, uint64_t before, qds_owner owner, void (**last)(void *)) {
+  qds_buffer_manager *m = b->manager;
+  pthread_mutex_lock(&m->lock);
+  const int gone = exchange(b, before, owner, last);
+  if (gone) {
+    b->dead = 1;
+    m->statistics.buffers--;
+  }
+  pthread_mutex_unlock(&m->lock);
+  if (!gone) return 0;
+  for (int i = 0; i < QDS_PLACES; i++) qds_copy_give(b, (qds_place)i);
+  int waits = 0;
+  for (int i = 0; i < QDS_PLACES; i++) waits |= b->copies[i].leaving;
+  pthread_mutex_lock(&m->lock);
+  b->claimed = 0;
+  if (!waits) qds_buffer_unlink(b);
+  pthread_cond_broadcast(&m->changed);
+  pthread_mutex_unlock(&m->lock);
+  return 1;
+}
+
+static qds_status drop(qds_buffer *b, qds_owner owner, int *done, void (**last)(void *)) {
+  qds_buffer_manager *m = b->manager;
+  const uint64_t before = atomic_load(&b->references);
+  QDS_REQUIRE(references_of(before, owner) > 0, "%s: destroyed more often than it was retained for %s",
+              qds_buffer_name(b).text, owner == QDS_OWNER_PYTHON ? "Python" : "the library");
+  if (before != one_reference(owner)) {
+    pthread_mutex_lock(&m->lock);
+    *done = exchange(b, before, owner, last);
+    pthread_mutex_unlock(&m->lock);
+    return QDS_OK;
+  }
+  qds_buffer_claim(b);
+  if (b->brackets) {
+    const qds_buffer_title name = qds_buffer_name(b);
+    const int readers = b->readers, writers = b->writers;
+    qds_buffer_unclaim(b);
+    QDS_FAIL(QDS_ERROR_ARGUMENT,
+             "%s: destroyed while it is acquired (readers: %d, writers: %d); release it first", name.text,
+             readers, writers);
+  }
+  *done = dispose(b, before, owner, last);
+  if (!*done) qds_buffer_unclaim(b);
+  return QDS_OK;
+}
+
+qds_status qds_buffer_drop_for(qds_buffer *b, qds_owner owner) {
+  if (!b) return QDS_OK;
+  qds_buffer_manager *m = b->manager;
+  void (*last)(void *) = NULL;
+  for (int done = 0; !done;) QDS_TRY(drop(b, owner, &done, &last));
+  if (last) last(m->last_user);
+  return QDS_OK;
+}
+
+qds_status qds_buffer_destroy(qds_buffer *b) {
+  return qds_buffer_drop_for(b, QDS_OWNER_LIBRARY);
+}
+
+/* --- creation ---------------------------------------------------------------------------------------------
+ */
+
+static qds_tag_entry *find_tag(qds_buffer_manager *m, const char *tag) {
+  pthread_mutex_lock(&m->lock);
+  qds_tag_entry *entry = m->tags;
+  while (entry && strcmp(entry->tag, tag) != 0) entry = entry->next;
+  pthread_mutex_unlock(&m->lock);
+  return entry;
+}
+
+static qds_status tag_entry(qds_buffer_manager *m, const char *tag, qds_tag_entry **out) {
+  *out = find_tag(m, tag);
+  if (*out) return QDS_OK;
+  qds_tag_entry *entry = NULL;
+  QDS_TRY(qds_buffer_record(m, sizeof *entry + strlen(tag) + 1, (void **)&entry));
+  *entry = (qds_tag_entry){.row.tag = entry->tag};
+  strcpy(entry->tag, tag);
+  pthread_mutex_lock(&m->lock);
+  qds_tag_entry **at = &m->tags;
+  while (*at && strcmp((*at)->tag, tag) != 0) at = &(*at)->next;
+  qds_tag_entry *other = *at; /* of another thread, made meanwhile */
+  if (!other) *at = entry;
+  pthread_mutex_unlock(&m->lock);
+  if (other) qds_release(entry);
+  *out = other ? other : entry;
+  return QDS_OK;
+}
+
+qds_status qds_buffer_new(qds_buffer_manager *m, size_t bytes, qds_mem_strategy strategy, const char *tag,
+                          const char *file, int line, qds_buffer **out) {
+  QDS_REQUIRE(out, "qds_buffer_create: out is NULL");
+  *out = NULL;
+  QDS_REQUIRE(tag && *tag && file, "qds_buffer_create: a buffer needs a tag and a source file");
+  QDS_REQUIRE(qds_mem_strategy_name(strategy),
+              "\"%s\" (%s:%d): no strategy %d; allowed are cpu_only, gpu_only, unified and adaptive", tag,
+              file, line, (int)strategy);
+  QDS_REQUIRE(bytes <= PTRDIFF_MAX, "\"%s\" (%s:%d): %zu bytes pass the address range", tag, file, line,
+              bytes);
+  if (strategy == QDS_MEM_GPU_ONLY && !m->accelerator)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "\"%s\" (%s:%d): gpu_only needs a device, and there is none: %s", tag,
+             file, line, m->device_reason);
+  qds_tag_entry *entry = NULL;
+  qds_buffer *b = NULL;
+  QDS_TRY(tag_entry(m, tag, &entry));
+  QDS_TRY(qds_buffer_record(m, sizeof *b + strlen(file) + 1, (void **)&b));
+  *b = (qds_buffer){.manager = m,
+                    .bytes = bytes,
+                    .strategy = strategy,
+                    .tag = entry,
+                    .file = strcpy((char *)(b + 1), file),
+                    .line = line,
+                    .references = one_reference(QDS_OWNER_LIBRARY),
+                    .home = QDS_PLACES};
+  pthread_mutex_lock(&m->lock);
+  qds_buffer_link(b);
+  m->statistics.buffers++;
+  m->statistics.total_buffers++;
+  pthread_mutex_unlock(&m->lock);
+  *out = b;
+  return QDS_OK;
+}
+
+/* --- what there is ----------------------------------------------------------------------------------------
+ */
+
+void qds_buffer_get_info(qds_buffer *b, qds_buffer_info *out) {
+  qds_buffer_claim(b);
+  const uint64_t references = atomic_load(&b->references);
+  *out = (qds_buffer_info){.bytes = b->bytes,
+                           .strategy = b->strategy,
+                           .tag = b->tag->tag,
+                           .file = b->file,
+                           .line = b->line,
+                           .readers = b->readers,
+                           .writers = b->writers,
+                           .home = b->home == QDS_PLACES ? QDS_PLACE_HOST : b->home};
+  for (int i = 0; i < QDS_OWNERS; i++) out->references[i] = references_of(references, (qds_owner)i);
+  for (int i = 0; i < QDS_PLACES; i++) {
+    out->held[i] = (unsigned char)(b->copies[i].held && !b->copies[i].leaving);
+    out->valid[i] = (unsigned char)b->copies[i].valid;
+  }
+  qds_buffer_unclaim(b);
+}
+
+void qds_buffer_manager_statistics(qds_buffer_manager *m, qds_memory_statistics *out) {
+  pthread_mutex_lock(&m->lock);
+  *out = m->statistics;
+  pthread_mutex_unlock(&m->lock);
+}
+
+int qds_buffer_manager_tag(qds_buffer_manager *m, size_t index, qds_memory_tag_row *row) {
+  pthread_mutex_lock(&m->lock);
+  const qds_tag_entry *entry = m->tags;
+  while (entry && index-- > 0) entry = entry->next;
+  if (entry) *row = entry->row;
+  pthread_mutex_unlock(&m->lock);
+  return entry != NULL;
+}

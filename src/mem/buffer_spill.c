@@ -1,0 +1,188 @@
+/* Making room: buffers that nobody holds go down the chain device (or unified), pinned, host, file, the least
+ * recently used first. A copy whose contents lie elsewhere too is given back without copying. */
+#include <stdio.h>
+#include <string.h>
+
+#include "mem/buffer_internal.h"
+
+static int is_device_side(qds_place slot) {
+  return slot == QDS_PLACE_DEVICE || slot == QDS_PLACE_UNIFIED;
+}
+
+/* The places below, in order; returns how many. */
+static int chain_below(const qds_buffer *b, qds_place from, qds_place below[3]) {
+  int n = 0;
+  const int pinned = b->manager->accelerator && b->strategy != QDS_MEM_CPU_ONLY;
+  if (pinned && is_device_side(from)) below[n++] = QDS_PLACE_PINNED;
+  if (from != QDS_PLACE_HOST) below[n++] = QDS_PLACE_HOST;
+  below[n++] = QDS_PLACE_FILE;
+  return n;
+}
+
+static void count_spill(qds_buffer *b, int moved) {
+  qds_buffer_manager *m = b->manager;
+  pthread_mutex_lock(&m->lock);
+  if (moved) {
+    m->statistics.spills++;
+    m->statistics.spilled_bytes += b->bytes;
+  } else {
+    m->statistics.refused_spills++;
+  }
+  pthread_mutex_unlock(&m->lock);
+}
+
+/* Moves the contents of a claimed buffer out of `from`. The old copy goes only when the new one is whole. */
+static qds_status move_down(qds_buffer *b, qds_place from) {
+  qds_place below[3];
+  const int n = chain_below(b, from, below);
+  qds_status status = QDS_OK;
+  for (int i = 0; i < n; i++) {
+    status = qds_buffer_bring(b, below[i], QDS_ACCESS_READ, NULL, 1);
+    if (status != QDS_OK) continue;
+    qds_buffer_settle(b, below[i], QDS_ACCESS_READ);
+    b->spilled = 1;
+    count_spill(b, 1);
+    return QDS_OK;
+  }
+  count_spill(b, 0);
+  return status;
+}
+
+static qds_status vacate(qds_buffer *b, qds_place from) {
+  if (b->copies[from].valid && qds_buffer_source(b, from) == QDS_PLACES) QDS_TRY(move_down(b, from));
+  qds_copy_give(b, from);
+  return QDS_OK;
+}
+
+/* The buffer to move next: one whose contents lie elsewhere too, or else the least recently used; not one
+ * that could not be moved since this search began. Call with the lock held. */
+static qds_buffer *choose(qds_buffer_manager *m, qds_place place, uint64_t search) {
+  qds_buffer *last = NULL;
+  for (qds_buffer *b = m->ring.newer; b != &m->ring; b = b->newer) {
+    const qds_copy *copy = &b->copies[place];
+    if (b->claimed || b->dead || b->brackets || b->refused >= search) continue;
+    if (!copy->held || copy->leaving) continue;
+    if (!copy->valid || qds_buffer_source(b, place) != QDS_PLACES) return b;
+    if (!last) last = b;
+  }
+  return last;
+}
+
+typedef struct {
+  qds_buffer_manager *manager;
+  uint64_t number;
+  size_t freed;
+  qds_status status; /* of the last buffer that could not be moved */
+  char reason[512];
+} search;
+
+static search begin_search(qds_buffer_manager *m) {
+  pthread_mutex_lock(&m->lock);
+  const search s = {.manager = m, .number = ++m->search};
+  pthread_mutex_unlock(&m->lock);
+  return s;
+}
+
+/* Claims a buffer to move; NULL: there is none. Where another thread is making room, it waits for that and
+ * says with *again that the room may be there now. */
+static qds_buffer *claim_victim(search *s, qds_place place, int *again) {
+  qds_buffer_manager *m = s->manager;
+  pthread_mutex_lock(&m->lock);
+  qds_buffer *b = choose(m, place, s->number);
+  if (b) {
+    b->claimed = 1;
+    m->spilling[place]++;
+  } else if (m->spilling[place]) {
+    pthread_cond_wait(&m->changed, &m->lock);
+    *again = 1;
+  }
+  pthread_mutex_unlock(&m->lock);
+  return b;
+}
+
+/* 0: nothing more can be moved out of the place. */
+static int spill_one(search *s, qds_place place, int *again) {
+  qds_buffer_manager *m = s->manager;
+  qds_buffer *b = claim_victim(s, place, again);
+  if (!b) return 0;
+  s->status = vacate(b, place);
+  if (s->status == QDS_OK)
+    s->freed += b->bytes;
+  else
+    snprintf(s->reason, sizeof s->reason, "%s cannot be moved: %s", qds_buffer_name(b).text,
+             qds_last_error()->message);
+  pthread_mutex_lock(&m->lock);
+  m->spilling[place]--;
+  b->claimed = 0;
+  if (s->status != QDS_OK) b->refused = m->search;
+  pthread_cond_broadcast(&m->changed);
+  pthread_mutex_unlock(&m->lock);
+  return 1;
+}
+
+int qds_buffer_make_room(qds_buffer_manager *m, qds_place slot, size_t bytes, qds_status status) {
+  if (status != QDS_ERROR_MEMORY && status != QDS_ERROR_BUDGET) return 0;
+  const qds_error why = *qds_last_error();
+  char message[768];
+  snprintf(message, sizeof message, "%s", why.message);
+  search s = begin_search(m);
+  int again = qds_copies_reap(m, 1) > 0;
+  if (!again && m->spill && slot != QDS_PLACE_FILE)
+    while (!again && s.freed < bytes && spill_one(&s, slot, &again)) {
+    }
+  /* Managed memory and the device's own come from the same chips. */
+  if (!again && m->spill && is_device_side(slot)) {
+    const qds_place other = slot == QDS_PLACE_DEVICE ? QDS_PLACE_UNIFIED : QDS_PLACE_DEVICE;
+    while (!again && s.freed < bytes && spill_one(&s, other, &again)) {
+    }
+  }
+  if (again || s.freed > 0) return 1;
+  (void)qds_raise(status, why.file, why.line, why.native, "%s%s%s", message, *s.reason ? "; " : "", s.reason);
+  return 0;
+}
+
+qds_status qds_buffer_record(qds_buffer_manager *m, size_t bytes, void **out) {
+  qds_status status;
+  do status = qds_allocate(m->allocator, bytes, 1, "buffer records", __FILE__, __LINE__, out);
+  while (status != QDS_OK && qds_buffer_make_room(m, QDS_PLACE_HOST, bytes, status));
+  return status;
+}
+
+qds_status qds_buffer_manager_spill(qds_buffer_manager *m, qds_place place, size_t bytes, size_t *freed) {
+  *freed = 0;
+  QDS_REQUIRE(place >= 0 && place < QDS_PLACE_FILE,
+              "buffers are spilled from host, pinned, device or unified memory");
+  search s = begin_search(m);
+  int again = 1;
+  while (again && s.freed < bytes) {
+    again = 0;
+    while (s.freed < bytes && spill_one(&s, place, &again)) {
+    }
+  }
+  (void)qds_copies_reap(m, 1);
+  *freed = s.freed;
+  if (s.freed == 0 && s.status != QDS_OK) QDS_FAIL(s.status, "%s", s.reason);
+  return QDS_OK;
+}
+
+qds_status qds_buffer_spill(qds_buffer *b, qds_place place) {
+  QDS_REQUIRE(b, "qds_buffer_spill: no buffer");
+  QDS_REQUIRE(place == QDS_PLACE_HOST || place == QDS_PLACE_PINNED || place == QDS_PLACE_FILE,
+              "%s: a buffer is spilled to pinned, host or file", qds_buffer_name(b).text);
+  const int pinned = b->manager->accelerator && b->strategy != QDS_MEM_CPU_ONLY;
+  if (place == QDS_PLACE_PINNED && !pinned) place = QDS_PLACE_HOST;
+  qds_buffer_claim(b);
+  qds_status status = QDS_OK;
+  if (b->brackets)
+    status = qds_raise(QDS_ERROR_ARGUMENT, __FILE__, __LINE__, 0,
+                       "%s: spilled while it is acquired; release it first", qds_buffer_name(b).text);
+  const int written = b->copies[place].valid || qds_buffer_source(b, place) != QDS_PLACES;
+  if (status == QDS_OK && written) status = qds_buffer_bring(b, place, QDS_ACCESS_READ, NULL, 1);
+  if (status == QDS_OK) {
+    if (written) qds_buffer_settle(b, place, QDS_ACCESS_READ);
+    for (int i = 0; i < QDS_PLACES; i++)
+      if (!written || i != (int)place) qds_copy_give(b, (qds_place)i);
+  }
+  qds_buffer_unclaim(b);
+  return status;
+}

@@ -1,0 +1,47 @@
+/* The public face of the buffers that needs the context. */
+#include "par/context.h"
+
+qds_status qds_buffer_create_at(qds_context *ctx, size_t bytes, qds_mem_strategy strategy, const char *tag,
+                                const char *file, int line, qds_buffer **out) {
+  QDS_REQUIRE(out, "qds_buffer_create: out is NULL");
+  *out = NULL;
+  QDS_REQUIRE(ctx, "qds_buffer_create: no context");
+  return qds_buffer_new(qds_context_buffers(ctx), bytes, strategy, tag, file, line, out);
+}
+
+qds_status qds_context_stream_create(qds_context *ctx, qds_stream **out) {
+  QDS_REQUIRE(out, "qds_context_stream_create: out is NULL");
+  *out = NULL;
+  QDS_REQUIRE(ctx, "qds_context_stream_create: no context");
+  return qds_stream_create(qds_context_accelerator(ctx), qds_context_allocator(ctx), qds_context_threads(ctx),
+                           out);
+}
+
+qds_status qds_context_stream_wait(qds_stream *stream) {
+  QDS_REQUIRE(stream, "qds_context_stream_wait: no stream");
+  return qds_stream_synchronise(stream);
+}
+
+void qds_context_stream_destroy(qds_stream *stream) {
+  qds_stream_destroy(stream);
+}
+
+qds_status qds_memory_configure(qds_context *ctx, const qds_memory_options *options) {
+  QDS_REQUIRE(ctx && options, "qds_memory_configure: no context, or no options");
+  return qds_buffer_manager_configure(qds_context_buffers(ctx), options);
+}
+
+qds_status qds_memory_spill(qds_context *ctx, qds_place place, size_t bytes, size_t *freed) {
+  QDS_REQUIRE(freed, "qds_memory_spill: freed is NULL");
+  *freed = 0;
+  QDS_REQUIRE(ctx, "qds_memory_spill: no context");
+  return qds_buffer_manager_spill(qds_context_buffers(ctx), place, bytes, freed);
+}
+
+void qds_memory_get_statistics(qds_context *ctx, qds_memory_statistics *out) {
+  qds_buffer_manager_statistics(qds_context_buffers(ctx), out);
+}
+
+int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row) {
+  return qds_buffer_manager_tag(qds_context_buffers(ctx), index, row);
+}

@@ -1,0 +1,81 @@
+/* What the tests of buffers share: contexts on every device of this machine, and patterns of bytes. */
+#ifndef QDS_TESTS_MEM_BUFFERS_H
+#define QDS_TESTS_MEM_BUFFERS_H
+
+#include "support.h"
+
+#include "qdsim/memory.h"
+
+typedef struct {
+  const char *device;
+  size_t memory_limit, device_memory_limit;
+} buffers_setting;
+
+/* Runs `body` in a context of its own and fails the test when it leaks. A device that is not here is
+ * reported and left out; the CPU is always here. */
+static inline void with_device(const buffers_setting *setting, void (*body)(qds_context *ctx)) {
+  int leaks = 0;
+  qds_context *ctx = NULL;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.device = setting->device;
+  options.threads = 1;
+  options.log = support_log;
+  options.user = &leaks;
+  options.memory_limit = setting->memory_limit;
+  options.device_memory_limit = setting->device_memory_limit;
+  const qds_status status = qds_context_create(&options, &ctx);
+  if (status == QDS_ERROR_UNSUPPORTED && strcmp(setting->device, "cpu") != 0) {
+    printf("left out on %s: %s\n", setting->device, qds_last_error()->message);
+    return;
+  }
+  assert_ok(status);
+  body(ctx);
+  qds_context_destroy(ctx);
+  assert_int_equal(leaks, 0);
+}
+
+/* The same on all of them; limits 0: none. */
+static inline void on_each_device(size_t memory_limit, size_t device_memory_limit,
+                                  void (*body)(qds_context *ctx)) {
+  static const char *const devices[] = {"cpu", "sim", "cuda"};
+  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+    with_device(&(buffers_setting){devices[i], memory_limit, device_memory_limit}, body);
+}
+
+static inline int has_device(const qds_context *ctx) {
+  return qds_context_accelerator(ctx) != NULL;
+}
+
+static inline uint64_t pattern_word(uint64_t seed, size_t index) {
+  uint64_t x = seed * 0x9e3779b97f4a7c15u + index * 0xbf58476d1ce4e5b9u;
+  x ^= x >> 29;
+  return x * 0x94d049bb133111ebu;
+}
+
+static inline void pattern_put(void *memory, size_t bytes, uint64_t seed) {
+  unsigned char *at = memory;
+  for (size_t i = 0; i < bytes; i++) at[i] = (unsigned char)(pattern_word(seed, i / 8) >> (8 * (i % 8)));
+}
+
+static inline void pattern_check(const void *memory, size_t bytes, uint64_t seed) {
+  const unsigned char *at = memory;
+  for (size_t i = 0; i < bytes; i++)
+    if (at[i] != (unsigned char)(pattern_word(seed, i / 8) >> (8 * (i % 8))))
+      fail_msg("byte %zu of %zu is %d, expected pattern %llu", i, bytes, at[i], (unsigned long long)seed);
+}
+
+static inline void buffer_put(qds_buffer *b, size_t bytes, uint64_t seed) {
+  void *p = NULL;
+  assert_ok(qds_buffer_acquire(b, QDS_PLACE_HOST, QDS_ACCESS_DISCARD, NULL, &p));
+  pattern_put(p, bytes, seed);
+  assert_ok(qds_buffer_release(b, NULL));
+}
+
+static inline void buffer_check(qds_buffer *b, size_t bytes, uint64_t seed) {
+  void *p = NULL;
+  assert_ok(qds_buffer_acquire(b, QDS_PLACE_HOST, QDS_ACCESS_READ, NULL, &p));
+  pattern_check(p, bytes, seed);
+  assert_ok(qds_buffer_release(b, NULL));
+}
+
+#endif
