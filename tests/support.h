@@ -129,4 +129,26 @@ static inline uint64_t fail_each_allocation(qds_context *ctx,
   }
 }
 
+/* The same for what a device does: runs `body` `times` times, the n-th time with the n-th such operation failing.
+ * Whether it fails (a pool may try again) or not, it must leave nothing allocated. Returns how often it
+ * failed. */
+static inline int fail_each_on_device(qds_context *ctx, qds_injection what, int times,
+                                      qds_status (*body)(qds_context *ctx, void *data), void *data) {
+  qds_accelerator *accelerator = qds_context_accelerator(ctx);
+  qds_memory_row before, after;
+  int failures = 0;
+  for (int n = 1; n <= times; n++) {
+    qds_context_memory(ctx, &before);
+    assert_ok(qds_accelerator_inject(accelerator, what, (uint64_t)n));
+    const qds_status status = body(ctx, data);
+    assert_ok(qds_accelerator_inject(accelerator, what, 0));
+    if (status != QDS_OK) failures++;
+    if (status != QDS_OK && !strstr(qds_last_error()->message, "injected"))
+      fail_msg("failure %d: %s: %s", n, qds_status_name(status), qds_last_error()->message);
+    qds_context_memory(ctx, &after);
+    assert_int_equal(before.current_bytes, after.current_bytes);
+  }
+  return failures;
+}
+
 #endif

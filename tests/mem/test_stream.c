@@ -2,6 +2,7 @@
  * (wrong use that it detects, failures that it injects, time that it permutes) is in test_sim.c. */
 #include "support.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/philox.h"
@@ -279,6 +280,61 @@ static void check_destroy_waits(qds_context *ctx) {
   assert_int_equal(atomic_load(&d.count), 5);
 }
 
+/* --- threads ----------------------------------------------------------------------------------------------
+ */
+
+enum { THREADS = 4, ROUNDS = 40 };
+
+typedef struct {
+  qds_context *ctx;
+  int number, wrong;
+} worker;
+
+/* Takes memory, fills it on one stream, copies it on another, and looks at it. */
+static qds_status work_once(qds_stream *streams[2], qds_event *event, int byte, int *wrong) {
+  unsigned char *x = NULL, *y = NULL, back[NUMBERS];
+  QDS_TRY(QDS_STREAM_NEW(streams[0], NUMBERS, "x", &x));
+  QDS_TRY(QDS_STREAM_NEW(streams[1], NUMBERS, "y", &y));
+  QDS_TRY(qds_stream_fill(streams[0], x, byte, NUMBERS));
+  QDS_TRY(qds_event_record(event, streams[0]));
+  QDS_TRY(qds_stream_wait(streams[1], event));
+  QDS_TRY(qds_stream_copy(streams[1], y, x, NUMBERS));
+  QDS_TRY(qds_stream_fetch(streams[1], back, y, NUMBERS));
+  for (int i = 0; i < NUMBERS; i++) *wrong += back[i] != byte;
+  qds_stream_release(streams[0], x);
+  qds_stream_release(streams[1], y);
+  return QDS_OK;
+}
+
+static void *run_worker(void *data) {
+  worker *w = data;
+  qds_accelerator *a = qds_context_accelerator(w->ctx);
+  qds_allocator *allocator = qds_context_allocator(w->ctx);
+  qds_stream *streams[2] = {NULL, NULL};
+  qds_event *event = NULL;
+  if (qds_stream_create(a, allocator, 1, &streams[0]) != QDS_OK) w->wrong++;
+  if (qds_stream_create(a, allocator, 1, &streams[1]) != QDS_OK) w->wrong++;
+  if (qds_event_create(a, allocator, &event) != QDS_OK) w->wrong++;
+  for (int i = 0; i < ROUNDS && !w->wrong; i++)
+    if (work_once(streams, event, (w->number * ROUNDS + i) % 256, &w->wrong) != QDS_OK) w->wrong++;
+  qds_event_destroy(event);
+  qds_stream_destroy(streams[0]);
+  qds_stream_destroy(streams[1]);
+  return NULL;
+}
+
+/* Threads with streams of their own share a device. */
+static void check_threads(qds_context *ctx) {
+  pthread_t threads[THREADS];
+  worker workers[THREADS];
+  for (int t = 0; t < THREADS; t++) {
+    workers[t] = (worker){ctx, t, 0};
+    assert_int_equal(pthread_create(&threads[t], NULL, run_worker, &workers[t]), 0);
+  }
+  for (int t = 0; t < THREADS; t++) pthread_join(threads[t], NULL);
+  for (int t = 0; t < THREADS; t++) assert_int_equal(workers[t].wrong, 0);
+}
+
 /* --- graphs -----------------------------------------------------------------------------------------------
  */
 
@@ -395,6 +451,7 @@ CASE(polling)
 CASE(host_functions)
 CASE(progress_without_waiting)
 CASE(destroy_waits)
+CASE(threads)
 CASE(graphs)
 CASE(spoilt_capture)
 CASE(out_of_memory)
@@ -406,8 +463,9 @@ int main(void) {
       cmocka_unit_test(test_kernels),        cmocka_unit_test(test_events),
       cmocka_unit_test(test_event_times),    cmocka_unit_test(test_polling),
       cmocka_unit_test(test_host_functions), cmocka_unit_test(test_progress_without_waiting),
-      cmocka_unit_test(test_destroy_waits),  cmocka_unit_test(test_graphs),
-      cmocka_unit_test(test_spoilt_capture), cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_destroy_waits),  cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_graphs),         cmocka_unit_test(test_spoilt_capture),
+      cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
 }
