@@ -23,6 +23,18 @@ foreach(source ${QDSIM_TEST_SOURCES})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
 endforeach()
 
+# What test_plugin loads from beside itself.
+set(QDSIM_FAKE_PLUGINS good without_symbol without_table wrong_abi small_table missing_slot without_kernels
+    two_kinds_of_kernels half_graphs without_devices)
+foreach(kind ${QDSIM_FAKE_PLUGINS})
+  add_library(fake_plugin_${kind} MODULE tests/par/fake_plugin.c)
+  target_include_directories(fake_plugin_${kind} PRIVATE include src)
+  target_compile_definitions(fake_plugin_${kind} PRIVATE FAKE_${kind})
+  set_target_properties(fake_plugin_${kind} PROPERTIES PREFIX "" OUTPUT_NAME qdsim_${kind}
+                        LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fake_plugins)
+  add_dependencies(test_plugin fake_plugin_${kind})
+endforeach()
+
 add_test(NAME check_layers COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers ${PROJECT_SOURCE_DIR})
 add_test(NAME check_layers_itself COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers_itself)
 

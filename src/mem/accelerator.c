@@ -4,6 +4,27 @@
 
 static const qds_host_api host_api = {QDS_BACKEND_ABI, sizeof(qds_host_api), qds_raise};
 
+/* Slots that every back end fills. */
+#define REQUIRED_SLOTS(X)                                                                                    \
+  X(name)                                                                                                    \
+  X(probe) X(open) X(close) X(allocate) X(release) X(memory) X(copy) X(fill) X(stream_create)                \
+      X(stream_destroy) X(stream_synchronise) X(stream_idle) X(event_create) X(event_destroy)                \
+          X(event_record) X(event_wait) X(event_synchronise) X(event_done) X(event_seconds) X(host_function)
+
+static qds_status check_slots(const qds_backend *backend) {
+#define CHECK_SLOT(slot)                                                                                     \
+  if (!backend->slot) QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table lacks " #slot);
+  REQUIRED_SLOTS(CHECK_SLOT)
+#undef CHECK_SLOT
+  if (!backend->launch == !backend->run)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "it must either launch kernels of its own or run the library's");
+  const int graphs =
+      !!backend->capture_begin + !!backend->capture_end + !!backend->graph_launch + !!backend->graph_destroy;
+  if (graphs != 0 && graphs != 4)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table has some of the operations of graphs and lacks others");
+  return QDS_OK;
+}
+
 qds_status qds_backend_check(const qds_backend *backend) {
   if (!backend) QDS_FAIL(QDS_ERROR_UNSUPPORTED, "it offers no table");
   if (backend->abi != QDS_BACKEND_ABI)
@@ -12,9 +33,7 @@ qds_status qds_backend_check(const qds_backend *backend) {
   if (backend->size < sizeof *backend)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table has %zu bytes; this library needs %zu", backend->size,
              sizeof *backend);
-  if (!backend->launch == !backend->run)
-    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "it must either launch kernels of its own or run the library's");
-  return QDS_OK;
+  return check_slots(backend);
 }
 
 const qds_host_api *qds_backend_host(void) {

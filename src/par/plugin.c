@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,26 @@ static const char *const folders[] = {"qdsim", "lib/qdsim", "../lib/qdsim"};
 
 const char *qds_plugin_name(int index) {
   return names[index];
+}
+
+/* The folder of the file that this code was loaded from, as the kernel knows it: the dynamic loader keeps the
+ * name it was given, which may be relative to where the process once stood. */
+static int find_own_folder(char folder[PATH_MAX]) {
+  const uintptr_t here = (uintptr_t)names;
+  char line[PATH_MAX + 256];
+  int found = 0;
+  FILE *maps = fopen("/proc/self/maps", "re");
+  while (maps && !found && fgets(line, sizeof line, maps)) {
+    unsigned long first, last;
+    int path = 0;
+    if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &first, &last, &path) != 2 || path == 0) continue;
+    if (here < first || here >= last || line[path] != '/') continue;
+    line[strcspn(line, "\n")] = 0;
+    snprintf(folder, PATH_MAX, "%s", dirname(line + path));
+    found = 1;
+  }
+  if (maps) fclose(maps);
+  return found;
 }
 
 static int try_file(const char *folder, const char *subfolder, qds_plugin *plugin) {
@@ -35,14 +56,12 @@ static void find_file(qds_plugin *plugin) {
     *plugin->path = 0;
     return;
   }
-  Dl_info self;
-  char real[PATH_MAX];
-  if (dladdr((const void *)names, &self) && self.dli_fname && realpath(self.dli_fname, real)) {
-    const char *own = dirname(real);
+  char own[PATH_MAX];
+  if (find_own_folder(own)) {
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
       if (try_file(own, folders[i], plugin)) return;
     snprintf(plugin->reason, sizeof plugin->reason,
-             "not built: no qdsim/qdsim_%s.so beside the library in %s", plugin->name, own);
+             "not built: no qdsim/qdsim_%s.so beside the library in %.800s", plugin->name, own);
   } else {
     snprintf(plugin->reason, sizeof plugin->reason, "the library's own folder cannot be told");
   }
