@@ -62,7 +62,7 @@ qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t 
 
 void qds_accelerator_destroy(qds_accelerator *accelerator) {
   if (!accelerator) return;
-  qds_stream_pool_destroy(accelerator->pool);
+  qds_stream_pool_destroy(accelerator->pool, accelerator->leak, accelerator->leak_user);
   if (accelerator->state) accelerator->backend->close(accelerator->state);
   qds_release(accelerator);
 }

@@ -4,6 +4,7 @@
 
 #include "base/allocator.h"
 #include "mem/backend.h"
+#include "mem/heap.h"
 
 typedef struct qds_stream_pool qds_stream_pool;
 
@@ -14,6 +15,8 @@ typedef struct qds_accelerator {
   qds_accelerator_properties properties;
   qds_allocator *allocator; /* of the host, for bookkeeping */
   qds_stream_pool *pool;    /* of the device's memory; what qds_stream_allocate takes from */
+  qds_leak_fn leak;         /* told of blocks of the pool that are held at the end; may be NULL */
+  void *leak_user;
 } qds_accelerator;
 
 /* What the library gives to its plugins. */

@@ -15,8 +15,10 @@ qds_status qds_stream_open(qds_accelerator *accelerator, qds_allocator *allocato
 }
 
 void qds_stream_close(qds_stream *stream) {
-  if (stream->accelerator)
+  if (stream->accelerator) {
+    qds_stream_pool_forget(stream->accelerator->pool, stream->native);
     stream->accelerator->backend->stream_destroy(stream->accelerator->state, stream->native);
+  }
   *stream = (qds_stream){0};
 }
 
@@ -184,6 +186,7 @@ int qds_stream_can_capture(const qds_stream *stream) {
 
 qds_status qds_graph_begin(qds_stream *stream) {
   if (!qds_stream_can_capture(stream)) QDS_FAIL(QDS_ERROR_UNSUPPORTED, "this device has no graphs");
+  QDS_TRY(qds_stream_pool_mark(stream->accelerator->pool, stream));
   return stream->accelerator->backend->capture_begin(stream->accelerator->state, stream->native);
 }
 

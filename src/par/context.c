@@ -74,12 +74,18 @@ static qds_status read_device(const char *text, char name[32], int *index) {
   return QDS_OK;
 }
 
+static void report_leak(void *user, const char *tag, size_t bytes, const char *file, int line) {
+  qds_log(user, QDS_LOG_ERROR, "leak: %zu bytes of \"%s\" from %s:%d", bytes, tag, file, line);
+}
+
 static qds_status open_device(qds_context *ctx, const char *name, int index, size_t limit) {
   qds_plugin_load(name, &ctx->plugin);
   if (ctx->plugin.devices == 0)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s\": %s", name, ctx->plugin.reason);
   QDS_TRY(qds_accelerator_create(ctx->plugin.backend, index, limit, qds_context_allocator(ctx),
                                  &ctx->accelerator));
+  ctx->accelerator->leak = report_leak;
+  ctx->accelerator->leak_user = ctx;
   snprintf(ctx->device, sizeof ctx->device, "%s:%d", name, index);
   return QDS_OK;
 }
@@ -131,10 +137,6 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
   }
   *out = ctx;
   return QDS_OK;
-}
-
-static void report_leak(void *user, const char *tag, size_t bytes, const char *file, int line) {
-  qds_log(user, QDS_LOG_ERROR, "leak: %zu bytes of \"%s\" from %s:%d", bytes, tag, file, line);
 }
 
 static void finish(void *user) {
