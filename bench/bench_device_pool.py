@@ -235,7 +235,7 @@ class Qdsim(Native):
         self.context, self.pool = ctypes.c_void_p(), ctypes.c_void_p()
         options = ContextOptions(ctypes.sizeof(ContextOptions), b"cuda")
         self.check(self.library.qds_context_create(ctypes.byref(options), ctypes.byref(self.context)))
-        self.check(self.library.qds_device_pool_create(self.context, ctypes.c_void_p(cuda.streams[0]),
+        self.check(self.library.qds_device_pool_create(self.context, ctypes.c_void_p(cuda.streams[0]), b"bench",
                                                        ctypes.byref(self.pool)))
         self.check(self.library.qds_device_pool_install(self.pool))
         address = [ctypes.cast(self.library[name], ctypes.c_void_p).value for name in ("qds_torch_malloc", "qds_torch_free")]

@@ -3,6 +3,7 @@
 #define QDSIM_QDSIM_H
 
 #include "qdsim/context.h"
+#include "qdsim/device_pool.h"
 #include "qdsim/dot.h"
 #include "qdsim/file_matrix.h"
 #include "qdsim/grid.h"

@@ -22,6 +22,10 @@ void qds_stream_close(qds_stream *stream) {
   *stream = (qds_stream){0};
 }
 
+qds_stream qds_stream_wrap(qds_accelerator *accelerator, void *native) {
+  return (qds_stream){accelerator, native, accelerator->allocator, 1};
+}
+
 qds_status qds_stream_create(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
                              qds_stream **out) {
   *out = NULL;

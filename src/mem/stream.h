@@ -26,6 +26,8 @@ typedef struct qds_event {
 qds_status qds_stream_open(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
                            qds_stream *out);
 void qds_stream_close(qds_stream *stream); /* waits for the work in it; safe on a zeroed stream */
+/* A stream of another library on the same device, which stays that library's: it is not closed here. */
+qds_stream qds_stream_wrap(qds_accelerator *accelerator, void *native);
 qds_status qds_stream_create(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
                              qds_stream **out);
 /* Waits for the work in it. NULL is allowed. */
