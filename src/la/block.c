@@ -8,9 +8,9 @@
 
 enum { LINE_DOUBLES = QDS_ALIGNMENT / sizeof(double), PAGE_DOUBLES = 4096 / sizeof(double) };
 /* Sums run over the rows of a group and then over groups in order; how the rows are cut into groups depends
- * on the number of rows only. That makes every result independent of the thread count. A device wants some
- * groups for each of its multiprocessors. */
-enum { HOST_GROUPS = 64, DEVICE_GROUPS = 1024, FEWEST_GROUP_ROWS = QDS_COMBINE_TILE_ROWS };
+ * on the number of rows only, on a device also on how many groups it works on at once. That makes every
+ * result independent of the thread count. */
+enum { HOST_GROUPS = 64, DEVICE_GROUPS = 1056, FEWEST_GROUP_ROWS = QDS_COMBINE_TILE_ROWS };
 
 /* The bytes of a column can be counted in a size_t. */
 static const int64_t MAX_ROWS = INT64_MAX / (2 * (int64_t)sizeof(double));

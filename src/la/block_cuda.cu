@@ -1,6 +1,6 @@
 /* The kernels of block algebra on CUDA. Gram matrices and combinations go through the double-precision matrix
- * units (mma.m8n8k4, from compute capability 8.0 on), so that arithmetic hides behind the one pass over memory
- * for every number of columns that an eigensolver uses. */
+ * units (mma.m8n8k4, from compute capability 8.0 on), so that arithmetic hides behind the one pass over
+ * memory for every number of columns that an eigensolver uses. */
 #include "la/block_kernels.h"
 #include "mem/kernel_cuda.h"
 
@@ -9,11 +9,12 @@ namespace {
 constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
 /* Columns, and rows, of one product of the matrix unit. */
 constexpr int TILE = 8, DEPTH = 4;
-/* Between rows of coefficients in shared memory, so that the four rows of a product lie in different banks. */
+/* Between rows of coefficients in shared memory, so that the four rows of a product lie in different banks.
+ */
 constexpr int PADDING = 4;
 
-/* d (8 x 8) += a (8 x 4) b (4 x 8). Lane l holds a[l / 4][l % 4], b[l % 4][l / 4] and d[l / 4][2 (l % 4) + {0, 1}]
- * (PTX ISA, "Matrix fragments for mma.m8n8k4 with .f64"). */
+/* d (8 x 8) += a (8 x 4) b (4 x 8). Lane l holds a[l / 4][l % 4], b[l % 4][l / 4] and d[l / 4][2 (l % 4) +
+ * {0, 1}] (PTX ISA, "Matrix fragments for mma.m8n8k4 with .f64"). */
 __device__ inline void multiply(double (&d)[2], double a, double b) {
   asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
       : "+d"(d[0]), "+d"(d[1])
@@ -21,8 +22,7 @@ __device__ inline void multiply(double (&d)[2], double a, double b) {
 }
 
 /* Column `index` of the ranges side by side; NULL past the last. */
-template <int N>
-__device__ inline double *column_of(const qds_columns (&ranges)[N], int index) {
+template <int N> __device__ inline double *column_of(const qds_columns (&ranges)[N], int index) {
 #pragma unroll
   for (int i = 0; i < N; i++) {
     if (index < ranges[i].columns) return ranges[i].data + index * ranges[i].stride;
@@ -31,37 +31,110 @@ __device__ inline double *column_of(const qds_columns (&ranges)[N], int index) {
   return nullptr;
 }
 
-/* Two neighbouring rows of a column; those past the last row, and columns that are none, hold 0. Columns start
- * at multiples of 64 bytes and `row` is even. */
+/* Two neighbouring rows of a column; those past the last row, and columns that are none, hold 0. Columns
+ * start at multiples of 64 bytes and `row` is even. */
 __device__ inline double2 load_pair(const double *column, int64_t row, int64_t rows) {
   if (!column || row >= rows) return make_double2(0, 0);
   if (row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
   return make_double2(column[row], 0);
 }
 
-/* --- Gram matrices ------------------------------------------------------------------------------------------ */
+/* Blocks of a kernel that run at the same time: with as many, none waits for another to end. */
+template <typename Kernel> cudaError_t resident_blocks(Kernel kernel, size_t shared, int *count) {
+  int device = 0, multiprocessors = 0, each = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  if (error == cudaSuccess)
+    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, THREADS, shared);
+  *count = multiprocessors * each > 0 ? multiprocessors * each : 1;
+  return error;
+}
 
-/* One group of rows of a piece of at most GA x GB tiles of 8 x 8 products. Lane l of a warp takes rows
- * 2 (l % 4) and 2 (l % 4) + 1 of eight, of column l / 4 of each tile: which rows share a product does not
- * matter as long as both sides agree. */
+int smaller(int64_t a, int64_t b) {
+  return (int)(a < b ? a : b);
+}
+
+/* The sum of a number of each thread, valid in thread 0. */
+__device__ inline double sum_of_block(double own) {
+  __shared__ double shared[WARPS];
+  for (int step = WARP / 2; step > 0; step /= 2) own += __shfl_down_sync(0xffffffffu, own, step);
+  __syncthreads();
+  if (threadIdx.x % WARP == 0) shared[threadIdx.x / WARP] = own;
+  __syncthreads();
+  double sum = 0;
+  if (threadIdx.x == 0)
+    for (int w = 0; w < WARPS; w++) sum += shared[w];
+  return sum;
+}
+
+/* sum[i] = the sum of partial[group][i] over the groups, one block of threads for each i. */
+__global__ void __launch_bounds__(THREADS)
+    sum_groups(const double *partial, int groups, int size, double *sum) {
+  double own = 0;
+  for (int group = threadIdx.x; group < groups; group += THREADS)
+    own += partial[(int64_t)group * size + blockIdx.x];
+  const double total = sum_of_block(own);
+  if (threadIdx.x == 0) sum[blockIdx.x] = total;
+}
+
+/* --- Gram matrices
+ * ------------------------------------------------------------------------------------------ */
+
+/* A few columns: each thread keeps all products of its rows. */
+template <int LEFT, int RIGHT> __global__ void __launch_bounds__(THREADS) gram_few(qds_gram_arguments k) {
+  const double *a[LEFT], *b[RIGHT];
+#pragma unroll
+  for (int i = 0; i < LEFT; i++) a[i] = column_of(k.a, i);
+#pragma unroll
+  for (int j = 0; j < RIGHT; j++) b[j] = column_of(k.b, j);
+  double sum[LEFT][RIGHT] = {};
+  const int64_t step = 2 * (int64_t)gridDim.x * THREADS;
+#pragma unroll 2
+  for (int64_t row = 2 * ((int64_t)blockIdx.x * THREADS + threadIdx.x); row < k.rows; row += step) {
+    double2 left[LEFT], right[RIGHT];
+#pragma unroll
+    for (int i = 0; i < LEFT; i++) left[i] = load_pair(a[i], row, k.rows);
+#pragma unroll
+    for (int j = 0; j < RIGHT; j++) right[j] = load_pair(b[j], row, k.rows);
+#pragma unroll
+    for (int i = 0; i < LEFT; i++)
+#pragma unroll
+      for (int j = 0; j < RIGHT; j++) sum[i][j] += left[i].x * right[j].x + left[i].y * right[j].y;
+  }
+#pragma unroll
+  for (int i = 0; i < LEFT; i++)
+#pragma unroll
+    for (int j = 0; j < RIGHT; j++) {
+      if (i >= k.left || j >= k.right) continue;
+      const double total = sum_of_block(sum[i][j]);
+      if (threadIdx.x == 0) k.partial[((int64_t)blockIdx.x * k.right + j) * k.left + i] = total;
+    }
+}
+
+/* One group of rows of a piece of at most GA x GB tiles of 8 x 8 products; the pieces of a group run side by
+ * side, so that the second level of cache serves what they share. Lane l of a warp takes rows 2 (l % 4) and
+ * 2 (l % 4) + 1 of eight, of column l / 4 of each tile: which rows share a product does not matter as long as
+ * both sides agree. */
 template <int GA, int GB>
-__global__ void __launch_bounds__(THREADS) gram_partial(qds_gram_arguments k) {
+__global__ void __launch_bounds__(THREADS) gram_tiles(qds_gram_arguments k, int pieces_of_right) {
   const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-  const int first_a = blockIdx.y * GA * TILE, first_b = blockIdx.z * GB * TILE;
+  const int first_a = blockIdx.x / pieces_of_right * GA * TILE,
+            first_b = blockIdx.x % pieces_of_right * GB * TILE;
   const double *a[GA], *b[GB];
 #pragma unroll
   for (int i = 0; i < GA; i++) a[i] = column_of(k.a, first_a + i * TILE + lane / DEPTH);
 #pragma unroll
   for (int j = 0; j < GB; j++) b[j] = column_of(k.b, first_b + j * TILE + lane / DEPTH);
   double sum[GA][GB][2] = {};
-  const int64_t per_group = ((k.rows + k.groups - 1) / k.groups + 15) / 16 * 16;
-  const int64_t first = per_group * blockIdx.x, last = min(first + per_group, k.rows);
-  for (int64_t row = first + warp * 8 + 2 * (lane % DEPTH); row - 2 * (lane % DEPTH) < last; row += WARPS * 8) {
+  const int64_t step = (int64_t)gridDim.y * WARPS * 8, own = 2 * (lane % DEPTH);
+#pragma unroll 2
+  for (int64_t row = ((int64_t)blockIdx.y * WARPS + warp) * 8; row < k.rows; row += step) {
     double2 left[GA], right[GB];
 #pragma unroll
-    for (int i = 0; i < GA; i++) left[i] = load_pair(a[i], row, last);
+    for (int i = 0; i < GA; i++) left[i] = load_pair(a[i], row + own, k.rows);
 #pragma unroll
-    for (int j = 0; j < GB; j++) right[j] = load_pair(b[j], row, last);
+    for (int j = 0; j < GB; j++) right[j] = load_pair(b[j], row + own, k.rows);
 #pragma unroll
     for (int i = 0; i < GA; i++)
 #pragma unroll
@@ -89,44 +162,92 @@ __global__ void __launch_bounds__(THREADS) gram_partial(qds_gram_arguments k) {
   for (int s = threadIdx.x; s < GA * GB * TILE * TILE; s += THREADS) {
     const int tile = s / (TILE * TILE), i = first_a + tile / GB * TILE + s / TILE % TILE,
               j = first_b + tile % GB * TILE + s % TILE;
-    if (i < k.left && j < k.right)
-      k.partial[((int64_t)blockIdx.x * k.right + j) * k.left + i] = shared[s];
+    if (i < k.left && j < k.right) k.partial[((int64_t)blockIdx.y * k.right + j) * k.left + i] = shared[s];
   }
 }
 
-/* sum[i] = the sum of partial[group][i] over the groups, one block of threads for each i. */
-__global__ void sum_groups(const double *partial, int groups, int size, double *sum) {
-  __shared__ double shared[THREADS];
-  double own = 0;
-  for (int group = threadIdx.x; group < groups; group += THREADS) own += partial[(int64_t)group * size + blockIdx.x];
-  shared[threadIdx.x] = own;
-  for (int half = THREADS / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
-  }
-  if (threadIdx.x == 0) sum[blockIdx.x] = shared[0];
+/* The groups' sums, in order. */
+cudaError_t finish_gram(const qds_gram_arguments &k, int groups, cudaStream_t stream) {
+  const cudaError_t error = cudaGetLastError();
+  if (error != cudaSuccess) return error;
+  const int size = k.left * k.right;
+  sum_groups<<<size, THREADS, 0, stream>>>(k.partial, groups, size, k.products);
+  return cudaGetLastError();
+}
+
+template <int LEFT, int RIGHT> cudaError_t launch_few(const qds_gram_arguments &k, cudaStream_t stream) {
+  int resident;
+  const cudaError_t error = resident_blocks(gram_few<LEFT, RIGHT>, 0, &resident);
+  if (error != cudaSuccess) return error;
+  const int groups = smaller(resident, k.groups);
+  gram_few<LEFT, RIGHT><<<groups, THREADS, 0, stream>>>(k);
+  return finish_gram(k, groups, stream);
 }
 
 int tiles(int columns, int per_block) {
   return (columns + per_block * TILE - 1) / (per_block * TILE);
 }
 
-template <int GA, int GB>
-void launch_gram(const qds_gram_arguments &k, cudaStream_t stream) {
-  const dim3 grid(k.groups, tiles(k.left, GA), tiles(k.right, GB));
-  gram_partial<GA, GB><<<grid, THREADS, 0, stream>>>(k);
+template <int GA, int GB> cudaError_t launch_tiles(const qds_gram_arguments &k, cudaStream_t stream) {
+  int resident;
+  const cudaError_t error = resident_blocks(gram_tiles<GA, GB>, 0, &resident);
+  if (error != cudaSuccess) return error;
+  const int pieces_of_right = tiles(k.right, GB), pieces = tiles(k.left, GA) * pieces_of_right,
+            each = (resident + pieces - 1) / pieces, groups = smaller(each, k.groups);
+  gram_tiles<GA, GB><<<dim3(pieces, groups), THREADS, 0, stream>>>(k, pieces_of_right);
+  return finish_gram(k, groups, stream);
 }
 
-/* --- combinations -------------------------------------------------------------------------------------------- */
+/* --- combinations
+ * -------------------------------------------------------------------------------------------- */
 
-/* A warp takes sixteen rows: with the rows in the place of the products' rows, lane l loads rows 2 (l / 4) and
- * 2 (l / 4) + 1 of column l % 4 of every four inputs. All inputs of its rows are read before an output is
- * written. The coefficients wait in shared memory, padded with zeros to whole tiles. */
-template <int OUTPUTS>
-__global__ void __launch_bounds__(THREADS) combine_rows(qds_combine_arguments k) {
+__device__ inline void store_pair(double *column, int64_t row, int64_t rows, int add, double2 value) {
+  if (add) {
+    const double2 old = load_pair(column, row, rows);
+    value.x += old.x, value.y += old.y;
+  }
+  if (row + 1 < rows)
+    *reinterpret_cast<double2 *>(column + row) = value;
+  else
+    column[row] = value.x;
+}
+
+/* A few columns: each thread combines its rows by itself. */
+template <int INPUTS, int OUTPUTS>
+__global__ void __launch_bounds__(THREADS) combine_few(qds_combine_arguments k) {
+  const double *from[INPUTS];
+  double *to[OUTPUTS], c[OUTPUTS][INPUTS];
+#pragma unroll
+  for (int i = 0; i < INPUTS; i++) from[i] = column_of(k.from, i);
+#pragma unroll
+  for (int o = 0; o < OUTPUTS; o++) {
+    to[o] = column_of(k.to, o);
+#pragma unroll
+    for (int i = 0; i < INPUTS; i++) c[o][i] = to[o] && from[i] ? k.coefficients[o * k.inputs + i] : 0;
+  }
+  const int64_t step = 2 * (int64_t)gridDim.x * THREADS;
+  for (int64_t row = 2 * ((int64_t)blockIdx.x * THREADS + threadIdx.x); row < k.rows; row += step) {
+    double2 value[INPUTS];
+#pragma unroll
+    for (int i = 0; i < INPUTS; i++) value[i] = load_pair(from[i], row, k.rows);
+#pragma unroll
+    for (int o = 0; o < OUTPUTS; o++) {
+      if (!to[o]) continue;
+      double2 sum = make_double2(0, 0);
+#pragma unroll
+      for (int i = 0; i < INPUTS; i++) sum.x += c[o][i] * value[i].x, sum.y += c[o][i] * value[i].y;
+      store_pair(to[o], row, k.rows, k.add, sum);
+    }
+  }
+}
+
+/* A warp takes sixteen rows: with the rows in the place of the products' rows, lane l loads rows 2 (l / 4)
+ * and 2 (l / 4) + 1 of column l % 4 of every four inputs, several at once. All inputs of its rows are read
+ * before an output is written. The coefficients wait in shared memory, padded with zeros to whole tiles. */
+template <int OUTPUTS> __global__ void __launch_bounds__(THREADS) combine_tiles(qds_combine_arguments k) {
   extern __shared__ double coefficients[];
+  constexpr int stride = OUTPUTS * TILE + PADDING, AT_ONCE = 4;
   const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-  constexpr int stride = OUTPUTS * TILE + PADDING;
   const int inputs = (k.inputs + DEPTH - 1) / DEPTH * DEPTH;
   for (int i = threadIdx.x; i < inputs * stride; i += THREADS) {
     const int row = i / stride, column = i % stride;
@@ -138,13 +259,20 @@ __global__ void __launch_bounds__(THREADS) combine_rows(qds_combine_arguments k)
   for (int64_t base = ((int64_t)blockIdx.x * WARPS + warp) * 16; base < k.rows; base += step) {
     const int64_t row = base + 2 * (lane / DEPTH);
     double sum[OUTPUTS][2][2] = {};
-    for (int input = 0; input < inputs; input += DEPTH) {
-      const double2 value = load_pair(column_of(k.from, input + lane % DEPTH), row, k.rows);
-      const double *c = coefficients + (input + lane % DEPTH) * stride + lane / DEPTH;
+    for (int first = 0; first < inputs; first += AT_ONCE * DEPTH) {
+      double2 value[AT_ONCE];
 #pragma unroll
-      for (int o = 0; o < OUTPUTS; o++) {
-        multiply(sum[o][0], value.x, c[o * TILE]);
-        multiply(sum[o][1], value.y, c[o * TILE]);
+      for (int s = 0; s < AT_ONCE; s++)
+        value[s] = load_pair(column_of(k.from, first + s * DEPTH + lane % DEPTH), row, k.rows);
+#pragma unroll
+      for (int s = 0; s < AT_ONCE; s++) {
+        if (first + s * DEPTH >= inputs) break;
+        const double *c = coefficients + (first + s * DEPTH + lane % DEPTH) * stride + lane / DEPTH;
+#pragma unroll
+        for (int o = 0; o < OUTPUTS; o++) {
+          multiply(sum[o][0], value[s].x, c[o * TILE]);
+          multiply(sum[o][1], value[s].y, c[o * TILE]);
+        }
       }
     }
 #pragma unroll
@@ -152,40 +280,36 @@ __global__ void __launch_bounds__(THREADS) combine_rows(qds_combine_arguments k)
 #pragma unroll
       for (int d = 0; d < 2; d++) {
         double *to = column_of(k.to, o * TILE + 2 * (lane % DEPTH) + d);
-        if (!to || row >= k.rows) continue;
-        double2 value = make_double2(sum[o][0][d], sum[o][1][d]);
-        if (k.add) {
-          const double2 old = load_pair(to, row, k.rows);
-          value.x += old.x, value.y += old.y;
-        }
-        if (row + 1 < k.rows)
-          *reinterpret_cast<double2 *>(to + row) = value;
-        else
-          to[row] = value.x;
+        if (to && row < k.rows) store_pair(to, row, k.rows, k.add, make_double2(sum[o][0][d], sum[o][1][d]));
       }
   }
 }
 
-int multiprocessors() {
-  int device = 0, count = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
-  return count > 0 ? count : 1;
-}
-
-template <int OUTPUTS>
-cudaError_t launch_combine(const qds_combine_arguments &k, cudaStream_t stream) {
-  const size_t shared =
-      sizeof(double) * (size_t)((k.inputs + DEPTH - 1) / DEPTH * DEPTH) * (OUTPUTS * TILE + PADDING);
-  const cudaError_t error = cudaFuncSetAttribute(combine_rows<OUTPUTS>,
-                                                 cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+template <int INPUTS, int OUTPUTS>
+cudaError_t launch_combine_few(const qds_combine_arguments &k, cudaStream_t stream) {
+  int resident;
+  const cudaError_t error = resident_blocks(combine_few<INPUTS, OUTPUTS>, 0, &resident);
   if (error != cudaSuccess) return error;
-  const int64_t wanted = (k.rows + WARPS * 16 - 1) / (WARPS * 16), most = 8 * multiprocessors();
-  combine_rows<OUTPUTS><<<(int)(wanted < most ? wanted : most), THREADS, shared, stream>>>(k);
+  const int64_t wanted = (k.rows + 2 * THREADS - 1) / (2 * THREADS);
+  combine_few<INPUTS, OUTPUTS><<<smaller(wanted, resident), THREADS, 0, stream>>>(k);
   return cudaGetLastError();
 }
 
-/* --- residuals and random numbers ---------------------------------------------------------------------------- */
+template <int OUTPUTS> cudaError_t launch_combine_tiles(const qds_combine_arguments &k, cudaStream_t stream) {
+  const size_t shared =
+      sizeof(double) * (size_t)((k.inputs + DEPTH - 1) / DEPTH * DEPTH) * (OUTPUTS * TILE + PADDING);
+  int resident;
+  cudaError_t error =
+      cudaFuncSetAttribute(combine_tiles<OUTPUTS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  if (error == cudaSuccess) error = resident_blocks(combine_tiles<OUTPUTS>, shared, &resident);
+  if (error != cudaSuccess) return error;
+  const int64_t wanted = (k.rows + WARPS * 16 - 1) / (WARPS * 16);
+  combine_tiles<OUTPUTS><<<smaller(wanted, resident), THREADS, shared, stream>>>(k);
+  return cudaGetLastError();
+}
+
+/* --- residuals and random numbers
+ * ---------------------------------------------------------------------------- */
 
 __global__ void __launch_bounds__(THREADS) residual_partial(qds_residual_arguments k) {
   const int column = blockIdx.y;
@@ -203,13 +327,8 @@ __global__ void __launch_bounds__(THREADS) residual_partial(qds_residual_argumen
     else
       w[i] = to.x;
   }
-  __shared__ double shared[THREADS];
-  shared[threadIdx.x] = sum;
-  for (int half = THREADS / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
-  }
-  if (threadIdx.x == 0) k.partial[(int64_t)blockIdx.x * k.x.columns + column] = shared[0];
+  const double total = sum_of_block(sum);
+  if (threadIdx.x == 0) k.partial[(int64_t)blockIdx.x * k.x.columns + column] = total;
 }
 
 __global__ void __launch_bounds__(THREADS) fill_normal(qds_fill_normal_arguments k) {
@@ -221,41 +340,39 @@ __global__ void __launch_bounds__(THREADS) fill_normal(qds_fill_normal_arguments
 } // namespace
 
 QDS_CUDA_LAUNCHER(GRAM, qds_gram_arguments) {
-  const qds_gram_arguments &k = *a;
-  const bool narrow = k.left <= TILE, thin = k.right <= 2 * TILE;
-  if (narrow && thin)
-    launch_gram<1, 2>(k, stream);
-  else if (narrow)
-    launch_gram<1, 4>(k, stream);
-  else if (thin)
-    launch_gram<2, 2>(k, stream);
-  else
-    launch_gram<3, 4>(k, stream);
-  const int size = k.left * k.right;
-  sum_groups<<<size, THREADS, 0, stream>>>(k.partial, k.groups, size, k.products);
-  return cudaGetLastError();
+  if (a->left <= 2 && a->right <= 3) return launch_few<2, 3>(*a, stream);
+  if (a->left <= 4 && a->right <= 6) return launch_few<4, 6>(*a, stream);
+  if (a->left <= TILE) return launch_tiles<1, 2>(*a, stream);
+  if (a->left <= 2 * TILE && a->right <= 3 * TILE) return launch_tiles<2, 3>(*a, stream);
+  return launch_tiles<4, 4>(*a, stream);
 }
 
 QDS_CUDA_LAUNCHER(COMBINE, qds_combine_arguments) {
-  const qds_combine_arguments &k = *a;
-  if (k.outputs <= TILE) return launch_combine<1>(k, stream);
-  if (k.outputs <= 2 * TILE) return launch_combine<2>(k, stream);
-  if (k.outputs <= 4 * TILE) return launch_combine<4>(k, stream);
-  if (k.outputs <= 8 * TILE) return launch_combine<8>(k, stream);
-  return launch_combine<16>(k, stream);
+  if (a->inputs <= 3 && a->outputs <= 2) return launch_combine_few<3, 2>(*a, stream);
+  if (a->inputs <= 6 && a->outputs <= 4) return launch_combine_few<6, 4>(*a, stream);
+  if (a->outputs <= TILE) return launch_combine_tiles<1>(*a, stream);
+  if (a->outputs <= 2 * TILE) return launch_combine_tiles<2>(*a, stream);
+  if (a->outputs <= 4 * TILE) return launch_combine_tiles<4>(*a, stream);
+  if (a->outputs <= 8 * TILE) return launch_combine_tiles<8>(*a, stream);
+  return launch_combine_tiles<16>(*a, stream);
 }
 
 QDS_CUDA_LAUNCHER(RESIDUAL, qds_residual_arguments) {
-  const qds_residual_arguments &k = *a;
-  const int m = k.x.columns;
-  residual_partial<<<dim3(k.groups, m), THREADS, 0, stream>>>(k);
-  sum_groups<<<m, THREADS, 0, stream>>>(k.partial, k.groups, m, k.squares);
+  const int m = a->x.columns;
+  int resident;
+  const cudaError_t error = resident_blocks(residual_partial, 0, &resident);
+  if (error != cudaSuccess) return error;
+  const int groups = smaller((resident + m - 1) / m, a->groups);
+  residual_partial<<<dim3(groups, m), THREADS, 0, stream>>>(*a);
+  sum_groups<<<m, THREADS, 0, stream>>>(a->partial, groups, m, a->squares);
   return cudaGetLastError();
 }
 
 QDS_CUDA_LAUNCHER(FILL_NORMAL, qds_fill_normal_arguments) {
-  const qds_fill_normal_arguments &k = *a;
-  const int64_t wanted = (k.rows + THREADS - 1) / THREADS, most = 16 * multiprocessors();
-  fill_normal<<<dim3((int)(wanted < most ? wanted : most), k.to.columns), THREADS, 0, stream>>>(k);
+  int resident;
+  const cudaError_t error = resident_blocks(fill_normal, 0, &resident);
+  if (error != cudaSuccess) return error;
+  const int64_t wanted = (a->rows + THREADS - 1) / THREADS;
+  fill_normal<<<dim3(smaller(wanted, resident), a->to.columns), THREADS, 0, stream>>>(*a);
   return cudaGetLastError();
 }

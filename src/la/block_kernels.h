@@ -20,7 +20,7 @@ typedef struct {
   qds_columns a[QDS_GRAM_LEFT], b[QDS_GRAM_RIGHT];
   int left, right; /* columns of a, of b */
   int64_t rows;
-  int groups;       /* of rows, summed one after the other at the end */
+  int groups;       /* of rows, summed one after the other at the end; at most, on a device */
   double *partial;  /* groups x left x right */
   double *products; /* left x right */
   const void *blas; /* the CPU's */

@@ -1,0 +1,159 @@
+/* The passes over blocks on every device against the same in host memory. */
+#include "device_support.h"
+
+#include "base/philox.h"
+#include "la/block.h"
+
+enum { MOST_COLUMNS = 40, CASES = 12 };
+
+typedef struct {
+  qds_block host, device;
+} twin;
+
+static void twin_create(qds_context *ctx, qds_stream *stream, int64_t rows, int columns, uint64_t numbers,
+                        twin *t) {
+  assert_ok(qds_block_create(ctx, rows, columns, "host", &t->host));
+  assert_ok(qds_block_create_on(ctx, stream, rows, columns, "device", &t->device));
+  assert_ok(qds_block_fill_random(ctx, &t->host, numbers));
+  assert_ok(qds_block_copy(&t->host, &t->device));
+}
+
+static void twin_clear(twin *t) {
+  qds_block_clear(&t->host);
+  qds_block_clear(&t->device);
+}
+
+static void twin_part(const twin *t, int first, int count, twin *out) {
+  *out = (twin){qds_block_part(&t->host, first, count), qds_block_part(&t->device, first, count)};
+}
+
+/* The device's block holds the same numbers as the host's, but for rounding. */
+static void assert_twins_agree(qds_context *ctx, const twin *t) {
+  qds_block back;
+  assert_ok(qds_block_create(ctx, t->host.rows, t->host.columns, "back", &back));
+  assert_ok(qds_block_copy(&t->device, &back));
+  for (int j = 0; j < back.columns; j++)
+    for (int64_t i = 0; i < back.rows; i++)
+      assert_close(qds_block_column(&back, j)[i], qds_block_column(&t->host, j)[i], 1e-11);
+  qds_block_clear(&back);
+}
+
+static double uniform(uint64_t seed, uint64_t index) {
+  return qds_random_uniform(seed, 7, index);
+}
+
+/* Some rows, and m columns of each of x, p, w, aw, with p and w not always whole. */
+typedef struct {
+  int64_t rows;
+  int m, np, nw;
+  twin x, p, w, aw;
+} problem;
+
+static void problem_create(qds_context *ctx, qds_stream *stream, uint64_t seed, problem *q) {
+  static const int columns[] = {1, 2, 3, 4, 5, 8, 9, 12, 17, 24, 33, MOST_COLUMNS};
+  *q = (problem){.rows = 1 + (int64_t)(uniform(seed, 0) * 5000), .m = columns[seed % CASES]};
+  q->np = (int)(uniform(seed, 1) * (q->m + 1));
+  q->nw = 1 + (int)(uniform(seed, 2) * q->m);
+  print_message("seed %llu: %lld rows, %d + %d + %d columns\n", (unsigned long long)seed, (long long)q->rows,
+                q->m, q->np, q->nw);
+  twin *const blocks[] = {&q->x, &q->p, &q->w, &q->aw};
+  for (uint64_t b = 0; b < 4; b++) twin_create(ctx, stream, q->rows, q->m, 100 * b + 1000 * seed, blocks[b]);
+}
+
+static void problem_clear(problem *q) {
+  twin *const blocks[] = {&q->x, &q->p, &q->w, &q->aw};
+  for (int b = 0; b < 4; b++) twin_clear(blocks[b]);
+}
+
+static void gram_agrees(qds_context *ctx, qds_stream *stream) {
+  static double host[6 * MOST_COLUMNS * MOST_COLUMNS], device[6 * MOST_COLUMNS * MOST_COLUMNS];
+  for (uint64_t seed = 0; seed < CASES; seed++) {
+    problem q;
+    twin p, w, aw;
+    problem_create(ctx, stream, seed, &q);
+    twin_part(&q.p, 0, q.np, &p);
+    twin_part(&q.w, 0, q.nw, &w);
+    twin_part(&q.aw, 0, q.nw, &aw);
+    assert_ok(qds_blocks_gram(ctx, (const qds_block *[]){&w.host, &aw.host},
+                              (const qds_block *[]){&q.x.host, &p.host, &w.host}, host));
+    assert_ok(qds_blocks_gram(ctx, (const qds_block *[]){&w.device, &aw.device},
+                              (const qds_block *[]){&q.x.device, &p.device, &w.device}, device));
+    for (int i = 0; i < 2 * q.nw * (q.m + q.np + q.nw); i++)
+      assert_close(device[i], host[i], 1e-11 * (double)q.rows);
+    problem_clear(&q);
+  }
+}
+
+static void combinations_agree(qds_context *ctx, qds_stream *stream) {
+  static double c[6 * MOST_COLUMNS * MOST_COLUMNS];
+  for (uint64_t seed = 0; seed < CASES; seed++) {
+    problem q;
+    twin p, w;
+    problem_create(ctx, stream, seed, &q);
+    twin_part(&q.p, 0, q.np, &p);
+    twin_part(&q.w, 0, q.nw, &w);
+    for (int i = 0; i < (q.m + q.np + q.nw) * (q.m + q.nw); i++) c[i] = uniform(seed, 10 + (uint64_t)i) - 0.5;
+    twin to;
+    twin_part(&q.p, 0, q.nw, &to);
+    assert_ok(qds_blocks_combine(ctx, (const qds_block *[]){&q.x.host, &p.host, &w.host}, c,
+                                 (const qds_block *[]){&q.x.host, &to.host}));
+    assert_ok(qds_blocks_combine(ctx, (const qds_block *[]){&q.x.device, &p.device, &w.device}, c,
+                                 (const qds_block *[]){&q.x.device, &to.device}));
+    assert_twins_agree(ctx, &q.x);
+    assert_twins_agree(ctx, &q.p);
+    assert_ok(qds_block_add_product(ctx, &q.x.host, c, &q.aw.host));
+    assert_ok(qds_block_add_product(ctx, &q.x.device, c, &q.aw.device));
+    assert_twins_agree(ctx, &q.aw);
+    problem_clear(&q);
+  }
+}
+
+static void residuals_agree(qds_context *ctx, qds_stream *stream) {
+  for (uint64_t seed = 0; seed < CASES; seed++) {
+    problem q;
+    double values[MOST_COLUMNS], host[MOST_COLUMNS], device[MOST_COLUMNS];
+    problem_create(ctx, stream, seed, &q);
+    for (int j = 0; j < q.m; j++) values[j] = uniform(seed, 20 + (uint64_t)j);
+    assert_ok(qds_block_residual(ctx, &q.x.host, values, &q.w.host, host));
+    assert_ok(qds_block_residual(ctx, &q.x.device, values, &q.w.device, device));
+    for (int j = 0; j < q.m; j++) assert_close(device[j], host[j], 1e-12 * host[j]);
+    assert_twins_agree(ctx, &q.w);
+    problem_clear(&q);
+  }
+}
+
+static void random_numbers_agree(qds_context *ctx, qds_stream *stream) {
+  twin t;
+  twin_create(ctx, stream, 1001, 3, 1, &t);
+  assert_ok(qds_block_fill_random(ctx, &t.host, 5));
+  assert_ok(qds_block_fill_random(ctx, &t.device, 5));
+  assert_twins_agree(ctx, &t);
+  assert_ok(qds_block_add_random(ctx, 0.25, &t.host, 9));
+  assert_ok(qds_block_add_random(ctx, 0.25, &t.device, 9));
+  assert_twins_agree(ctx, &t);
+  twin_clear(&t);
+}
+
+static void places_are_not_mixed(qds_context *ctx, qds_stream *stream) {
+  twin t;
+  double gram[4];
+  twin_create(ctx, stream, 10, 1, 1, &t);
+  assert_fails(qds_block_gram(ctx, &t.host, &t.device, gram), QDS_ERROR_ARGUMENT, "different places");
+  assert_fails(qds_block_add_product(ctx, &t.host, gram, &t.device), QDS_ERROR_ARGUMENT, "different places");
+  twin_clear(&t);
+}
+
+DEVICE_TEST(gram_agrees)
+DEVICE_TEST(combinations_agree)
+DEVICE_TEST(residuals_agree)
+DEVICE_TEST(random_numbers_agree)
+DEVICE_TEST(places_are_not_mixed)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_gram_agrees),          cmocka_unit_test(test_combinations_agree),
+      cmocka_unit_test(test_residuals_agree),      cmocka_unit_test(test_random_numbers_agree),
+      cmocka_unit_test(test_places_are_not_mixed),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
