@@ -31,12 +31,18 @@ template <int N> __device__ inline double *column_of(const qds_columns (&ranges)
   return nullptr;
 }
 
-/* Two neighbouring rows of a column; those past the last row, and columns that are none, hold 0. Columns
- * start at multiples of 64 bytes and `row` is even. */
-__device__ inline double2 load_pair(const double *column, int64_t row, int64_t rows) {
-  if (!column || row >= rows) return make_double2(0, 0);
-  if (row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
-  return make_double2(column[row], 0);
+/* The same, and the last column past the last: what is computed from it is left out, and loads need no
+ * test. */
+template <int N>
+__device__ inline const double *column_or_last(const qds_columns (&ranges)[N], int index, int count) {
+  return column_of(ranges, index < count ? index : count - 1);
+}
+
+/* Two neighbouring rows of a column; those past the last row hold 0 unless all rows of the call are `inside`.
+ * Columns start at multiples of 64 bytes and `row` is even. */
+template <bool INSIDE> __device__ inline double2 load_pair(const double *column, int64_t row, int64_t rows) {
+  if (INSIDE || row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
+  return make_double2(row < rows ? column[row] : 0, 0);
 }
 
 /* Blocks of a kernel that run at the same time: with as many, none waits for another to end. */
@@ -85,22 +91,22 @@ __global__ void __launch_bounds__(THREADS)
 template <int LEFT, int RIGHT> __global__ void __launch_bounds__(THREADS) gram_few(qds_gram_arguments k) {
   const double *a[LEFT], *b[RIGHT];
 #pragma unroll
-  for (int i = 0; i < LEFT; i++) a[i] = column_of(k.a, i);
+  for (int i = 0; i < LEFT; i++) a[i] = column_or_last(k.a, i, k.left);
 #pragma unroll
-  for (int j = 0; j < RIGHT; j++) b[j] = column_of(k.b, j);
+  for (int j = 0; j < RIGHT; j++) b[j] = column_or_last(k.b, j, k.right);
   double sum[LEFT][RIGHT] = {};
-  const int64_t step = 2 * (int64_t)gridDim.x * THREADS;
+  const int64_t step = (int64_t)gridDim.x * THREADS;
 #pragma unroll 2
-  for (int64_t row = 2 * ((int64_t)blockIdx.x * THREADS + threadIdx.x); row < k.rows; row += step) {
-    double2 left[LEFT], right[RIGHT];
+  for (int64_t row = (int64_t)blockIdx.x * THREADS + threadIdx.x; row < k.rows; row += step) {
+    double left[LEFT], right[RIGHT];
 #pragma unroll
-    for (int i = 0; i < LEFT; i++) left[i] = load_pair(a[i], row, k.rows);
+    for (int i = 0; i < LEFT; i++) left[i] = a[i][row];
 #pragma unroll
-    for (int j = 0; j < RIGHT; j++) right[j] = load_pair(b[j], row, k.rows);
+    for (int j = 0; j < RIGHT; j++) right[j] = b[j][row];
 #pragma unroll
     for (int i = 0; i < LEFT; i++)
 #pragma unroll
-      for (int j = 0; j < RIGHT; j++) sum[i][j] += left[i].x * right[j].x + left[i].y * right[j].y;
+      for (int j = 0; j < RIGHT; j++) sum[i][j] += left[i] * right[j];
   }
 #pragma unroll
   for (int i = 0; i < LEFT; i++)
@@ -112,37 +118,49 @@ template <int LEFT, int RIGHT> __global__ void __launch_bounds__(THREADS) gram_f
     }
 }
 
+/* The products of 8 * UNROLL rows from `row` on. Lane l takes rows 2 (l % 4) and 2 (l % 4) + 1 of eight, of
+ * column l / 4 of each tile: which rows share a product does not matter as long as both sides agree. */
+template <bool INSIDE, int GA, int GB, int UNROLL>
+__device__ inline void multiply_tiles(const double *const (&a)[GA], const double *const (&b)[GB], int64_t row,
+                                      int64_t rows, double (&sum)[GA][GB][2]) {
+  double2 left[UNROLL][GA], right[UNROLL][GB];
+#pragma unroll
+  for (int u = 0; u < UNROLL; u++) {
+#pragma unroll
+    for (int i = 0; i < GA; i++) left[u][i] = load_pair<INSIDE>(a[i], row + 8 * u, rows);
+#pragma unroll
+    for (int j = 0; j < GB; j++) right[u][j] = load_pair<INSIDE>(b[j], row + 8 * u, rows);
+  }
+#pragma unroll
+  for (int u = 0; u < UNROLL; u++)
+#pragma unroll
+    for (int i = 0; i < GA; i++)
+#pragma unroll
+      for (int j = 0; j < GB; j++) {
+        multiply(sum[i][j], left[u][i].x, right[u][j].x);
+        multiply(sum[i][j], left[u][i].y, right[u][j].y);
+      }
+}
+
 /* One group of rows of a piece of at most GA x GB tiles of 8 x 8 products; the pieces of a group run side by
- * side, so that the second level of cache serves what they share. Lane l of a warp takes rows 2 (l % 4) and
- * 2 (l % 4) + 1 of eight, of column l / 4 of each tile: which rows share a product does not matter as long as
- * both sides agree. */
-template <int GA, int GB>
+ * side, so that the second level of cache serves what they share. */
+template <int GA, int GB, int UNROLL>
 __global__ void __launch_bounds__(THREADS) gram_tiles(qds_gram_arguments k, int pieces_of_right) {
   const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
   const int first_a = blockIdx.x / pieces_of_right * GA * TILE,
             first_b = blockIdx.x % pieces_of_right * GB * TILE;
   const double *a[GA], *b[GB];
 #pragma unroll
-  for (int i = 0; i < GA; i++) a[i] = column_of(k.a, first_a + i * TILE + lane / DEPTH);
+  for (int i = 0; i < GA; i++) a[i] = column_or_last(k.a, first_a + i * TILE + lane / DEPTH, k.left);
 #pragma unroll
-  for (int j = 0; j < GB; j++) b[j] = column_of(k.b, first_b + j * TILE + lane / DEPTH);
+  for (int j = 0; j < GB; j++) b[j] = column_or_last(k.b, first_b + j * TILE + lane / DEPTH, k.right);
   double sum[GA][GB][2] = {};
-  const int64_t step = (int64_t)gridDim.y * WARPS * 8, own = 2 * (lane % DEPTH);
-#pragma unroll 2
-  for (int64_t row = ((int64_t)blockIdx.y * WARPS + warp) * 8; row < k.rows; row += step) {
-    double2 left[GA], right[GB];
-#pragma unroll
-    for (int i = 0; i < GA; i++) left[i] = load_pair(a[i], row + own, k.rows);
-#pragma unroll
-    for (int j = 0; j < GB; j++) right[j] = load_pair(b[j], row + own, k.rows);
-#pragma unroll
-    for (int i = 0; i < GA; i++)
-#pragma unroll
-      for (int j = 0; j < GB; j++) {
-        multiply(sum[i][j], left[i].x, right[j].x);
-        multiply(sum[i][j], left[i].y, right[j].y);
-      }
-  }
+  constexpr int at_once = 8 * UNROLL;
+  const int64_t step = (int64_t)gridDim.y * WARPS * at_once, own = 2 * (lane % DEPTH);
+  int64_t row = ((int64_t)blockIdx.y * WARPS + warp) * at_once;
+  for (; row + at_once <= k.rows; row += step)
+    multiply_tiles<true, GA, GB, UNROLL>(a, b, row + own, k.rows, sum);
+  if (row < k.rows) multiply_tiles<false, GA, GB, UNROLL>(a, b, row + own, k.rows, sum);
   /* The warps' sums, in order of the warps. */
   __shared__ double shared[GA * GB * TILE * TILE];
   for (int turn = 0; turn < WARPS; turn++) {
@@ -188,13 +206,14 @@ int tiles(int columns, int per_block) {
   return (columns + per_block * TILE - 1) / (per_block * TILE);
 }
 
-template <int GA, int GB> cudaError_t launch_tiles(const qds_gram_arguments &k, cudaStream_t stream) {
+template <int GA, int GB, int UNROLL>
+cudaError_t launch_tiles(const qds_gram_arguments &k, cudaStream_t stream) {
   int resident;
-  const cudaError_t error = resident_blocks(gram_tiles<GA, GB>, 0, &resident);
+  const cudaError_t error = resident_blocks(gram_tiles<GA, GB, UNROLL>, 0, &resident);
   if (error != cudaSuccess) return error;
   const int pieces_of_right = tiles(k.right, GB), pieces = tiles(k.left, GA) * pieces_of_right,
             each = (resident + pieces - 1) / pieces, groups = smaller(each, k.groups);
-  gram_tiles<GA, GB><<<dim3(pieces, groups), THREADS, 0, stream>>>(k, pieces_of_right);
+  gram_tiles<GA, GB, UNROLL><<<dim3(pieces, groups), THREADS, 0, stream>>>(k, pieces_of_right);
   return finish_gram(k, groups, stream);
 }
 
@@ -203,7 +222,7 @@ template <int GA, int GB> cudaError_t launch_tiles(const qds_gram_arguments &k, 
 
 __device__ inline void store_pair(double *column, int64_t row, int64_t rows, int add, double2 value) {
   if (add) {
-    const double2 old = load_pair(column, row, rows);
+    const double2 old = load_pair<false>(column, row, rows);
     value.x += old.x, value.y += old.y;
   }
   if (row + 1 < rows)
@@ -212,41 +231,71 @@ __device__ inline void store_pair(double *column, int64_t row, int64_t rows, int
     column[row] = value.x;
 }
 
-/* A few columns: each thread combines its rows by itself. */
+/* A few columns: each thread combines two rows by itself, with the coefficients in shared memory. */
 template <int INPUTS, int OUTPUTS>
 __global__ void __launch_bounds__(THREADS) combine_few(qds_combine_arguments k) {
+  __shared__ double coefficients[OUTPUTS * INPUTS];
   const double *from[INPUTS];
-  double *to[OUTPUTS], c[OUTPUTS][INPUTS];
-#pragma unroll
-  for (int i = 0; i < INPUTS; i++) from[i] = column_of(k.from, i);
-#pragma unroll
-  for (int o = 0; o < OUTPUTS; o++) {
-    to[o] = column_of(k.to, o);
-#pragma unroll
-    for (int i = 0; i < INPUTS; i++) c[o][i] = to[o] && from[i] ? k.coefficients[o * k.inputs + i] : 0;
+  double *to[OUTPUTS];
+  for (int i = threadIdx.x; i < OUTPUTS * INPUTS; i += THREADS) {
+    const int output = i / INPUTS, input = i % INPUTS;
+    coefficients[i] = output < k.outputs && input < k.inputs ? k.coefficients[output * k.inputs + input] : 0;
   }
+#pragma unroll
+  for (int i = 0; i < INPUTS; i++) from[i] = column_or_last(k.from, i, k.inputs);
+#pragma unroll
+  for (int o = 0; o < OUTPUTS; o++) to[o] = column_of(k.to, o);
+  __syncthreads();
   const int64_t step = 2 * (int64_t)gridDim.x * THREADS;
   for (int64_t row = 2 * ((int64_t)blockIdx.x * THREADS + threadIdx.x); row < k.rows; row += step) {
     double2 value[INPUTS];
 #pragma unroll
-    for (int i = 0; i < INPUTS; i++) value[i] = load_pair(from[i], row, k.rows);
+    for (int i = 0; i < INPUTS; i++) value[i] = load_pair<false>(from[i], row, k.rows);
 #pragma unroll
     for (int o = 0; o < OUTPUTS; o++) {
       if (!to[o]) continue;
       double2 sum = make_double2(0, 0);
 #pragma unroll
-      for (int i = 0; i < INPUTS; i++) sum.x += c[o][i] * value[i].x, sum.y += c[o][i] * value[i].y;
+      for (int i = 0; i < INPUTS; i++) {
+        const double c = coefficients[o * INPUTS + i];
+        sum.x += c * value[i].x, sum.y += c * value[i].y;
+      }
       store_pair(to[o], row, k.rows, k.add, sum);
     }
   }
 }
 
-/* A warp takes sixteen rows: with the rows in the place of the products' rows, lane l loads rows 2 (l / 4)
- * and 2 (l / 4) + 1 of column l % 4 of every four inputs, several at once. All inputs of its rows are read
- * before an output is written. The coefficients wait in shared memory, padded with zeros to whole tiles. */
+/* What the two times eight rows of a warp become: with the rows in the place of the products' rows, lane l
+ * loads rows 2 (l / 4) and 2 (l / 4) + 1 of column l % 4 of every four inputs, several at once. */
+template <int OUTPUTS>
+__device__ inline void combine_tile(const qds_combine_arguments &k, const double *coefficients, int inputs,
+                                    int64_t row, double (&sum)[OUTPUTS][2][2]) {
+  constexpr int stride = OUTPUTS * TILE + PADDING, AT_ONCE = 4;
+  const int lane = threadIdx.x % WARP;
+  for (int first = 0; first < inputs; first += AT_ONCE * DEPTH) {
+    double2 value[AT_ONCE];
+#pragma unroll
+    for (int s = 0; s < AT_ONCE; s++)
+      value[s] =
+          load_pair<false>(column_or_last(k.from, first + s * DEPTH + lane % DEPTH, k.inputs), row, k.rows);
+#pragma unroll
+    for (int s = 0; s < AT_ONCE; s++) {
+      if (first + s * DEPTH >= inputs) break;
+      const double *c = coefficients + (first + s * DEPTH + lane % DEPTH) * stride + lane / DEPTH;
+#pragma unroll
+      for (int o = 0; o < OUTPUTS; o++) {
+        multiply(sum[o][0], value[s].x, c[o * TILE]);
+        multiply(sum[o][1], value[s].y, c[o * TILE]);
+      }
+    }
+  }
+}
+
+/* A warp takes sixteen rows and reads all inputs of them before it writes an output. The coefficients wait in
+ * shared memory, padded with zeros to whole tiles. */
 template <int OUTPUTS> __global__ void __launch_bounds__(THREADS) combine_tiles(qds_combine_arguments k) {
   extern __shared__ double coefficients[];
-  constexpr int stride = OUTPUTS * TILE + PADDING, AT_ONCE = 4;
+  constexpr int stride = OUTPUTS * TILE + PADDING;
   const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
   const int inputs = (k.inputs + DEPTH - 1) / DEPTH * DEPTH;
   for (int i = threadIdx.x; i < inputs * stride; i += THREADS) {
@@ -259,22 +308,7 @@ template <int OUTPUTS> __global__ void __launch_bounds__(THREADS) combine_tiles(
   for (int64_t base = ((int64_t)blockIdx.x * WARPS + warp) * 16; base < k.rows; base += step) {
     const int64_t row = base + 2 * (lane / DEPTH);
     double sum[OUTPUTS][2][2] = {};
-    for (int first = 0; first < inputs; first += AT_ONCE * DEPTH) {
-      double2 value[AT_ONCE];
-#pragma unroll
-      for (int s = 0; s < AT_ONCE; s++)
-        value[s] = load_pair(column_of(k.from, first + s * DEPTH + lane % DEPTH), row, k.rows);
-#pragma unroll
-      for (int s = 0; s < AT_ONCE; s++) {
-        if (first + s * DEPTH >= inputs) break;
-        const double *c = coefficients + (first + s * DEPTH + lane % DEPTH) * stride + lane / DEPTH;
-#pragma unroll
-        for (int o = 0; o < OUTPUTS; o++) {
-          multiply(sum[o][0], value[s].x, c[o * TILE]);
-          multiply(sum[o][1], value[s].y, c[o * TILE]);
-        }
-      }
-    }
+    combine_tile<OUTPUTS>(k, coefficients, inputs, row, sum);
 #pragma unroll
     for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
@@ -318,8 +352,8 @@ __global__ void __launch_bounds__(THREADS) residual_partial(qds_residual_argumen
   double sum = 0;
   const int64_t step = 2 * (int64_t)gridDim.x * THREADS;
   for (int64_t i = 2 * ((int64_t)blockIdx.x * THREADS + threadIdx.x); i < k.rows; i += step) {
-    const double2 from = load_pair(x, i, k.rows);
-    double2 to = load_pair(w, i, k.rows);
+    const double2 from = load_pair<false>(x, i, k.rows);
+    double2 to = load_pair<false>(w, i, k.rows);
     to.x -= value * from.x, to.y -= value * from.y;
     sum += to.x * to.x + to.y * to.y;
     if (i + 1 < k.rows)
@@ -342,15 +376,19 @@ __global__ void __launch_bounds__(THREADS) fill_normal(qds_fill_normal_arguments
 QDS_CUDA_LAUNCHER(GRAM, qds_gram_arguments) {
   if (a->left <= 2 && a->right <= 3) return launch_few<2, 3>(*a, stream);
   if (a->left <= 4 && a->right <= 6) return launch_few<4, 6>(*a, stream);
-  if (a->left <= TILE) return launch_tiles<1, 2>(*a, stream);
-  if (a->left <= 2 * TILE && a->right <= 3 * TILE) return launch_tiles<2, 3>(*a, stream);
-  return launch_tiles<4, 4>(*a, stream);
+  if (a->left <= 6 && a->right <= 9) return launch_few<6, 9>(*a, stream);
+  if (a->left <= TILE && a->right <= 2 * TILE) return launch_tiles<1, 2, 4>(*a, stream);
+  if (a->left <= 2 * TILE && a->right <= 2 * TILE) return launch_tiles<2, 2, 2>(*a, stream);
+  if (a->left <= 2 * TILE && a->right <= 3 * TILE) return launch_tiles<2, 3, 2>(*a, stream);
+  if (a->left <= 3 * TILE && a->right <= 5 * TILE) return launch_tiles<3, 5, 1>(*a, stream);
+  return launch_tiles<4, 6, 1>(*a, stream);
 }
 
 QDS_CUDA_LAUNCHER(COMBINE, qds_combine_arguments) {
   if (a->inputs <= 3 && a->outputs <= 2) return launch_combine_few<3, 2>(*a, stream);
   if (a->inputs <= 6 && a->outputs <= 4) return launch_combine_few<6, 4>(*a, stream);
-  if (a->outputs <= TILE) return launch_combine_tiles<1>(*a, stream);
+  if (a->inputs <= 9 && a->outputs <= 6) return launch_combine_few<9, 6>(*a, stream);
+  if (a->inputs <= 15 && a->outputs <= 10) return launch_combine_few<15, 10>(*a, stream);
   if (a->outputs <= 2 * TILE) return launch_combine_tiles<2>(*a, stream);
   if (a->outputs <= 4 * TILE) return launch_combine_tiles<4>(*a, stream);
   if (a->outputs <= 8 * TILE) return launch_combine_tiles<8>(*a, stream);
