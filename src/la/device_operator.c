@@ -123,6 +123,10 @@ qds_tensor_view qds_device_operator_view(const qds_device_operator *d) {
   return t;
 }
 
+qds_stream *qds_device_operator_stream(const qds_device_operator *d) {
+  return d->stream;
+}
+
 size_t qds_device_operator_bytes(const qds_device_operator *d) {
   size_t bytes = qds_tiled_bytes(&d->v);
   for (int a = 0; a < 3; a++)

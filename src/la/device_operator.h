@@ -17,6 +17,7 @@ QDS_AUTO_DEFINE(qds_device_operator)
 
 /* On blocks of the stream, in its order; borrows. */
 qds_operator qds_device_operator_apply(qds_device_operator *operator_);
+qds_stream *qds_device_operator_stream(const qds_device_operator *operator_);
 /* The operator less its couplings, for kernels of the same stream; borrows. */
 qds_tensor_view qds_device_operator_view(const qds_device_operator *operator_);
 /* Bytes of the stream's place. */

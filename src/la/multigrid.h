@@ -10,14 +10,15 @@
 #ifndef QDS_LA_MULTIGRID_H
 #define QDS_LA_MULTIGRID_H
 
-#include "la/tensor_operator.h"
+#include "la/device_operator.h"
 
 typedef struct qds_multigrid qds_multigrid;
 
-/* Level 0 has the unknowns of `fine`, whose coefficients are read and not kept. It works on blocks of the
- * stream, or of host memory when that is NULL. Errors: MEMORY, BUDGET, NUMERIC. */
-qds_status qds_multigrid_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *fine,
-                                qds_multigrid **out);
+/* Level 0 has the unknowns of `fine`. Host: `device` is NULL, coefficients are read and not kept, and blocks
+ * lie in host memory. Else `device` is the same operator on a stream, is borrowed, and blocks are those of
+ * its stream. Errors: MEMORY, BUDGET, NUMERIC, those of the device. */
+qds_status qds_multigrid_create(qds_context *ctx, const qds_device_operator *device,
+                                const qds_tensor_operator *fine, qds_multigrid **out);
 void qds_multigrid_destroy(qds_multigrid *multigrid);
 QDS_AUTO_DEFINE(qds_multigrid)
 

@@ -65,8 +65,7 @@ static int64_t coefficient_count(const qds_level *level, int a) {
                               : level->rows / level->n[a] * edges_of(&level->axis[a]);
 }
 
-qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level,
-                                   qds_level_coefficients *out) {
+qds_status qds_level_axes_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   for (int a = 0; a < 3; a++) {
     const qds_axis *axis = fine->axis[a];
@@ -80,6 +79,13 @@ qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *
     level->by_element[a] = fine->by_element[a];
   }
   set_sizes(level);
+  return QDS_OK;
+}
+
+qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level,
+                                   qds_level_coefficients *out) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  QDS_TRY(qds_level_axes_from_operator(ctx, fine, level));
   QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &out->v));
   memcpy(out->v, fine->v, sizeof(double) * (size_t)level->rows);
   for (int a = 0; a < 3; a++) {
@@ -122,9 +128,8 @@ static qds_status assemble_axis(qds_allocator *allocator, qds_level *level, int 
   return check_finite(count, level->edge[a], "coefficient");
 }
 
-/* Masses in single precision, and their roots: the level is self-adjoint with respect to the masses that it
- * uses, to the last bit. */
-static qds_status round_masses(qds_allocator *allocator, qds_level *level, int a, int is_point) {
+qds_status qds_level_round_masses(qds_context *ctx, qds_level *level, int a, int is_point) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
   const int64_t n = level->n[a];
   QDS_TRY(QDS_NEW_ZERO(allocator, n, "multigrid", &level->inverse_mass[a]));
   QDS_TRY(QDS_NEW(allocator, n, "multigrid", &level->root[a]));
@@ -146,20 +151,23 @@ qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
   for (int64_t i = 0; i < level->rows; i++) level->v[i] = (float)coefficients->v[i];
   QDS_TRY(check_finite(level->rows, level->v, "potential"));
   for (int a = 0; a < 3; a++) {
-    QDS_TRY(round_masses(allocator, level, a, !coefficients->c[a]));
+    QDS_TRY(qds_level_round_masses(ctx, level, a, !coefficients->c[a]));
     if (coefficients->c[a]) QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
   }
   return QDS_OK;
 }
 
-static double coupling(const qds_level *level, const qds_level_coefficients *coefficients, int a) {
+double qds_level_coupling(const qds_level *level, int a, double mean) {
   const qds_level_axis *axis = &level->axis[a];
-  const int64_t count = coefficient_count(level, a);
-  if (count == 0 || axis->unknowns <= FEWEST_UNKNOWNS) return 0;
-  double sum = 0;
-  for (int64_t i = 0; i < count; i++) sum += coefficients->c[a][i];
+  if (edges_of(axis) == 0 || axis->unknowns <= FEWEST_UNKNOWNS) return 0;
   const double density = (double)edges_of(axis) / (axis->x[axis->nodes - 1] - axis->x[0]);
-  return sum / (double)count * density * density;
+  return mean * density * density;
+}
+
+static double mean_of(int64_t count, const double *c) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += c[i];
+  return count > 0 ? sum / (double)count : 0;
 }
 
 /* The first fine edge of coarse edge E: pairs, and a last group of three when their number is odd. */
@@ -297,23 +305,33 @@ static qds_status coarsen_array(qds_allocator *allocator, const qds_level *fine,
   return QDS_OK;
 }
 
-qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
-                             qds_level *coarse, qds_level_coefficients *out, int *coarsened) {
+qds_status qds_level_coarsen_axes(qds_context *ctx, qds_level *fine, const double coupling[3],
+                                  qds_level *coarse, int *coarsened) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  double strength[3], strongest = 0;
-  for (int a = 0; a < 3; a++) {
-    strength[a] = coupling(fine, coefficients, a);
-    if (strength[a] > strongest) strongest = strength[a];
-  }
+  double strongest = 0;
+  for (int a = 0; a < 3; a++)
+    if (coupling[a] > strongest) strongest = coupling[a];
   *coarsened = strongest > 0;
   if (!*coarsened) return QDS_OK;
   for (int a = 0; a < 3; a++) {
-    const int coarsen = strength[a] > strong_coupling * strongest;
+    const int coarsen = coupling[a] > strong_coupling * strongest;
     coarse->by_element[a] = fine->by_element[a];
     QDS_TRY(coarse_axis(allocator, &fine->axis[a], coarsen, &coarse->axis[a]));
     QDS_TRY(make_transfer(allocator, &fine->axis[a], &coarse->axis[a], coarsen, &fine->transfer[a]));
   }
   set_sizes(coarse);
+  return QDS_OK;
+}
+
+qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
+                             qds_level *coarse, qds_level_coefficients *out, int *coarsened) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  double coupling[3];
+  for (int a = 0; a < 3; a++)
+    coupling[a] = qds_level_coupling(
+        fine, a, mean_of(coefficients->c[a] ? coefficient_count(fine, a) : 0, coefficients->c[a]));
+  QDS_TRY(qds_level_coarsen_axes(ctx, fine, coupling, coarse, coarsened));
+  if (!*coarsened) return QDS_OK;
   QDS_TRY(coarsen_array(allocator, fine, coarse, -1, coefficients->v, &out->v));
   for (int a = 0; a < 3; a++)
     if (coefficients->c[a])

@@ -8,10 +8,6 @@
 
 QDS_DEFINE_LEVEL_LINE(level_line, float, 0)
 
-/* The Chebyshev polynomial of the fourth kind, degree 2: the second step mixes the first with the new
- * residual. */
-static const float first_step = 4.0f / 3, second_step = 12.0f / 5, second_memory = 1.0f / 5;
-
 /* Waking a team costs more than a cycle on fewer numbers than this. */
 enum { FEWEST_SHARED_NUMBERS = 20000 };
 
@@ -61,7 +57,7 @@ QDS_LEVEL_INLINE void residual_line(const member *m, const pass *p, int64_t line
 QDS_LEVEL_INLINE void smooth_first(const pass *p, int64_t line, const float *restrict r) {
   const int64_t at = line * p->length;
   const float *restrict inverse = p->level->inverse_diagonal;
-  const float step = first_step * p->level->rate;
+  const float step = qds_first_step * p->level->rate;
   float *restrict z = p->v->z;
   for (int64_t k = at; k < at + p->length; k++) z[k] = step * r[k] * inverse[k];
 }
@@ -70,13 +66,13 @@ QDS_LEVEL_INLINE void smooth_first(const pass *p, int64_t line, const float *res
  * grows by both. Leaves the residual after the first step in r and the second direction in y. */
 QDS_VECTORISE static void smooth_second(const member *m, int l, int fresh) {
   const pass p = pass_over(m, l);
-  const float step = second_step * p.level->rate;
+  const float step = qds_second_step * p.level->rate;
   const float *restrict inverse = p.level->inverse_diagonal, *restrict z = p.v->z, *r = p.v->r;
   float *restrict y = p.v->y, *restrict x = p.v->x;
   for (int64_t line = p.lines.first; line < p.lines.last; line++) {
     const int64_t first = line * p.length, last = first + p.length;
     residual_line(m, &p, line, p.v->z, p.v->r, p.v->r);
-    for (int64_t k = first; k < last; k++) y[k] = second_memory * z[k] + step * r[k] * inverse[k];
+    for (int64_t k = first; k < last; k++) y[k] = qds_second_memory * z[k] + step * r[k] * inverse[k];
     if (fresh)
       for (int64_t k = first; k < last; k++) x[k] = z[k] + y[k];
     else
@@ -210,7 +206,7 @@ static void precondition(const member *m, int l, double size, const double *x, d
   meet(m);
 }
 
-static qds_status apply_cycle(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
+qds_status qds_multigrid_host_cycle(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   const qds_multigrid_handle *handle = self;
   qds_multigrid *mg = handle->multigrid;
   const int columns = x->columns;
@@ -230,8 +226,4 @@ static qds_status apply_cycle(void *self, qds_context *ctx, const qds_block *x, 
       precondition(&m, handle->level, scale[j], qds_block_column(x, j), qds_block_column(y, j));
   }
   return QDS_OK;
-}
-
-qds_operator qds_multigrid_cycle(qds_multigrid *mg, int level) {
-  return (qds_operator){&mg->handle[level], mg->level[level].rows, "multigrid", apply_cycle};
 }

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "la/device_multigrid_view.h"
 #include "la/multigrid.h"
 #include "par/barrier.h"
 
@@ -63,10 +64,33 @@ typedef struct {
   int level;
 } qds_multigrid_handle;
 
+/* What is done on the host and on a stream in ways of their own. */
+typedef struct {
+  /* The levels with their vectors and bounds, less what the coarsest level's inverse needs. */
+  qds_status (*create)(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *multigrid);
+  void (*clear)(qds_multigrid *multigrid);
+  /* The shift of the levels from `finest` on; the coarsest level's inverse has it already. */
+  qds_status (*shift)(qds_context *ctx, qds_multigrid *multigrid, int finest, double shift);
+  /* As in qds_operator; `self` is a handle. */
+  qds_status (*apply)(void *self, qds_context *ctx, const qds_block *x, qds_block *y);
+  qds_status (*cycle)(void *self, qds_context *ctx, const qds_block *x, qds_block *y);
+  qds_status (*prolong)(qds_context *ctx, const qds_multigrid *multigrid, int level, const qds_block *coarse,
+                        qds_block *fine);
+} qds_multigrid_place;
+extern const qds_multigrid_place qds_multigrid_on_host, qds_multigrid_on_stream;
+
+typedef struct qds_device_levels qds_device_levels;
+
 struct qds_multigrid {
-  int levels, teams, team_size; /* teams of threads that each work on a vector of their own */
+  const qds_multigrid_place *place;
+  /* On a stream: the finest level's operator, borrowed, and what lies there; the levels here then have no
+   * coefficients. */
+  const qds_device_operator *fine;
+  qds_device_levels *device;
+  int levels;
   qds_level level[QDS_MULTIGRID_MAX_LEVELS];
   qds_multigrid_handle handle[QDS_MULTIGRID_MAX_LEVELS];
+  int teams, team_size;                   /* of threads that each work on a vector of their own */
   qds_multigrid_workspace *workspace;     /* teams */
   double *coarse_vectors, *coarse_values; /* eigenpairs of the coarsest level */
   float *coarse_inverse;                  /* with the shift in force */
@@ -78,12 +102,29 @@ typedef struct {
   double *c[3], *v;
 } qds_level_coefficients;
 
+/* The smoother: the Chebyshev polynomial of the fourth kind, degree 2. The second step mixes the first with
+ * the new residual. */
+static const float qds_first_step = 4.0f / 3, qds_second_step = 12.0f / 5, qds_second_memory = 1.0f / 5;
+/* The shift leaves this part of the couplings on the diagonal, which bounds the smoother's spectrum by 1 +
+ * 1/part. */
+static const double qds_least_dominance = 0.5;
+
 void qds_level_coefficients_clear(qds_level_coefficients *coefficients);
-/* The axes and coefficients of level 0 from the operator. */
+/* The axes of level 0 from the operator. */
+qds_status qds_level_axes_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level);
+/* The same and the coefficients. */
 qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level,
                                    qds_level_coefficients *coefficients);
 /* Fills edges, masses and v from the axes and coefficients. */
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level, const qds_level_coefficients *coefficients);
+/* Masses in single precision, and their roots: the level is self-adjoint with respect to the masses that it
+ * uses, to the last bit. */
+qds_status qds_level_round_masses(qds_context *ctx, qds_level *level, int axis, int is_point);
+/* How strongly axis a couples, from the mean of its coefficient; 0 when it cannot be coarsened. */
+double qds_level_coupling(const qds_level *level, int axis, double mean);
+/* The next coarser level's axes and `fine`'s transfers to it. *coarsened is 0 when no axis can be. */
+qds_status qds_level_coarsen_axes(qds_context *ctx, qds_level *fine, const double coupling[3],
+                                  qds_level *coarse, int *coarsened);
 /* The next coarser level's axes and coefficients, and `fine`'s transfers to it. *coarsened is 0 when no axis
  * can be. */
 qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
@@ -94,5 +135,8 @@ void qds_level_clear(qds_level *level);
 static inline double qds_level_line_scale(const qds_level *level, int64_t i, int64_t j) {
   return level->root[0][i] * level->root[1][j];
 }
+
+/* As qds_multigrid_place's, on the host. */
+qds_status qds_multigrid_host_cycle(void *self, qds_context *ctx, const qds_block *x, qds_block *y);
 
 #endif

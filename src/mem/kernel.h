@@ -14,7 +14,16 @@
   X(RESIDUAL)                                                                                                \
   X(FILL_NORMAL)                                                                                             \
   X(TENSOR_APPLY)                                                                                            \
-  X(COUPLINGS_ADD)
+  X(COUPLINGS_ADD)                                                                                           \
+  X(LEVEL_PASS)                                                                                              \
+  X(LEVEL_RESTRICT)                                                                                          \
+  X(LEVEL_CORRECT)                                                                                           \
+  X(LEVEL_INVERT)                                                                                            \
+  X(LEVEL_APPLY)                                                                                             \
+  X(LEVEL_PROLONG)                                                                                           \
+  X(LEVEL_COARSEN)                                                                                           \
+  X(LEVEL_SUM)                                                                                               \
+  X(LEVEL_EXTREMES)
 
 typedef enum {
 #define QDS_KERNEL_ENUM(name) QDS_KERNEL_##name,

@@ -1,0 +1,43 @@
+/* The levels of multigrid on a stream.
+ *
+ * The mathematics is the host's. The finest level has no coefficients of its own: they are derived from the
+ * tensor operator's as they are needed. With the right-hand side divided by the diagonal D, the smoother
+ * needs the diagonal at the node itself only, and two Chebyshev steps from zero are one pass: p b - q (A / D)
+ * b. */
+#ifndef QDS_LA_DEVICE_MULTIGRID_H
+#define QDS_LA_DEVICE_MULTIGRID_H
+
+#include "la/device_multigrid_kernels.h"
+#include "la/multigrid_internal.h"
+
+/* What a level's cycle works with. b: the right-hand side, then the residual, both divided by the diagonal;
+ * y: the defect, then the corrected x. The finest level of a cycle has x in the memory of its result. */
+typedef enum { QDS_LEVEL_B, QDS_LEVEL_Y, QDS_LEVEL_X, QDS_LEVEL_VECTORS } qds_level_vector;
+
+typedef struct {
+  qds_level_view view;
+  qds_transfer_view transfer[3]; /* from the next coarser level */
+  void *axes, *transfers;        /* the numbers along the axes */
+  float *edge[3], *v;
+  float *vector[QDS_LEVEL_VECTORS]; /* `batch` columns each */
+  int64_t stride;
+  int batch;
+  float rate;
+} qds_device_level;
+
+struct qds_device_levels {
+  qds_stream *stream;
+  qds_device_level level[QDS_MULTIGRID_MAX_LEVELS];
+  float *inverse;  /* of the coarsest level */
+  double *partial; /* sums over groups of nodes */
+};
+
+/* As in qds_multigrid_place. */
+qds_status qds_device_multigrid_cycle(void *self, qds_context *ctx, const qds_block *x, qds_block *y);
+/* Uploads what a level's kernels need along its axes, and along those of its transfers. */
+qds_status qds_device_level_upload_axes(qds_context *ctx, qds_stream *stream, const qds_level *host,
+                                        qds_device_level *level);
+qds_status qds_device_level_upload_transfers(qds_context *ctx, qds_stream *stream, const qds_level *host,
+                                             qds_device_level *level);
+
+#endif
