@@ -280,7 +280,7 @@ static qds_status set_up_and_solve(qds_search *s, qds_block *x, double *eigenval
     QDS_TRY(qds_device_operator_create(s->ctx, s->stream, s->operator_, &device_operator));
     s->target = qds_device_operator_apply(device_operator);
   }
-  QDS_TRY(qds_multigrid_create(s->ctx, s->stream, s->operator_, &multigrid));
+  QDS_TRY(qds_multigrid_create(s->ctx, device_operator, s->operator_, &multigrid));
   s->statistics->setup_s = qds_seconds() - start;
   s->multigrid = multigrid;
   const qds_status status = solve_iteratively(s, x, eigenvalues, residuals);
