@@ -76,14 +76,26 @@ pool_lane *qds_pool_lane(qds_stream_pool *pool, const void *native) {
   return lane;
 }
 
-/* A lane whose stream was forgotten serves another when nothing is left in it. */
+static int is_done(const qds_stream_pool *pool, const pool_lane *lane) {
+  const qds_accelerator *a = pool->accelerator;
+  int done = 0;
+  if (lane->dirty) return 0;
+  return a->backend->event_done(a->state, lane->event, &done) == QDS_OK && done;
+}
+
+void qds_pool_assign_all(qds_stream_pool *pool, uint32_t from, uint32_t to) {
+  for (qds_range *range; (range = qds_range_map_smallest(&pool->map, from));)
+    qds_range_map_assign(&pool->map, range, to);
+}
+
+/* A lane whose stream was forgotten serves another when nothing is under way in it. */
 static pool_lane *reuse_lane(qds_stream_pool *pool, void *native) {
   pool_lane *lane = pool->lanes;
-  while (lane && (lane->alive || qds_range_map_smallest(&pool->map, lane->owner))) lane = lane->next;
+  while (lane && (lane->alive || !is_done(pool, lane))) lane = lane->next;
   if (!lane) return NULL;
+  qds_pool_assign_all(pool, lane->owner, POOL_COMMON);
   lane->native = native;
   lane->alive = 1;
-  lane->dirty = lane->recorded = 0;
   pool->alive_lanes++;
   return lane;
 }
@@ -164,28 +176,17 @@ qds_status qds_pool_record(qds_stream_pool *pool, pool_lane *lane) {
   if (!lane->dirty) return QDS_OK;
   QDS_TRY(a->backend->event_record(a->state, lane->event, lane->native));
   lane->dirty = 0;
-  lane->recorded = 1;
   return QDS_OK;
 }
 
-/* Lets the stream of `own` wait for the work that stood in the other one at its last release. */
-static qds_status follow(qds_stream_pool *pool, const pool_lane *own, pool_lane *other) {
+/* Lets the stream of `own` wait for the work that stood in the other one at its last release. The event of
+ * `own` says nothing of that work, so it must be recorded anew before others rely on it. */
+static qds_status follow(qds_stream_pool *pool, pool_lane *own, pool_lane *other) {
   const qds_accelerator *a = pool->accelerator;
   QDS_TRY(qds_pool_record(pool, other));
   pool->statistics.waits++;
+  own->dirty = 1;
   return a->backend->event_wait(a->state, other->event, own->native);
-}
-
-static int is_done(const qds_stream_pool *pool, const pool_lane *lane) {
-  const qds_accelerator *a = pool->accelerator;
-  int done = 0;
-  if (lane->dirty) return 0;
-  return a->backend->event_done(a->state, lane->event, &done) == QDS_OK && done;
-}
-
-void qds_pool_assign_all(qds_stream_pool *pool, uint32_t from, uint32_t to) {
-  for (qds_range *range; (range = qds_range_map_smallest(&pool->map, from));)
-    qds_range_map_assign(&pool->map, range, to);
 }
 
 static qds_range *find_owned(const qds_stream_pool *pool, uint32_t owner, size_t size) {

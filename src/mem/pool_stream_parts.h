@@ -50,9 +50,8 @@ struct pool_lane {
   void *native; /* the stream */
   void *event;
   uint32_t owner;
-  int alive;    /* the stream has not been forgotten */
-  int dirty;    /* something was given back since the event was recorded */
-  int recorded; /* the event, ever */
+  int alive; /* the stream has not been forgotten */
+  int dirty; /* something was given back since the event was recorded */
   pool_block *bins[POOL_BINS];
 };
 
