@@ -22,10 +22,9 @@ const char *qds_place_name(qds_place place) {
  */
 
 static void free_manager(qds_buffer_manager *m) {
-  qds_stream_close(&m->lane);
+  qds_lanes_close(m);
   pthread_cond_destroy(&m->changed);
   pthread_mutex_destroy(&m->lock);
-  pthread_mutex_destroy(&m->lane_lock);
   pthread_mutex_destroy(&m->staging_lock);
   free(m->folder);
   free(m);
@@ -42,10 +41,9 @@ qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *
   snprintf(m->device_reason, sizeof m->device_reason, "%s", device_reason);
   m->ring.newer = m->ring.older = &m->ring;
   pthread_mutex_init(&m->lock, NULL);
-  pthread_mutex_init(&m->lane_lock, NULL);
   pthread_mutex_init(&m->staging_lock, NULL);
   pthread_cond_init(&m->changed, NULL);
-  qds_status status = qds_stream_open(accelerator, allocator, 1, &m->lane);
+  qds_status status = qds_lanes_open(m);
   if (status == QDS_OK) status = qds_buffer_manager_configure(m, &defaults);
   if (status != QDS_OK) {
     free_manager(m);
@@ -191,6 +189,8 @@ qds_buffer_title qds_buffer_name(const qds_buffer *b) {
   return title;
 }
 
+typedef void (*last_fn)(void *user);
+
 /* Python's references change with the lock held, so that the count of its buffers is never off. */
 static void count_python(qds_buffer *b, int more) {
   qds_memory_statistics *s = &b->manager->statistics;
@@ -213,27 +213,30 @@ void qds_buffer_retain(qds_buffer *b) {
   qds_buffer_retain_for(b, QDS_OWNER_LIBRARY);
 }
 
-/* Replaces `before` by one reference less; 0 when they have changed meanwhile. `*last` is what a retired
- * manager waits for, once it has come. Call with the lock held. */
-static int exchange(qds_buffer *b, uint64_t before, qds_owner owner, void (**last)(void *)) {
-  qds_buffer_manager *m = b->manager;
+/* Replaces `before` by one reference less; 0 when they have changed meanwhile. Call with the lock held. */
+static int exchange(qds_buffer *b, uint64_t before, qds_owner owner) {
   if (!atomic_compare_exchange_strong(&b->references, &before, before - one_reference(owner))) return 0;
   if (owner == QDS_OWNER_PYTHON && references_of(before, owner) == 1) count_python(b, 0);
-  if (m->last && m->statistics.python_buffers == 0) {
-    *last = m->last;
-    m->last = NULL;
-  }
   return 1;
 }
 
+/* What a retired manager waits for, if this is the moment; else NULL. Call with the lock held. */
+static last_fn take_last(qds_buffer_manager *m) {
+  const int now = m->statistics.python_buffers == 0 && m->disposing == 0;
+  const last_fn last = now ? m->last : NULL;
+  if (now) m->last = NULL;
+  return last;
+}
+
 /* Gives up the last reference of a claimed buffer. */
-static int dispose(qds_buffer *b, uint64_t before, qds_owner owner, void (**last)(void *)) {
+static int dispose(qds_buffer *b, uint64_t before, qds_owner owner, last_fn *last) {
   qds_buffer_manager *m = b->manager;
   pthread_mutex_lock(&m->lock);
-  const int gone = exchange(b, before, owner, last);
+  const int gone = exchange(b, before, owner);
   if (gone) {
     b->dead = 1;
     m->statistics.buffers--;
+    m->disposing++;
   }
   pthread_mutex_unlock(&m->lock);
   if (!gone) return 0;
@@ -243,19 +246,22 @@ static int dispose(qds_buffer *b, uint64_t before, qds_owner owner, void (**last
   pthread_mutex_lock(&m->lock);
   b->claimed = 0;
   if (!waits) qds_buffer_unlink(b);
+  m->disposing--;
+  *last = take_last(m);
   pthread_cond_broadcast(&m->changed);
   pthread_mutex_unlock(&m->lock);
   return 1;
 }
 
-static qds_status drop(qds_buffer *b, qds_owner owner, int *done, void (**last)(void *)) {
+static qds_status drop(qds_buffer *b, qds_owner owner, int *done, last_fn *last) {
   qds_buffer_manager *m = b->manager;
   const uint64_t before = atomic_load(&b->references);
   QDS_REQUIRE(references_of(before, owner) > 0, "%s: destroyed more often than it was retained for %s",
               qds_buffer_name(b).text, owner == QDS_OWNER_PYTHON ? "Python" : "the library");
   if (before != one_reference(owner)) {
     pthread_mutex_lock(&m->lock);
-    *done = exchange(b, before, owner, last);
+    *done = exchange(b, before, owner);
+    *last = take_last(m);
     pthread_mutex_unlock(&m->lock);
     return QDS_OK;
   }
@@ -276,7 +282,7 @@ static qds_status drop(qds_buffer *b, qds_owner owner, int *done, void (**last)(
 qds_status qds_buffer_drop_for(qds_buffer *b, qds_owner owner) {
   if (!b) return QDS_OK;
   qds_buffer_manager *m = b->manager;
-  void (*last)(void *) = NULL;
+  last_fn last = NULL;
   for (int done = 0; !done;) QDS_TRY(drop(b, owner, &done, &last));
   if (last) last(m->last_user);
   return QDS_OK;

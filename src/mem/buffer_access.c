@@ -106,7 +106,7 @@ static void send_home(qds_buffer *b, qds_place slot) {
   const int device = slot == QDS_PLACE_DEVICE;
   if (device == (b->home == QDS_PLACE_DEVICE)) return;
   const qds_place home = qds_buffer_slot(b, b->home);
-  if (qds_buffer_bring(b, home, QDS_ACCESS_READ, &m->lane, 0) == QDS_OK)
+  if (qds_buffer_bring(b, home, QDS_ACCESS_READ, &m->background.stream, 0) == QDS_OK)
     qds_buffer_settle(b, home, QDS_ACCESS_READ);
 }
 
@@ -151,7 +151,7 @@ static qds_status prefetch(qds_buffer *b, qds_place place, qds_stream *queue) {
   QDS_TRY(qds_buffer_check_use(b, QDS_ACCESS_READ));
   qds_place slot = qds_buffer_slot(b, place);
   if (b->copies[slot].valid) return QDS_OK;
-  if (!queue && b->manager->accelerator) queue = &b->manager->lane;
+  if (!queue && b->manager->accelerator) queue = &b->manager->background.stream;
   QDS_TRY(qds_buffer_fetch(b, &slot, QDS_ACCESS_READ, queue));
   qds_buffer_settle(b, slot, QDS_ACCESS_READ);
   return QDS_OK;

@@ -38,7 +38,7 @@ qds_place qds_buffer_source(const qds_buffer *b, qds_place except) {
   static const qds_place order[] = {QDS_PLACE_DEVICE, QDS_PLACE_UNIFIED, QDS_PLACE_PINNED, QDS_PLACE_HOST,
                                     QDS_PLACE_FILE};
   for (size_t i = 0; i < sizeof order / sizeof *order; i++)
-    if (order[i] != except && b->copies[order[i]].valid) return order[i];
+    if (order[i] != except && b->copies[order[i]].valid && b->copies[order[i]].batch == 0) return order[i];
   return QDS_PLACES;
 }
 
@@ -47,7 +47,7 @@ static qds_status hand_over(qds_buffer_manager *m, qds_copy *copy, qds_stream *s
   qds_fence *fence = NULL;
   if (stream) QDS_TRY(qds_fence_take(m, &fence));
   qds_stream *lane = qds_lane_enter(m, stream);
-  const qds_status status = stream ? qds_event_record(fence->event, lane) : qds_stream_synchronise(lane);
+  const qds_status status = stream ? qds_event_record(fence->event, lane) : qds_lane_synchronise(m, lane);
   if (fence) fence->stream = lane;
   qds_lane_leave(m, lane);
   if (status != QDS_OK)
@@ -62,6 +62,7 @@ static qds_status make_ready(qds_buffer *b, qds_place slot, int fresh, qds_acces
   qds_copy *copy = &b->copies[slot];
   if (access != QDS_ACCESS_DISCARD && !copy->valid) {
     const qds_place from = qds_buffer_source(b, slot);
+    copy->batch = 0;
     const qds_transfer all = {copy, &b->copies[from], slot, from, 0, 0, b->bytes};
     return qds_transfer_run(b->manager, &all, stream);
   }
@@ -76,12 +77,23 @@ static qds_status take_memory(qds_buffer *b, qds_place slot, qds_stream *stream,
   return status;
 }
 
+/* Work that stood on the stream before may still use device memory that was taken on it. */
+static void give_up(qds_buffer *b, qds_place slot, qds_stream *stream) {
+  if (slot == QDS_PLACE_DEVICE) {
+    qds_stream *lane = qds_lane_enter(b->manager, stream);
+    (void)qds_lane_synchronise(b->manager, lane);
+    qds_lane_leave(b->manager, lane);
+  }
+  qds_copy_give(b, slot);
+}
+
 qds_status qds_buffer_bring(qds_buffer *b, qds_place slot, qds_access access, qds_stream *stream,
                             int make_room) {
   const int fresh = !b->copies[slot].held;
   QDS_TRY(take_memory(b, slot, stream, make_room));
+  if (access != QDS_ACCESS_DISCARD) (void)qds_copy_is_whole(b->manager, &b->copies[slot]);
   const qds_status status = make_ready(b, slot, fresh, access, stream);
-  if (status != QDS_OK && fresh) qds_copy_give(b, slot);
+  if (status != QDS_OK && fresh) give_up(b, slot, stream);
   return status;
 }
 
@@ -115,6 +127,7 @@ static int at_home(const qds_buffer *b, qds_place slot) {
 void qds_buffer_settle(qds_buffer *b, qds_place slot, qds_access access) {
   b->copies[slot].valid = 1;
   if (access == QDS_ACCESS_READ) return;
+  b->copies[slot].batch = 0;
   for (int i = 0; i < QDS_PLACES; i++) {
     if (i == (int)slot) continue;
     b->copies[i].valid = 0;

@@ -18,9 +18,9 @@ static qds_place target_slot(const qds_buffer *to, qds_place from, int whole) {
 
 /* A copy on the same side as the target, where there is one. */
 static qds_place source_slot(const qds_buffer *from, qds_place to) {
-  if (on_host(to) && from->copies[QDS_PLACE_PINNED].valid) return QDS_PLACE_PINNED;
-  if (on_host(to) && from->copies[QDS_PLACE_HOST].valid) return QDS_PLACE_HOST;
-  return qds_buffer_source(from, QDS_PLACES);
+  const qds_place best = qds_buffer_source(from, QDS_PLACES);
+  const qds_place other = best == QDS_PLACE_DEVICE ? qds_buffer_source(from, best) : QDS_PLACES;
+  return on_host(to) && on_host(other) ? other : best;
 }
 
 typedef struct {
@@ -94,7 +94,7 @@ static qds_status fill_queued(qds_buffer_manager *m, qds_copy *copy, int byte, s
   qds_stream *lane = qds_lane_enter(m, queue);
   qds_status status = qds_stream_fill(lane, copy->block, byte, bytes);
   if (status == QDS_OK && fence) status = qds_event_record(fence->event, lane);
-  if (status == QDS_OK && !fence) status = qds_stream_synchronise(lane);
+  if (status == QDS_OK && !fence) status = qds_lane_synchronise(m, lane);
   if (fence) fence->stream = lane;
   qds_lane_leave(m, lane);
   if (status == QDS_OK && fence)

@@ -37,10 +37,16 @@ typedef struct {
   int valid;            /* and has the contents */
   int leaving;          /* it goes back as soon as its fences are done */
   qds_memory_kind kind; /* of page-locked and unified memory */
+  uint64_t batch;       /* of copies in the background that it belongs to; 0: it is known to be whole */
   void *block;
   qds_spill_file file;
   qds_fence *fences;
 } qds_copy;
+
+typedef struct {
+  qds_stream stream;
+  pthread_mutex_t lock;
+} qds_lane;
 
 typedef struct qds_tag_entry qds_tag_entry;
 struct qds_tag_entry {
@@ -87,10 +93,15 @@ struct qds_buffer_manager {
   int spill;
   uint64_t search;
   int spilling[QDS_PLACES]; /* moves out of a place that are under way */
-  void (*last)(void *user);
+  int disposing;            /* threads that give up the last reference of a buffer */
+  void (*last)(void *user); /* when the manager is retired */
   void *last_user;
-  pthread_mutex_t lane_lock, staging_lock;
-  qds_stream lane;
+  qds_lane copying;    /* copies that a thread waits for, so that a failure is its own */
+  qds_lane background; /* copies that nobody waits for */
+  qds_lane returning;  /* memory on its way back, which waits for the work of others */
+  uint64_t batch;      /* of the background copies made now */
+  uint64_t failures;   /* bit i: batch - 1 - i failed */
+  pthread_mutex_t staging_lock;
   void *staging; /* page-locked, for copies between device and files */
 };
 
@@ -110,6 +121,19 @@ void qds_buffer_link(qds_buffer *b);
 void qds_buffer_touch(qds_buffer *b);
 void qds_buffer_unlink(qds_buffer *b);
 
+/* --- buffer_lane.c ----------------------------------------------------------------------------------------
+ */
+qds_status qds_lanes_open(qds_buffer_manager *m);
+void qds_lanes_close(qds_buffer_manager *m);
+/* The stream to enqueue on, for this thread alone when it is a lane; NULL: the copying lane. */
+qds_stream *qds_lane_enter(qds_buffer_manager *m, qds_stream *stream);
+void qds_lane_leave(qds_buffer_manager *m, qds_stream *stream);
+/* Waits for an entered lane, or for a stream of the caller's. */
+qds_status qds_lane_synchronise(qds_buffer_manager *m, qds_stream *stream);
+/* Waits for a copy made in the background, if the copy is one, and finds out whether it is whole. Until then
+ * it serves as no source, and what it was made from stays valid. */
+int qds_copy_is_whole(qds_buffer_manager *m, qds_copy *copy);
+
 /* --- buffer_fence.c ---------------------------------------------------------------------------------------
  */
 qds_status qds_fence_take(qds_buffer_manager *m, qds_fence **out);
@@ -123,15 +147,13 @@ int qds_fences_done(const qds_copy *copy);
 
 /* --- buffer_place.c: memory by place ----------------------------------------------------------------------
  */
-/* Takes memory without moving anything. Device memory comes in the order of `stream` (NULL: of the lane). */
+/* Takes memory without moving anything. Device memory comes in the order of `stream` (NULL: of the copying
+ * lane). */
 qds_status qds_copy_take(qds_buffer *b, qds_place slot, qds_stream *stream);
 /* Gives memory back, at once or when its fences are done. */
 void qds_copy_give(qds_buffer *b, qds_place slot);
 /* Gives back what waited and is done; wait: all of it that is not claimed. Returns how many copies. */
 size_t qds_copies_reap(qds_buffer_manager *m, int wait);
-/* Work on the lane, or on `stream` when it is given. */
-qds_stream *qds_lane_enter(qds_buffer_manager *m, qds_stream *stream);
-void qds_lane_leave(qds_buffer_manager *m, qds_stream *stream);
 
 /* --- buffer_transfer.c ------------------------------------------------------------------------------------
  */

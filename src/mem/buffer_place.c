@@ -46,17 +46,6 @@ static void count_down(const qds_buffer *b, qds_place slot) {
   pthread_mutex_unlock(&m->lock);
 }
 
-/* A lane of the host has no state to guard. */
-qds_stream *qds_lane_enter(qds_buffer_manager *m, qds_stream *stream) {
-  if (stream && stream != &m->lane) return stream;
-  if (m->accelerator) pthread_mutex_lock(&m->lane_lock);
-  return &m->lane;
-}
-
-void qds_lane_leave(qds_buffer_manager *m, qds_stream *stream) {
-  if (stream == &m->lane && m->accelerator) pthread_mutex_unlock(&m->lane_lock);
-}
-
 /* Managed memory is never more than the device has free: drivers would let it grow into the host's. Devices
  * without it get page-locked memory of the host that both sides address. */
 static qds_status take_unified(qds_buffer_manager *m, size_t bytes, qds_copy *copy) {
@@ -115,12 +104,13 @@ qds_status qds_copy_take(qds_buffer *b, qds_place slot, qds_stream *stream) {
   }
   copy->held = 1;
   copy->valid = 0;
+  copy->batch = 0;
   return QDS_OK;
 }
 
-/* Device memory goes back in the order of the lane, which waits for the work on it; the thread does not. */
+/* Device memory goes back in the order of a lane, which waits for the work on it; the thread does not. */
 static void give_device(qds_buffer_manager *m, qds_copy *copy) {
-  qds_stream *lane = qds_lane_enter(m, NULL);
+  qds_stream *lane = qds_lane_enter(m, &m->returning.stream);
   if (qds_fences_wait(copy, 1, lane) != QDS_OK) (void)qds_fences_wait(copy, 1, NULL);
   qds_stream_release(lane, copy->block);
   qds_lane_leave(m, lane);

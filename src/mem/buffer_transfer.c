@@ -1,8 +1,9 @@
 #include "mem/buffer_internal.h"
 
-/* Between two blocks of memory, in the order of the lane or of `stream`. The fences say when it is done. */
+/* Between two blocks of memory, in the order of a stream. The fences say when it is done. */
 static qds_status enqueue(const qds_transfer *t, qds_stream *stream, qds_fence *read, qds_fence *written) {
-  QDS_TRY(qds_fences_wait(t->from, 0, stream));
+  /* Devices read pageable memory when they are called, whatever still stands in the stream. */
+  QDS_TRY(qds_fences_wait(t->from, 0, t->from_slot == QDS_PLACE_HOST ? NULL : stream));
   QDS_TRY(qds_fences_wait(t->to, 1, stream));
   QDS_TRY(qds_stream_copy(stream, (char *)t->to->block + t->to_offset,
                           (const char *)t->from->block + t->from_offset, t->bytes));
@@ -16,9 +17,9 @@ static qds_status copy_now(qds_buffer_manager *m, const qds_transfer *t) {
   qds_stream *lane = qds_lane_enter(m, NULL);
   qds_status status = enqueue(t, lane, NULL, NULL);
   if (status == QDS_OK)
-    status = qds_stream_synchronise(lane);
+    status = qds_lane_synchronise(m, lane);
   else
-    (void)!qds_stream_synchronise(lane);
+    (void)qds_lane_synchronise(m, lane);
   qds_lane_leave(m, lane);
   if (status == QDS_OK) qds_fences_clear(m, t->to);
   return status;
@@ -34,8 +35,9 @@ static qds_status copy_later(qds_buffer_manager *m, const qds_transfer *t, qds_s
   }
   qds_stream *lane = qds_lane_enter(m, stream);
   status = enqueue(t, lane, read, written);
-  if (status != QDS_OK) (void)!qds_stream_synchronise(lane); /* it may be half under way */
+  if (status != QDS_OK) (void)qds_lane_synchronise(m, lane); /* it may be half under way */
   read->stream = written->stream = lane;
+  if (lane == &m->background.stream) t->to->batch = m->batch;
   qds_lane_leave(m, lane);
   if (status != QDS_OK) {
     qds_fence_give(m, read);
@@ -60,15 +62,17 @@ static qds_status copy_file(qds_buffer_manager *m, const qds_transfer *t) {
 }
 
 /* One piece between a file and the device, through the staging block. */
-static qds_status stage(const qds_transfer *t, size_t done, size_t bytes, qds_stream *lane, void *staging) {
+static qds_status stage(qds_buffer_manager *m, const qds_transfer *t, size_t done, size_t bytes,
+                        qds_stream *lane) {
+  void *staging = m->staging;
   if (t->to_slot == QDS_PLACE_FILE) {
     QDS_TRY(qds_stream_copy(lane, staging, (const char *)t->from->block + t->from_offset + done, bytes));
-    QDS_TRY(qds_stream_synchronise(lane));
+    QDS_TRY(qds_lane_synchronise(m, lane));
     return qds_spill_file_write(&t->to->file, t->to_offset + done, staging, bytes);
   }
   QDS_TRY(qds_spill_file_read(&t->from->file, t->from_offset + done, staging, bytes));
   QDS_TRY(qds_stream_copy(lane, (char *)t->to->block + t->to_offset + done, staging, bytes));
-  return qds_stream_synchronise(lane);
+  return qds_lane_synchronise(m, lane);
 }
 
 static qds_status copy_staged(qds_buffer_manager *m, const qds_transfer *t, qds_stream *lane) {
@@ -77,7 +81,7 @@ static qds_status copy_staged(qds_buffer_manager *m, const qds_transfer *t, qds_
   QDS_TRY(t->to_slot == QDS_PLACE_FILE ? qds_fences_wait(t->from, 0, lane) : qds_fences_wait(t->to, 1, lane));
   for (size_t done = 0; done < t->bytes; done += QDS_STAGING_BYTES) {
     const size_t left = t->bytes - done;
-    QDS_TRY(stage(t, done, left < QDS_STAGING_BYTES ? left : QDS_STAGING_BYTES, lane, m->staging));
+    QDS_TRY(stage(m, t, done, left < QDS_STAGING_BYTES ? left : QDS_STAGING_BYTES, lane));
   }
   return QDS_OK;
 }
@@ -86,7 +90,7 @@ static qds_status copy_device_file(qds_buffer_manager *m, const qds_transfer *t,
   pthread_mutex_lock(&m->staging_lock);
   qds_stream *lane = qds_lane_enter(m, stream);
   const qds_status status = copy_staged(m, t, lane);
-  if (status != QDS_OK) (void)!qds_stream_synchronise(lane);
+  if (status != QDS_OK) (void)qds_lane_synchronise(m, lane);
   qds_lane_leave(m, lane);
   pthread_mutex_unlock(&m->staging_lock);
   if (status == QDS_OK && t->to_slot == QDS_PLACE_DEVICE) qds_fences_clear(m, t->to);

@@ -6,40 +6,28 @@
 
 #include "qdsim/memory.h"
 
-typedef struct {
-  const char *device;
-  size_t memory_limit, device_memory_limit;
-} buffers_setting;
-
-/* Runs `body` in a context of its own and fails the test when it leaks. A device that is not here is
- * reported and left out; the CPU is always here. */
-static inline void with_device(const buffers_setting *setting, void (*body)(qds_context *ctx)) {
-  int leaks = 0;
-  qds_context *ctx = NULL;
-  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
-  options.device = setting->device;
-  options.threads = 1;
-  options.log = support_log;
-  options.user = &leaks;
-  options.memory_limit = setting->memory_limit;
-  options.device_memory_limit = setting->device_memory_limit;
-  const qds_status status = qds_context_create(&options, &ctx);
-  if (status == QDS_ERROR_UNSUPPORTED && strcmp(setting->device, "cpu") != 0) {
-    printf("left out on %s: %s\n", setting->device, qds_last_error()->message);
-    return;
+/* Runs `body` in a context of its own on each device of this machine, with limits in bytes (0: none), and
+ * fails the test when it leaks. */
+static inline void with_limits(size_t memory_limit, size_t device_memory_limit,
+                               void (*body)(qds_context *ctx)) {
+  const char *skipped;
+  for (const char *const *device = test_devices(&skipped); *device; device++) {
+    print_message("  on %s\n", *device);
+    int leaks = 0;
+    qds_context *ctx = NULL;
+    qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+    options.device = *device;
+    options.threads = 1;
+    options.log = support_log;
+    options.user = &leaks;
+    options.memory_limit = memory_limit;
+    options.device_memory_limit = device_memory_limit;
+    assert_ok(qds_context_create(&options, &ctx));
+    body(ctx);
+    qds_context_destroy(ctx);
+    assert_int_equal(leaks, 0);
   }
-  assert_ok(status);
-  body(ctx);
-  qds_context_destroy(ctx);
-  assert_int_equal(leaks, 0);
-}
-
-/* The same on all of them; limits 0: none. */
-static inline void on_each_device(size_t memory_limit, size_t device_memory_limit,
-                                  void (*body)(qds_context *ctx)) {
-  static const char *const devices[] = {"cpu", "sim", "cuda"};
-  for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-    with_device(&(buffers_setting){devices[i], memory_limit, device_memory_limit}, body);
+  if (*skipped) print_message("  skipped: %s\n", skipped);
 }
 
 static inline int has_device(const qds_context *ctx) {
