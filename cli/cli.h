@@ -48,8 +48,22 @@ enum { CLI_CONTINUE = -1 };
  * message was. */
 int cli_parse(const cli_syntax *syntax, const cli_option *options, int argc, char **argv, int *operand);
 
+/* What the commands that compute have in common. `device` is what the context is to use; NULL: auto. */
+typedef struct {
+  const char *device;
+  int threads;
+  size_t memory_limit;
+  int quiet;
+} cli_resources;
+
+#define CLI_DEVICE_OPTION(resources)                                                                         \
+  {                                                                                                          \
+    "device", 0, CLI_TEXT, "DEVICE", "auto (default: a GPU, else the CPU), cpu, cuda, cuda:N or sim",        \
+        &(resources)->device                                                                                 \
+  }
+
 /* The options of the commands that read a device file. */
-#define CLI_DEVICE_OPTIONS(assignments, threads, memory_limit)                                               \
+#define CLI_FILE_OPTIONS(assignments, resources)                                                             \
   {                                                                                                          \
       "set",                                                                                                 \
       0,                                                                                                     \
@@ -57,10 +71,16 @@ int cli_parse(const cli_syntax *syntax, const cli_option *options, int argc, cha
       "KEY=VALUE",                                                                                           \
       "change a value of FILE: --set grid.x.nodes=201; may be repeated",                                     \
       (assignments)},                                                                                        \
-      {"threads", 0, CLI_COUNT, "N", "threads to use; default: all cores this process may use", (threads)},  \
+      CLI_DEVICE_OPTION(resources),                                                                          \
+      {"threads",                                                                                            \
+       0,                                                                                                    \
+       CLI_COUNT,                                                                                            \
+       "N",                                                                                                  \
+       "threads to use; default: all cores this process may use",                                            \
+       &(resources)->threads},                                                                               \
   {                                                                                                          \
     "memory-limit", 0, CLI_BYTES, "SIZE", "refuse a computation that needs more than, say, 2GiB",            \
-        (memory_limit)                                                                                       \
+        &(resources)->memory_limit                                                                           \
   }
 
 /* --- progress.c --- */
@@ -91,7 +111,7 @@ typedef struct {
 /* Creates the context (threads and memory_limit 0: the defaults) and lets Ctrl-C interrupt it: the first one
  * stops the work at the next safe point, a second one kills the process. Returns CLI_CONTINUE or, after a
  * message, an exit status. The session must stay where it is until it is closed. */
-int cli_session_open(cli_session *session, int threads, size_t memory_limit, int quiet);
+int cli_session_open(cli_session *session, const cli_resources *resources);
 void cli_session_close(cli_session *session);
 /* Whether Ctrl-C was pressed in this session. */
 int cli_session_interrupted(void);

@@ -57,16 +57,16 @@ static int check_file(cli_session *session, const char *file, const char *const 
 
 int cmd_check(int argc, char **argv) {
   const char *assignments[argc + 1];
-  int threads = 0, operand;
-  size_t memory_limit = 0;
-  const cli_option options[] = {CLI_DEVICE_OPTIONS(assignments, &threads, &memory_limit), {0}};
+  cli_resources resources = {0};
+  int operand;
+  const cli_option options[] = {CLI_FILE_OPTIONS(assignments, &resources), {0}};
   cli_session session;
   assignments[0] = NULL;
   int code = cli_parse(&syntax, options, argc, argv, &operand);
   if (code != CLI_CONTINUE) return code;
-  code = cli_session_open(&session, threads, memory_limit, 0);
+  code = cli_session_open(&session, &resources);
   if (code != CLI_CONTINUE) return code;
-  code = check_file(&session, argv[operand], assignments, memory_limit);
+  code = check_file(&session, argv[operand], assignments, resources.memory_limit);
   cli_session_close(&session);
   return code;
 }

@@ -14,23 +14,27 @@ static const cli_syntax syntax = {
     .ending =
         "environment:\n"
         "  QDSIM_BLAS          the BLAS library to load, instead of searching for one\n"
-        "  OPENBLAS_CORETYPE   OpenBLAS's kernels, instead of those chosen from the processor's features\n",
+        "  OPENBLAS_CORETYPE   OpenBLAS's kernels, instead of those chosen from the processor's features\n"
+        "  QDSIM_PLUGIN_DIR    the folder of the plugins for devices, instead of the one beside the "
+        "library\n",
     .least_operands = 0,
     .most_operands = 0,
 };
 
 int cmd_info(int argc, char **argv) {
-  int threads = 0, json = 0, operand;
+  cli_resources resources = {0};
+  int json = 0, operand;
   const cli_option options[] = {
       {"json", 0, CLI_FLAG, NULL, "print JSON", &json},
       {"threads", 0, CLI_COUNT, "N", "threads to measure with; default: all cores this process may use",
-       &threads},
+       &resources.threads},
+      CLI_DEVICE_OPTION(&resources),
       {0},
   };
   cli_session session;
   int code = cli_parse(&syntax, options, argc, argv, &operand);
   if (code != CLI_CONTINUE) return code;
-  code = cli_session_open(&session, threads, 0, 0);
+  code = cli_session_open(&session, &resources);
   if (code != CLI_CONTINUE) return code;
   char *text = NULL;
   const qds_status status = qds_info(session.ctx, json, &text);

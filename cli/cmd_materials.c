@@ -147,7 +147,7 @@ int cmd_materials(int argc, char **argv) {
   cli_session session;
   int code = cli_parse(&syntax, options, argc, argv, &operand);
   if (code != CLI_CONTINUE) return code;
-  code = cli_session_open(&session, 1, 0, 0);
+  code = cli_session_open(&session, &(cli_resources){.device = "cpu", .threads = 1});
   if (code != CLI_CONTINUE) return code;
   const char *name = operand < argc ? argv[operand] : NULL;
   const qds_status status = json   ? print_json(session.ctx, name, temperature_K)

@@ -11,8 +11,8 @@
 typedef struct {
   const char *folder;
   const char **assignments;
-  int threads, json, quiet, no_plot;
-  size_t memory_limit;
+  cli_resources resources;
+  int json, no_plot;
 } run_options;
 
 static const cli_syntax syntax = {
@@ -24,6 +24,7 @@ static const cli_syntax syntax = {
               "  qdsim run examples/lens_dot.yaml\n"
               "  qdsim run dot.yaml --set regions.0.radius_nm=12 --set states=8 -o results/r12\n"
               "  qdsim run dot.yaml --json --no-plot | jq '.states[].energy_eV'\n"
+              "  qdsim run dot.yaml --device cuda:1\n"
               "\n"
               "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged, 5 out of memory or "
               "budget,\n"
@@ -148,6 +149,12 @@ static void print_widths(const qds_result *result) {
   }
 }
 
+/* Where it ran, and why on the CPU when the choice was left to us. */
+static void print_device(const qds_context *ctx) {
+  const char *reason = qds_context_device_reason(ctx);
+  printf("device %s%s%s\n", qds_context_device(ctx), *reason ? ": " : "", reason);
+}
+
 static void print_work(const qds_result *result, double output_s) {
   qds_result_statistics statistics;
   char total[32], memory[QDS_BYTES_TEXT];
@@ -190,15 +197,16 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
   cli_progress_clear(&session->progress);
   if (options->json) {
     if ((status = print_json(result, output_s)) != QDS_OK) return status;
-  } else if (!options->quiet) {
+  } else if (!options->resources.quiet) {
     print_table(device, result);
     print_electrons(result);
     print_widths(result);
     print_work(result, output_s);
+    print_device(session->ctx);
     fflush(stdout);
   }
   if (!options->no_plot && qds_device_wants_plot(device)) cli_plot(session, files->paths[0]);
-  if (!options->json && !options->quiet) print_written(files);
+  if (!options->json && !options->resources.quiet) print_written(files);
   return QDS_OK;
 }
 
@@ -233,9 +241,9 @@ int cmd_run(int argc, char **argv) {
   run_options o = {.folder = "out", .assignments = assignments};
   const cli_option options[] = {
       {"output", 'o', CLI_TEXT, "FOLDER", "where the files go; made if needed; default: out", &o.folder},
-      CLI_DEVICE_OPTIONS(assignments, &o.threads, &o.memory_limit),
+      CLI_FILE_OPTIONS(assignments, &o.resources),
       {"json", 0, CLI_FLAG, NULL, "print the result as JSON instead of the table, and nothing else", &o.json},
-      {"quiet", 0, CLI_FLAG, NULL, "print errors only", &o.quiet},
+      {"quiet", 0, CLI_FLAG, NULL, "print errors only", &o.resources.quiet},
       {"no-plot", 0, CLI_FLAG, NULL, "draw no picture", &o.no_plot},
       {0},
   };
@@ -244,7 +252,7 @@ int cmd_run(int argc, char **argv) {
   assignments[0] = NULL;
   int code = cli_parse(&syntax, options, argc, argv, &operand);
   if (code != CLI_CONTINUE) return code;
-  code = cli_session_open(&session, o.threads, o.memory_limit, o.quiet);
+  code = cli_session_open(&session, &o.resources);
   if (code != CLI_CONTINUE) return code;
   code = run_file(&session, &o, argv[operand]);
   cli_session_close(&session);

@@ -40,12 +40,13 @@ static int show_progress(void *user, const char *phase, double fraction, const c
   return 0;
 }
 
-int cli_session_open(cli_session *session, int threads, size_t memory_limit, int quiet) {
-  *session = (cli_session){.quiet = quiet};
-  cli_progress_init(&session->progress, quiet);
+int cli_session_open(cli_session *session, const cli_resources *resources) {
+  *session = (cli_session){.quiet = resources->quiet};
+  cli_progress_init(&session->progress, resources->quiet);
   qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
-  options.threads = threads;
-  options.memory_limit = memory_limit;
+  options.device = resources->device ? resources->device : "auto";
+  options.threads = resources->threads;
+  options.memory_limit = resources->memory_limit;
   options.log = show_message;
   options.progress = show_progress;
   options.user = session;

@@ -68,6 +68,7 @@ static qds_status read_environment(sim_device *device) {
 
 static qds_status open_device(const qds_host_api *host, int index, void **state,
                               qds_accelerator_properties *properties) {
+  (void)index;
   sim_device *device = calloc(1, sizeof *device);
   if (!device)
     return host->raise(QDS_ERROR_MEMORY, __FILE__, __LINE__, 0,
@@ -82,7 +83,7 @@ static qds_status open_device(const qds_host_api *host, int index, void **state,
     return status;
   }
   *properties = (qds_accelerator_properties){.memory_bytes = device->memory_bytes};
-  snprintf(properties->name, sizeof properties->name, "simulated device %d", index);
+  snprintf(properties->name, sizeof properties->name, "simulated device for tests");
   snprintf(properties->version, sizeof properties->version, "seed %" PRIu64, device->seed);
   *state = device;
   return QDS_OK;

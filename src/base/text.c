@@ -228,6 +228,21 @@ void qds_text_add(qds_text *text, const char *string) {
   qds_text_append(text, string, strlen(string));
 }
 
+void qds_text_print(qds_text *text, const char *format, ...) {
+  char *line = NULL;
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = vsnprintf(NULL, 0, format, arguments);
+  va_end(arguments);
+  if (text->status == QDS_OK) text->status = QDS_NEW(text->allocator, length + 1, "text", &line);
+  if (!line) return;
+  va_start(arguments, format);
+  vsnprintf(line, (size_t)length + 1, format, arguments);
+  va_end(arguments);
+  qds_text_append(text, line, (size_t)length);
+  qds_release(line);
+}
+
 void qds_text_destroy(char *text) {
   qds_release(text);
 }

@@ -38,5 +38,6 @@ typedef struct {
 
 void qds_text_append(qds_text *text, const char *bytes, size_t count);
 void qds_text_add(qds_text *text, const char *string);
+void qds_text_print(qds_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

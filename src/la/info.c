@@ -1,7 +1,5 @@
 #include "qdsim/info.h"
 
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,14 +10,11 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "la/info_devices.h"
 #include "la/speed.h"
 #include "par/machine.h"
 
-/* More than the longest path of a library. */
-enum { LINE_SIZE = PATH_MAX + 256 };
-
 static const double gemm_seconds = 0.1, memory_seconds = 0.1;
-static const char cuda_reason[] = "not built: this version computes on the CPU";
 static const char mpi_reason[] = "not built: this version runs as one process";
 
 typedef struct {
@@ -30,6 +25,7 @@ typedef struct {
   char blas_reason[1024];
   qds_gemm_speed gemm;
   qds_memory_speed memory;
+  qds_info_devices devices;
   char hdf5[32], hwloc[32], muparser[64];
 } report;
 
@@ -72,16 +68,6 @@ static qds_status gather(qds_context *ctx, report *r) {
   return qds_measure_memory(ctx, memory_seconds, largest_cache_bytes(&r->machine), &r->memory);
 }
 
-static void add(qds_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(qds_text *text, const char *format, ...) {
-  char line[LINE_SIZE];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(line, sizeof line, format, arguments);
-  va_end(arguments);
-  qds_text_add(text, line);
-}
-
 static void add_bytes(qds_text *text, size_t bytes) {
   char size[QDS_BYTES_TEXT];
   qds_format_bytes(bytes, size);
@@ -90,38 +76,38 @@ static void add_bytes(qds_text *text, size_t bytes) {
 
 static void add_machine(const report *r, qds_text *text) {
   const qds_machine *m = &r->machine;
-  add(text, "  processor    %s\n", *m->processor ? m->processor : "unknown");
-  add(text, "  cores        %d with %d hardware threads in %d package%s; %d threads used\n", m->cores,
-      m->hardware_threads, m->packages, m->packages == 1 ? "" : "s", r->threads);
-  add(text, "  caches      ");
+  qds_text_print(text, "  processor    %s\n", *m->processor ? m->processor : "unknown");
+  qds_text_print(text, "  cores        %d with %d hardware threads in %d package%s; %d threads used\n",
+                 m->cores, m->hardware_threads, m->packages, m->packages == 1 ? "" : "s", r->threads);
+  qds_text_print(text, "  caches      ");
   for (int i = 0; i < QDS_CACHE_LEVELS; i++) {
     if (!m->cache[i].count) continue;
-    add(text, "%s L%d %d x ", i ? "," : "", i + 1, m->cache[i].count);
+    qds_text_print(text, "%s L%d %d x ", i ? "," : "", i + 1, m->cache[i].count);
     add_bytes(text, m->cache[i].bytes);
   }
-  add(text, "\n  memory       ");
+  qds_text_print(text, "\n  memory       ");
   add_bytes(text, m->memory_bytes);
-  add(text, " in %d node%s, ", m->numa_nodes, m->numa_nodes == 1 ? "" : "s");
-  add(text, "triad %.1f GB/s (3 arrays of ", 1e-9 * r->memory.bytes_per_s);
+  qds_text_print(text, " in %d node%s, ", m->numa_nodes, m->numa_nodes == 1 ? "" : "s");
+  qds_text_print(text, "triad %.1f GB/s (3 arrays of ", 1e-9 * r->memory.bytes_per_s);
   add_bytes(text, r->memory.array_bytes);
-  add(text, ")\n");
+  qds_text_print(text, ")\n");
 }
 
-static void write_text(const report *r, qds_text *text) {
-  add(text, "QDSim %s\n", qds_version());
+static void write_text(const qds_context *ctx, const report *r, qds_text *text) {
+  qds_text_print(text, "QDSim %s\n", qds_version());
   add_machine(r, text);
-  add(text, "  devices      cpu: used\n               cuda: %s\n", cuda_reason);
-  add(text, "  mpi          serial (%s)\n", mpi_reason);
+  qds_info_devices_text(ctx, &r->devices, text);
+  qds_text_print(text, "  mpi          serial (%s)\n", mpi_reason);
   if (r->blas) {
-    add(text, "  BLAS         %s\n               %s\n", r->blas->library, r->blas->version);
-    add(text, "               core %s: dgemm %.0f GF/s, sgemm %.0f GF/s (%d thread%s, order %d)\n",
-        r->blas->core, 1e-9 * r->gemm.dgemm_flops, 1e-9 * r->gemm.sgemm_flops, r->threads,
-        r->threads == 1 ? "" : "s", r->gemm.order);
+    qds_text_print(text, "  BLAS         %s\n               %s\n", r->blas->library, r->blas->version);
+    qds_text_print(text, "               core %s: dgemm %.0f GF/s, sgemm %.0f GF/s (%d thread%s, order %d)\n",
+                   r->blas->core, 1e-9 * r->gemm.dgemm_flops, 1e-9 * r->gemm.sgemm_flops, r->threads,
+                   r->threads == 1 ? "" : "s", r->gemm.order);
   } else {
-    add(text, "  BLAS         none: %s\n", r->blas_reason);
+    qds_text_print(text, "  BLAS         none: %s\n", r->blas_reason);
   }
-  add(text, "  libraries    HDF5 %s, libyaml %s, muParser %s, hwloc %s\n", r->hdf5, yaml_get_version_string(),
-      r->muparser, r->hwloc);
+  qds_text_print(text, "  libraries    HDF5 %s, libyaml %s, muParser %s, hwloc %s\n", r->hdf5,
+                 yaml_get_version_string(), r->muparser, r->hwloc);
 }
 
 static void write_machine_json(const report *r, qds_json *json) {
@@ -149,14 +135,6 @@ static void write_machine_json(const report *r, qds_json *json) {
   qds_json_close_map(json);
 }
 
-static void write_device_json(qds_json *json, const char *name, int used, const char *reason) {
-  qds_json_open_map(json, NULL);
-  qds_json_string(json, "name", name);
-  qds_json_bool(json, "used", used);
-  qds_json_string(json, "reason", reason);
-  qds_json_close_map(json);
-}
-
 static void write_blas_json(const report *r, qds_json *json) {
   qds_json_open_map(json, "blas");
   qds_json_string(json, "library", r->blas ? r->blas->library : NULL);
@@ -172,14 +150,11 @@ static void write_blas_json(const report *r, qds_json *json) {
   qds_json_close_map(json);
 }
 
-static void write_json(const report *r, qds_json *json) {
+static void write_json(const qds_context *ctx, const report *r, qds_json *json) {
   qds_json_open_map(json, NULL);
   qds_json_string(json, "qdsim", qds_version());
   write_machine_json(r, json);
-  qds_json_open_list(json, "devices");
-  write_device_json(json, "cpu", 1, NULL);
-  write_device_json(json, "cuda", 0, cuda_reason);
-  qds_json_close_list(json);
+  qds_info_devices_json(ctx, &r->devices, json);
   qds_json_open_map(json, "mpi");
   qds_json_bool(json, "used", 0);
   qds_json_int(json, "processes", 1);
@@ -195,27 +170,34 @@ static void write_json(const report *r, qds_json *json) {
   qds_json_close_map(json);
 }
 
-qds_status qds_info(qds_context *ctx, int json, char **out) {
-  QDS_REQUIRE(out, "qds_info: out is NULL");
-  *out = NULL;
-  QDS_REQUIRE(ctx, "qds_info: ctx is NULL");
+static qds_status write_report(qds_context *ctx, const report *r, int json, char **out) {
   qds_allocator *allocator = qds_context_allocator(ctx);
-  report r;
-  QDS_TRY(gather(ctx, &r));
   if (json) {
     QDS_AUTO(qds_json) *tree = NULL;
     const char *text;
     QDS_TRY(qds_json_create(allocator, &tree));
-    write_json(&r, tree);
+    write_json(ctx, r, tree);
     QDS_TRY(qds_json_text(tree, &text));
     return QDS_STRDUP(allocator, text, "text", out);
   }
   qds_text text = {.allocator = allocator};
-  write_text(&r, &text);
+  write_text(ctx, r, &text);
   if (text.status != QDS_OK) {
     qds_release(text.bytes);
     return text.status;
   }
   *out = text.bytes;
   return QDS_OK;
+}
+
+qds_status qds_info(qds_context *ctx, int json, char **out) {
+  QDS_REQUIRE(out, "qds_info: out is NULL");
+  *out = NULL;
+  QDS_REQUIRE(ctx, "qds_info: ctx is NULL");
+  report r;
+  QDS_TRY(gather(ctx, &r));
+  QDS_TRY(qds_info_devices_gather(ctx, &r.devices));
+  const qds_status status = write_report(ctx, &r, json, out);
+  qds_release(r.devices.rows);
+  return status;
 }

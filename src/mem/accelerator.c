@@ -7,9 +7,10 @@ static const qds_host_api host_api = {QDS_BACKEND_ABI, sizeof(qds_host_api), qds
 /* Slots that every back end fills. */
 #define REQUIRED_SLOTS(X)                                                                                    \
   X(name)                                                                                                    \
-  X(probe) X(open) X(close) X(allocate) X(release) X(memory) X(copy) X(fill) X(stream_create)                \
-      X(stream_destroy) X(stream_synchronise) X(stream_idle) X(event_create) X(event_destroy)                \
-          X(event_record) X(event_wait) X(event_synchronise) X(event_done) X(event_seconds) X(host_function)
+  X(probe)                                                                                                   \
+  X(open) X(close) X(allocate) X(release) X(memory) X(copy) X(fill) X(stream_create) X(stream_destroy)       \
+      X(stream_synchronise) X(stream_idle) X(event_create) X(event_destroy) X(event_record) X(event_wait)    \
+          X(event_synchronise) X(event_done) X(event_seconds) X(host_function)
 
 static qds_status check_slots(const qds_backend *backend) {
 #define CHECK_SLOT(slot)                                                                                     \
@@ -48,8 +49,8 @@ qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t 
   const int count = backend->probe(&host_api, why, sizeof why);
   if (count == 0) QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s\": %s", backend->name, why);
   if (index < 0 || index >= count)
-    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s:%d\"; 0 to %d are there", backend->name, index,
-             count - 1);
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s:%d\"; this machine has %d, numbered from 0",
+             backend->name, index, count);
   QDS_AUTO(qds_accelerator) *accelerator = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "accelerator", &accelerator));
   *accelerator = (qds_accelerator){.backend = backend, .index = index, .allocator = allocator};

@@ -12,6 +12,7 @@
 #include "mem/limits.h"
 #include "par/communicator.h"
 #include "par/plugin.h"
+#include "qdsim/text.h"
 
 typedef struct {
   void *object;
@@ -55,6 +56,18 @@ static qds_status check_options(const qds_context_options *options) {
   return QDS_OK;
 }
 
+static qds_status refuse_device(const char *text, size_t length) {
+  const char *words[QDS_PLUGINS + 3] = {"auto", "cpu"};
+  char word[32], hint[64] = "";
+  for (int i = 0; i < QDS_PLUGINS; i++) words[2 + i] = qds_plugin_name(i);
+  snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1), text);
+  const char *nearest = *word ? qds_nearest(word, words) : NULL;
+  if (nearest && strcmp(nearest, text) != 0) snprintf(hint, sizeof hint, " (did you mean \"%s\"?)", nearest);
+  QDS_FAIL(QDS_ERROR_ARGUMENT,
+           "no device \"%s\"%s; allowed are auto, cpu, cuda, cuda:N (the N-th GPU, from 0) and sim", text,
+           hint);
+}
+
 /* Reads "NAME" or "NAME:N" where NAME is one of the plugins. */
 static qds_status read_device(const char *text, char name[32], int *index) {
   const char *colon = strchr(text, ':');
@@ -67,8 +80,7 @@ static qds_status read_device(const char *text, char name[32], int *index) {
   if (known && colon &&
       (sscanf(colon, ":%5d%n", index, &end) != 1 || colon[end] || colon[1] < '0' || colon[1] > '9'))
     known = 0;
-  QDS_REQUIRE(known, "no device \"%s\"; allowed are auto, cpu, cuda, cuda:N (the N-th GPU, from 0) and sim",
-              text);
+  if (!known) return refuse_device(text, length);
   memcpy(name, text, length);
   name[length] = 0;
   return QDS_OK;

@@ -202,7 +202,7 @@ def test_info_json(qdsim):
     assert info["threads"] == 1
     assert info["blas"]["dgemm_gflops"] > 0 and info["blas"]["sgemm_gflops"] > 0
     assert info["memory"]["triad_bytes_per_s"] > 0
-    assert [device["name"] for device in info["devices"]] == ["cpu", "cuda"]
+    assert info["devices"][0]["name"] == "cpu"
 
 
 def test_info_without_blas_says_why(qdsim):

@@ -6,8 +6,9 @@
 #include "qdsim/info.h"
 
 static void check_text(qds_context *ctx) {
-  static const char *const words[] = {"QDSim ",    "processor",       "2 threads used", "caches", "triad",
-                                      "cpu: used", "cuda: not built", "serial",         "dgemm",  "hwloc"};
+  static const char *const words[] = {"QDSim ", "processor", "2 threads used", "caches",
+                                      "triad",  "cpu: used", "cuda",           "sim:0: simulated device",
+                                      "serial", "dgemm",     "hwloc"};
   char *text;
   assert_ok(qds_info(ctx, 0, &text));
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)

@@ -543,15 +543,15 @@ static void assert_refused(const char *device, qds_status status, const char *te
 
 static void check_second(qds_context *ctx) {
   assert_string_equal(qds_context_device(ctx), "sim:1");
-  assert_string_equal(qds_context_accelerator(ctx)->properties.name, "simulated device 1");
+  assert_string_equal(qds_context_accelerator(ctx)->properties.name, "simulated device for tests");
 }
 
 static void test_environment(void **state) {
   (void)state;
-  assert_refused("sim:1", QDS_ERROR_UNSUPPORTED, "no device \"sim:1\"; 0 to 0 are there");
+  assert_refused("sim:1", QDS_ERROR_UNSUPPORTED, "no device \"sim:1\"; this machine has 1,");
   setenv("QDSIM_SIM_DEVICES", "2", 1);
   with_context_on("sim:1", 1, check_second);
-  assert_refused("sim:2", QDS_ERROR_UNSUPPORTED, "no device \"sim:2\"; 0 to 1 are there");
+  assert_refused("sim:2", QDS_ERROR_UNSUPPORTED, "no device \"sim:2\"; this machine has 2,");
   setenv("QDSIM_SIM_DEVICES", "0", 1);
   assert_refused("sim", QDS_ERROR_UNSUPPORTED, "QDSIM_SIM_DEVICES is 0");
   setenv("QDSIM_SIM_DEVICES", "many", 1);
