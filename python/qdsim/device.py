@@ -36,12 +36,13 @@ class Device:
     set           changes to it: ["grid.x.nodes=201", ...] or {"grid.x.nodes": 201, ...}
     threads       0: all cores this process may use
     memory_limit  bytes, or text such as "2GiB"; None: no limit of its own
+    device        what computes: "auto" (a GPU, else the CPU), "cpu", "cuda", "cuda:N" or "sim"
 
     Raises InputError with file, line, key and what is allowed when the description is wrong.
     """
 
-    def __init__(self, source, *, set=None, threads=0, memory_limit=None):
-        context = new_context(threads, memory_limit)
+    def __init__(self, source, *, set=None, threads=0, memory_limit=None, device="auto"):
+        context = new_context(threads, memory_limit, device)
         assignments = _assignments(set)
         if isinstance(source, Mapping):
             text = json.dumps(plain(source, ""), ensure_ascii=False)
@@ -62,6 +63,11 @@ class Device:
     def wants_plot(self):
         """Whether the description asks for a picture (output.plot, default true)."""
         return self._core.wants_plot
+
+    @property
+    def runs_on(self):
+        """What computes: "cpu", "cuda:0" or "sim:0"."""
+        return self._core.context.device
 
     @property
     def cost(self):
@@ -86,8 +92,11 @@ class Device:
                 f"{cost.unknowns} unknowns, {cost.states} states>")
 
 
-def new_context(threads, memory_limit):
-    return Context(threads=threads, memory_limit=0 if memory_limit is None else byte_count(memory_limit))
+def new_context(threads, memory_limit, device):
+    if not isinstance(device, str):
+        raise ArgumentError(f'device: {device!r}; "auto", "cpu", "cuda", "cuda:N" and "sim" are allowed')
+    return Context(threads=threads, memory_limit=0 if memory_limit is None else byte_count(memory_limit),
+                   device=device)
 
 
 def byte_count(value):

@@ -14,7 +14,7 @@ _BOUNDARIES = {"dirichlet": 0, "neumann": 1, "periodic": 2}
 
 
 def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, states=6, boundary="dirichlet", order=1,
-                tolerance_eV=None, threads=0, memory_limit=None, progress=None):
+                tolerance_eV=None, threads=0, memory_limit=None, device="auto", progress=None):
     """The lowest bound states of an electron in a potential given on the nodes of a grid, in 1 to 3 dimensions.
 
     potential_eV  array of any real type and layout; one value per node, both ends of every axis included
@@ -27,6 +27,7 @@ def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, st
     order         1 to 4, of the elements; nodes along an axis: a multiple of the order, plus 1. From 2 on, give the
                   coordinates of the Gauss-Lobatto nodes
     tolerance_eV  bound on the residual norms ||H psi - E psi||; None: the library's default
+    device        "auto" (a GPU, else the CPU), "cpu", "cuda", "cuda:N" or "sim"
     progress      as in Device.solve
 
     Returns (energies_eV, psi). psi has the shape (states, *potential_eV.shape), is real and normalised so that
@@ -38,12 +39,12 @@ def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, st
         raise ArgumentError(f"potential_eV: {potential.ndim} dimensions; 1 to 3 are allowed")
     mass_value, mass_map = _mass(mass, potential.shape)
     spacing, axes = _grid(spacing_nm, coordinates, potential.shape)
-    device = _Device.from_arrays(
-        new_context(threads, memory_limit), potential, shape=potential.shape, coordinates_nm=axes, spacing_nm=spacing,
+    problem = _Device.from_arrays(
+        new_context(threads, memory_limit, device), potential, shape=potential.shape, coordinates_nm=axes, spacing_nm=spacing,
         mass=mass_value, mass_map=mass_map, boundary=_boundary(boundary, potential.ndim), order=order, states=states,
         tolerance_eV=0.0 if tolerance_eV is None else tolerance_eV)
     with reporting(progress) as report:
-        result = device.solve(report)
+        result = problem.solve(report)
     together = result.all_psi()
     if together is not None:
         psi = np.asarray(together)

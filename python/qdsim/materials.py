@@ -65,4 +65,4 @@ def materials():
 def info():
     """What this machine and this build can do, as a dict: version, threads, devices, BLAS with measured GF/s, memory
     bandwidth. Takes about half a second."""
-    return json.loads(_core.info(Context()))
+    return json.loads(_core.info(Context(device="auto")))

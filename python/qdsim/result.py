@@ -27,6 +27,16 @@ class Result:
         return self._core.dimension
 
     @property
+    def device(self):
+        """What computed it: "cpu", "cuda:0" or "sim:0"."""
+        return self._core.context.device
+
+    @property
+    def device_reason(self):
+        """Why device="auto" took the CPU, else ""."""
+        return self._core.context.device_reason
+
+    @property
     def shape(self):
         """Nodes per axis, ends included."""
         return self._core.nodes

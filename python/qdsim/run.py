@@ -8,7 +8,7 @@ from .device import Device
 from .errors import FileError
 
 
-def run(source, output=None, *, set=None, threads=0, memory_limit=None, progress=None):
+def run(source, output=None, *, set=None, threads=0, memory_limit=None, device="auto", progress=None):
     """Solves a device and returns its Result.
 
     source   the path of a device file (YAML), or a dict with the same keys
@@ -18,11 +18,11 @@ def run(source, output=None, *, set=None, threads=0, memory_limit=None, progress
     """
     if output is not None:
         _check_writable(Path(output))
-    device = Device(source, set=set, threads=threads, memory_limit=memory_limit)
-    result = device.solve(progress=progress)
+    described = Device(source, set=set, threads=threads, memory_limit=memory_limit, device=device)
+    result = described.solve(progress=progress)
     if output is not None:
         try:
-            result.save(output, plot=device.wants_plot)
+            result.save(output, plot=described.wants_plot)
         except ModuleNotFoundError as error:
             warnings.warn(f"no picture: {error}", stacklevel=2)
     return result

@@ -1,20 +1,21 @@
-"""The code in docs/python.md runs from top to bottom."""
+"""The code of pages in docs/ runs from top to bottom."""
 
 import re
 
 import pytest
 
 
-def test_code_blocks_run(root, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page, fewest", [("python.md", 8), ("devices.md", 1)])
+def test_code_blocks_run(root, tmp_path, monkeypatch, page, fewest):
     (tmp_path / "examples").symlink_to(root / "examples")
     monkeypatch.chdir(tmp_path)
-    text = (root / "docs/python.md").read_text()
+    text = (root / "docs" / page).read_text()
     blocks = [(text[: match.start()].count("\n") + 2, match[1])
               for match in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
-    assert len(blocks) >= 8
+    assert len(blocks) >= fewest
     names = {}
     for line, block in blocks:
         try:
-            exec(compile("\n" * (line - 1) + block, "docs/python.md", "exec"), names)
+            exec(compile("\n" * (line - 1) + block, f"docs/{page}", "exec"), names)
         except Exception as error:
-            pytest.fail(f"docs/python.md:{line}: {type(error).__name__}: {error}")
+            pytest.fail(f"docs/{page}:{line}: {type(error).__name__}: {error}")

@@ -46,6 +46,8 @@ cdef extern from "qdsim/qdsim.h" nogil:
     void qds_context_destroy(qds_context *ctx)
     void qds_context_interrupt(qds_context *ctx)
     void qds_context_resume(qds_context *ctx)
+    const char *qds_context_device(const qds_context *ctx)
+    const char *qds_context_device_reason(const qds_context *ctx)
 
     ctypedef struct qds_device
     ctypedef struct qds_result

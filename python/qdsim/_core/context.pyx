@@ -146,10 +146,12 @@ cdef void on_log(void *user, qds_log_level level, const char *text) noexcept wit
 cdef class Context:
     """Threads, memory account and messages of one device. It runs one long call at a time."""
 
-    def __cinit__(self, int threads=0, size_t memory_limit=0):
+    def __cinit__(self, int threads=0, size_t memory_limit=0, str device not None="cpu"):
         cdef qds_context_options options
+        cdef bytes wanted = c_text(device)
         memset(&options, 0, sizeof(options))
         options.struct_size = sizeof(options)
+        options.device = wanted
         options.threads = threads
         options.memory_limit = memory_limit
         options.log = on_log
@@ -159,6 +161,14 @@ cdef class Context:
 
     def __dealloc__(self):
         qds_context_destroy(self.handle)
+
+    @property
+    def device(self):
+        return qds_context_device(self.handle).decode("utf-8")
+
+    @property
+    def device_reason(self):
+        return qds_context_device_reason(self.handle).decode("utf-8")
 
     cdef int begin(self, object report) except -1:
         if self.busy:

@@ -1,0 +1,50 @@
+"""Choosing what computes."""
+
+import os
+
+import numpy as np
+import pytest
+
+import qdsim
+
+
+@pytest.fixture
+def no_plugins(monkeypatch):
+    """auto takes the CPU on every machine."""
+    monkeypatch.setenv("QDSIM_PLUGIN_DIR", "/nonexistent")
+
+
+def test_auto_says_why_it_took_the_cpu(well, no_plugins):
+    result = qdsim.run(well)
+    assert result.device == "cpu"
+    assert "no qdsim_cuda.so in QDSIM_PLUGIN_DIR=/nonexistent" in result.device_reason
+    assert result.to_dict()["device_reason"] == result.device_reason
+
+
+def test_cpu_needs_no_reason(well):
+    result = qdsim.run(well, device="cpu")
+    assert (result.device, result.device_reason, result.to_dict()["device_reason"]) == ("cpu", "", None)
+    assert qdsim.Device(well, device="cpu").runs_on == "cpu"
+
+
+def test_missing_device_is_an_error(well, no_plugins):
+    for name in ("cuda", "sim"):
+        with pytest.raises(qdsim.UnsupportedError, match=f'no device "{name}": .*/nonexistent'):
+            qdsim.run(well, device=name)
+        with pytest.raises(qdsim.UnsupportedError, match=f'no device "{name}"'):
+            qdsim.eigenstates(np.zeros(11), spacing_nm=1, states=1, device=name)
+
+
+def test_unknown_device(well):
+    with pytest.raises(qdsim.ArgumentError, match='no device "cup" .did you mean "cpu".*allowed are auto, cpu'):
+        qdsim.Device(well, device="cup")
+    for wrong in (None, 0, b"cpu"):
+        with pytest.raises(qdsim.ArgumentError, match="device: .*are allowed"):
+            qdsim.Device(well, device=wrong)
+
+
+def test_plugins_are_part_of_the_package():
+    found = {each["name"]: each for each in qdsim.info()["devices"]}
+    assert found["sim:0"]["reason"] is None
+    assert found["sim:0"]["memory_bytes"] == 1 << 30
+    assert os.path.exists(os.path.join(os.path.dirname(qdsim._core.__file__), "qdsim/qdsim_sim.so"))
