@@ -5,7 +5,7 @@
 /* Groups of nodes whose sums and extremes are fetched. */
 enum { GROUPS = 512 };
 /* Columns that are worked on together, with vectors of so many rows in all. */
-enum { MOST_BATCH = 16, BATCH_ROWS = 1 << 26 };
+enum { MOST_BATCH = 8, BATCH_ROWS = 1 << 28 };
 
 /* --- levels --------------------------------------------------------------------------------------------- */
 

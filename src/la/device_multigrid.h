@@ -32,6 +32,27 @@ struct qds_device_levels {
   double *partial; /* sums over groups of nodes */
 };
 
+/* A cycle from level `finest` downwards on some columns. */
+typedef struct {
+  const qds_multigrid *mg;
+  const qds_device_levels *d;
+  int finest, columns;
+  qds_columns from, to;
+} qds_device_cycle;
+
+/* What a cycle does on a level, in order; the first on its finest level only, the last three after the
+ * coarser levels. `bytes`: of the numbers that must move for a node and column, coefficients not counted. */
+enum { QDS_DEVICE_STEPS = 7 };
+typedef struct {
+  const char *name;
+  qds_status (*run)(const qds_device_cycle *cycle, int level);
+  double bytes;
+} qds_device_step;
+extern const qds_device_step qds_device_steps[QDS_DEVICE_STEPS];
+
+/* The cycle of as many columns from `first` on as go together. */
+qds_device_cycle qds_device_cycle_of(const qds_multigrid *multigrid, int finest, const qds_block *x,
+                                     const qds_block *y, int first);
 /* As in qds_multigrid_place. */
 qds_status qds_device_multigrid_cycle(void *self, qds_context *ctx, const qds_block *x, qds_block *y);
 /* Uploads what a level's kernels need along its axes, and along those of its transfers. */

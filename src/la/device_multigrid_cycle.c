@@ -3,16 +3,8 @@
 
 #include "la/device_multigrid.h"
 
-/* One cycle from a level downwards on some columns. */
-typedef struct {
-  const qds_multigrid *mg;
-  const qds_device_levels *d;
-  int finest, columns;
-  qds_columns from, to;
-} work;
-
 /* Vectors of a level; the finest level's x lies in the memory of the result, two numbers for one. */
-static qds_level_columns vectors(const work *w, int l, qds_level_vector which) {
+static qds_level_columns vectors(const qds_device_cycle *w, int l, qds_level_vector which) {
   const qds_device_level *level = &w->d->level[l];
   if (which == QDS_LEVEL_X && l == w->finest)
     return (qds_level_columns){(float *)(void *)w->to.data, 2 * w->to.stride};
@@ -28,7 +20,7 @@ static int planes_of_march(const qds_level *level, int columns) {
   return planes < 1 ? 1 : planes > MOST ? MOST : (int)planes;
 }
 
-static qds_level_pass_arguments pass_over(const work *w, int l, qds_level_pass pass) {
+static qds_level_pass_arguments pass_over(const qds_device_cycle *w, int l, qds_level_pass pass) {
   const float rate = w->d->level[l].rate, first = qds_first_step * rate, second = qds_second_step * rate;
   return (qds_level_pass_arguments){.level = w->d->level[l].view,
                                     .pass = pass,
@@ -39,44 +31,47 @@ static qds_level_pass_arguments pass_over(const work *w, int l, qds_level_pass p
                                     .b = vectors(w, l, QDS_LEVEL_B)};
 }
 
-static qds_status launch_pass(const work *w, const qds_level_pass_arguments *k) {
+static qds_status launch_pass(const qds_device_cycle *w, const qds_level_pass_arguments *k) {
   return qds_stream_launch(w->d->stream, &qds_level_pass_kernel, k);
 }
 
-static qds_status enter(const work *w) {
-  qds_level_pass_arguments k = pass_over(w, w->finest, QDS_LEVEL_ENTER);
+static qds_status enter(const qds_device_cycle *w, int l) {
+  qds_level_pass_arguments k = pass_over(w, l, QDS_LEVEL_ENTER);
   k.from = w->from;
   k.out = k.b;
   return launch_pass(w, &k);
 }
 
-/* Two Chebyshev steps from zero, and what they leave to the coarser level. */
-static qds_status descend(const work *w, int l) {
-  qds_level_pass_arguments smooth = pass_over(w, l, QDS_LEVEL_SMOOTH),
-                           defect = pass_over(w, l, QDS_LEVEL_DEFECT);
-  smooth.u = smooth.b;
-  smooth.out = defect.u = vectors(w, l, QDS_LEVEL_X);
-  defect.out = vectors(w, l, QDS_LEVEL_Y);
-  QDS_TRY(launch_pass(w, &smooth));
-  QDS_TRY(launch_pass(w, &defect));
+static qds_status smooth_before(const qds_device_cycle *w, int l) {
+  qds_level_pass_arguments k = pass_over(w, l, QDS_LEVEL_SMOOTH);
+  k.u = k.b;
+  k.out = vectors(w, l, QDS_LEVEL_X);
+  return launch_pass(w, &k);
+}
+
+static qds_status find_defect(const qds_device_cycle *w, int l) {
+  qds_level_pass_arguments k = pass_over(w, l, QDS_LEVEL_DEFECT);
+  k.u = vectors(w, l, QDS_LEVEL_X);
+  k.out = vectors(w, l, QDS_LEVEL_Y);
+  return launch_pass(w, &k);
+}
+
+static qds_status restrict_defect(const qds_device_cycle *w, int l) {
   const qds_level *fine = &w->mg->level[l];
   qds_level_restrict_arguments k = {.coarse = w->d->level[l + 1].view,
                                     .divide = l + 1 < w->mg->levels - 1,
                                     .columns = w->columns,
                                     .fine_n = {(int)fine->n[0], (int)fine->n[1], (int)fine->n[2]},
-                                    .r = defect.out,
+                                    .r = vectors(w, l, QDS_LEVEL_Y),
                                     .b = vectors(w, l + 1, QDS_LEVEL_B)};
   memcpy(k.transfer, w->d->level[l].transfer, sizeof k.transfer);
   return qds_stream_launch(w->d->stream, &qds_level_restrict_kernel, &k);
 }
 
-/* The coarse correction, and two more Chebyshev steps. */
-static qds_status ascend(const work *w, int l) {
+static qds_status correct(const qds_device_cycle *w, int l) {
   const qds_level *fine = &w->mg->level[l], *coarse = fine + 1;
-  qds_level_pass_arguments residual = pass_over(w, l, QDS_LEVEL_RESIDUAL),
-                           smooth = pass_over(w, l, QDS_LEVEL_SMOOTH);
   qds_level_correct_arguments k = {.columns = w->columns,
-                                   .planes = residual.planes,
+                                   .planes = planes_of_march(fine, w->columns),
                                    .coarse = vectors(w, l + 1, QDS_LEVEL_X),
                                    .x = vectors(w, l, QDS_LEVEL_X),
                                    .out = vectors(w, l, QDS_LEVEL_Y)};
@@ -85,19 +80,29 @@ static qds_status ascend(const work *w, int l) {
     k.n[a] = (int)fine->n[a];
     k.coarse_n[a] = (int)coarse->n[a];
   }
-  QDS_TRY(qds_stream_launch(w->d->stream, &qds_level_correct_kernel, &k));
-  residual.u = smooth.add = k.out;
-  residual.out = smooth.u = residual.b;
-  QDS_TRY(launch_pass(w, &residual));
-  if (l == w->finest)
-    smooth.to = w->to;
-  else
-    smooth.out = k.x;
-  return launch_pass(w, &smooth);
+  return qds_stream_launch(w->d->stream, &qds_level_correct_kernel, &k);
 }
 
-static qds_status invert(const work *w) {
-  const int l = w->mg->levels - 1, only = w->finest == l;
+static qds_status find_residual(const qds_device_cycle *w, int l) {
+  qds_level_pass_arguments k = pass_over(w, l, QDS_LEVEL_RESIDUAL);
+  k.u = vectors(w, l, QDS_LEVEL_Y);
+  k.out = k.b;
+  return launch_pass(w, &k);
+}
+
+static qds_status smooth_after(const qds_device_cycle *w, int l) {
+  qds_level_pass_arguments k = pass_over(w, l, QDS_LEVEL_SMOOTH);
+  k.u = k.b;
+  k.add = vectors(w, l, QDS_LEVEL_Y);
+  if (l == w->finest)
+    k.to = w->to;
+  else
+    k.out = vectors(w, l, QDS_LEVEL_X);
+  return launch_pass(w, &k);
+}
+
+static qds_status invert(const qds_device_cycle *w, int l) {
+  const int only = w->finest == l;
   qds_level_invert_arguments k = {.level = w->d->level[l].view,
                                   .inverse = w->d->inverse,
                                   .rows = (int)w->mg->level[l].rows,
@@ -108,29 +113,50 @@ static qds_status invert(const work *w) {
   return qds_stream_launch(w->d->stream, &qds_level_invert_kernel, &k);
 }
 
-static qds_status cycle(const work *w) {
-  const int coarsest = w->mg->levels - 1;
-  if (w->finest < coarsest) QDS_TRY(enter(w));
-  for (int l = w->finest; l < coarsest; l++) QDS_TRY(descend(w, l));
-  QDS_TRY(invert(w));
-  for (int l = coarsest - 1; l >= w->finest; l--) QDS_TRY(ascend(w, l));
+const qds_device_step qds_device_steps[QDS_DEVICE_STEPS] = {
+    {"enter", enter, 12},
+    {"smooth before", smooth_before, 8},
+    {"defect", find_defect, 12},
+    {"restrict", restrict_defect, 4.5},
+    {"correct", correct, 8.5},
+    {"residual", find_residual, 12},
+    {"smooth after", smooth_after, 16},
+};
+
+static qds_status run_steps(const qds_device_cycle *w, int l, int first, int last) {
+  for (int s = first; s <= last; s++) QDS_TRY(qds_device_steps[s].run(w, l));
   return QDS_OK;
+}
+
+static qds_status cycle(const qds_device_cycle *w) {
+  enum { ENTER, BEFORE = 1, RESTRICT = 3, CORRECT = 4, AFTER = 6 };
+  const int coarsest = w->mg->levels - 1;
+  if (w->finest < coarsest) QDS_TRY(run_steps(w, w->finest, ENTER, ENTER));
+  for (int l = w->finest; l < coarsest; l++) QDS_TRY(run_steps(w, l, BEFORE, RESTRICT));
+  QDS_TRY(invert(w, coarsest));
+  for (int l = coarsest - 1; l >= w->finest; l--) QDS_TRY(run_steps(w, l, CORRECT, AFTER));
+  return QDS_OK;
+}
+
+qds_device_cycle qds_device_cycle_of(const qds_multigrid *mg, int finest, const qds_block *x,
+                                     const qds_block *y, int first) {
+  const int batch = mg->device->level[finest].batch,
+            columns = x->columns - first < batch ? x->columns - first : batch;
+  return (qds_device_cycle){mg,
+                            mg->device,
+                            finest,
+                            columns,
+                            {qds_block_column(x, first), x->stride, columns},
+                            {qds_block_column(y, first), y->stride, columns}};
 }
 
 qds_status qds_device_multigrid_cycle(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   const qds_multigrid_handle *handle = self;
-  const qds_multigrid *mg = handle->multigrid;
-  const int batch = mg->device->level[handle->level].batch;
   (void)ctx;
-  for (int first = 0; first < x->columns; first += batch) {
-    const int columns = x->columns - first < batch ? x->columns - first : batch;
-    const work w = {mg,
-                    mg->device,
-                    handle->level,
-                    columns,
-                    {x->data + first * x->stride, x->stride, columns},
-                    {y->data + first * y->stride, y->stride, columns}};
+  for (int first = 0; first < x->columns;) {
+    const qds_device_cycle w = qds_device_cycle_of(handle->multigrid, handle->level, x, y, first);
     QDS_TRY(cycle(&w));
+    first += w.columns;
   }
   return QDS_OK;
 }
