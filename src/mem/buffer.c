@@ -165,22 +165,6 @@ int qds_buffer_manager_retire(qds_buffer_manager *m, void (*last)(void *user), v
   return owned;
 }
 
-void qds_buffer_claim(qds_buffer *b) {
-  qds_buffer_manager *m = b->manager;
-  pthread_mutex_lock(&m->lock);
-  while (b->claimed) pthread_cond_wait(&m->changed, &m->lock);
-  b->claimed = 1;
-  pthread_mutex_unlock(&m->lock);
-}
-
-void qds_buffer_unclaim(qds_buffer *b) {
-  qds_buffer_manager *m = b->manager;
-  pthread_mutex_lock(&m->lock);
-  b->claimed = 0;
-  pthread_cond_broadcast(&m->changed);
-  pthread_mutex_unlock(&m->lock);
-}
-
 qds_buffer_title qds_buffer_name(const qds_buffer *b) {
   qds_buffer_title title;
   const char *slash = strrchr(b->file, '/');
@@ -244,11 +228,10 @@ static int dispose(qds_buffer *b, uint64_t before, qds_owner owner, last_fn *las
   int waits = 0;
   for (int i = 0; i < QDS_PLACES; i++) waits |= b->copies[i].leaving;
   pthread_mutex_lock(&m->lock);
-  b->claimed = 0;
+  qds_buffer_unclaim_locked(b);
   if (!waits) qds_buffer_unlink(b);
   m->disposing--;
   *last = take_last(m);
-  pthread_cond_broadcast(&m->changed);
   pthread_mutex_unlock(&m->lock);
   return 1;
 }
@@ -321,6 +304,20 @@ static qds_status tag_entry(qds_buffer_manager *m, const char *tag, qds_tag_entr
   return QDS_OK;
 }
 
+typedef struct {
+  qds_buffer_manager *manager;
+  const char *tag;
+  size_t bytes;
+  qds_tag_entry *entry;
+  qds_buffer *buffer;
+} records;
+
+static qds_status take_records(void *data) {
+  records *r = data;
+  QDS_TRY(tag_entry(r->manager, r->tag, &r->entry));
+  return qds_buffer_record(r->manager, r->bytes, (void **)&r->buffer);
+}
+
 qds_status qds_buffer_new(qds_buffer_manager *m, size_t bytes, qds_mem_strategy strategy, const char *tag,
                           const char *file, int line, qds_buffer **out) {
   QDS_REQUIRE(out, "qds_buffer_create: out is NULL");
@@ -334,14 +331,13 @@ qds_status qds_buffer_new(qds_buffer_manager *m, size_t bytes, qds_mem_strategy 
   if (strategy == QDS_MEM_GPU_ONLY && !m->accelerator)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "\"%s\" (%s:%d): gpu_only needs a device, and there is none: %s", tag,
              file, line, m->device_reason);
-  qds_tag_entry *entry = NULL;
-  qds_buffer *b = NULL;
-  QDS_TRY(tag_entry(m, tag, &entry));
-  QDS_TRY(qds_buffer_record(m, sizeof *b + strlen(file) + 1, (void **)&b));
+  records r = {.manager = m, .tag = tag, .bytes = sizeof(qds_buffer) + strlen(file) + 1};
+  QDS_TRY(qds_buffer_work_run(m, &(qds_buffer_work){.run = take_records, .data = &r}));
+  qds_buffer *b = r.buffer;
   *b = (qds_buffer){.manager = m,
                     .bytes = bytes,
                     .strategy = strategy,
-                    .tag = entry,
+                    .tag = r.entry,
                     .file = strcpy((char *)(b + 1), file),
                     .line = line,
                     .references = one_reference(QDS_OWNER_LIBRARY),

@@ -41,12 +41,6 @@ qds_status qds_buffer_check_use(const qds_buffer *b, qds_access access) {
   return QDS_OK;
 }
 
-static void touch(qds_buffer *b) {
-  pthread_mutex_lock(&b->manager->lock);
-  qds_buffer_touch(b);
-  pthread_mutex_unlock(&b->manager->lock);
-}
-
 /* --- brackets ---------------------------------------------------------------------------------------------
  */
 
@@ -59,25 +53,34 @@ static void note_use(qds_buffer *b, qds_place place) {
   if (b->affinity <= -QDS_AFFINITY_MOVES) b->home = QDS_PLACE_HOST;
 }
 
-static qds_status open_bracket(qds_buffer *b, qds_place place, qds_access access, qds_stream *stream,
-                               void **out) {
+typedef struct {
+  qds_buffer *buffer;
+  qds_place place;
+  qds_access access;
+  qds_stream *stream;
+  void *pointer;
+} request;
+
+static qds_status open_bracket(void *data) {
+  request *r = data;
+  qds_buffer *b = r->buffer;
   qds_fence *bracket = NULL;
-  QDS_TRY(qds_buffer_check_use(b, access));
+  QDS_TRY(qds_buffer_check_use(b, r->access));
   QDS_TRY(qds_fence_take(b->manager, &bracket));
-  qds_place slot = qds_buffer_slot(b, place);
-  const qds_status status = qds_buffer_fetch(b, &slot, access, qds_buffer_queue(stream));
+  qds_place slot = qds_buffer_slot(b, r->place);
+  const qds_status status = qds_buffer_fetch(b, &slot, r->access, qds_buffer_queue(r->stream));
   if (status != QDS_OK) {
     qds_fence_give(b->manager, bracket);
     return status;
   }
-  note_use(b, place);
-  qds_buffer_settle(b, slot, access);
-  const int writes = access != QDS_ACCESS_READ;
-  *bracket = (qds_fence){b->brackets, bracket->event, stream, slot, writes};
+  note_use(b, r->place);
+  qds_buffer_settle(b, slot, r->access);
+  const int writes = r->access != QDS_ACCESS_READ;
+  *bracket = (qds_fence){b->brackets, bracket->event, r->stream, slot, writes};
   b->brackets = bracket;
   b->writers += writes;
   b->readers += !writes;
-  *out = b->copies[slot].block;
+  r->pointer = b->copies[slot].block;
   return QDS_OK;
 }
 
@@ -92,11 +95,10 @@ qds_status qds_buffer_acquire(qds_buffer *b, qds_place place, qds_access access,
               qds_buffer_name(b).text, (int)access);
   QDS_TRY(check_place(b, place));
   QDS_TRY(qds_buffer_check_stream(b, stream));
-  qds_buffer_claim(b);
-  touch(b);
-  const qds_status status = open_bracket(b, place, access, stream, out);
-  qds_buffer_unclaim(b);
-  return status;
+  request r = {b, place, access, stream, NULL};
+  QDS_TRY(qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, open_bracket, &r}));
+  *out = r.pointer;
+  return QDS_OK;
 }
 
 /* A copy for the next use at home. It is a help and not a promise, so a failure changes nothing. */
@@ -147,9 +149,12 @@ qds_status qds_buffer_release(qds_buffer *b, qds_stream *stream) {
 /* --- prefetch ---------------------------------------------------------------------------------------------
  */
 
-static qds_status prefetch(qds_buffer *b, qds_place place, qds_stream *queue) {
+static qds_status prefetch(void *data) {
+  const request *r = data;
+  qds_buffer *b = r->buffer;
+  qds_stream *queue = qds_buffer_queue(r->stream);
   QDS_TRY(qds_buffer_check_use(b, QDS_ACCESS_READ));
-  qds_place slot = qds_buffer_slot(b, place);
+  qds_place slot = qds_buffer_slot(b, r->place);
   if (b->copies[slot].valid) return QDS_OK;
   if (!queue && b->manager->accelerator) queue = &b->manager->background.stream;
   QDS_TRY(qds_buffer_fetch(b, &slot, QDS_ACCESS_READ, queue));
@@ -164,9 +169,6 @@ qds_status qds_buffer_prefetch(qds_buffer *b, qds_place place, qds_stream *strea
               qds_buffer_name(b).text);
   QDS_TRY(check_place(b, place));
   QDS_TRY(qds_buffer_check_stream(b, stream));
-  qds_buffer_claim(b);
-  touch(b);
-  const qds_status status = prefetch(b, place, qds_buffer_queue(stream));
-  qds_buffer_unclaim(b);
-  return status;
+  request r = {b, place, QDS_ACCESS_READ, stream, NULL};
+  return qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, prefetch, &r});
 }

@@ -26,37 +26,25 @@ static qds_place source_slot(const qds_buffer *from, qds_place to) {
 typedef struct {
   qds_buffer *to, *from;
   size_t to_offset, from_offset, bytes;
+  qds_stream *queue;
 } part;
 
-/* Both buffers are claimed. */
-static qds_status copy_claimed(const part *p, qds_stream *queue) {
+static qds_status copy(void *data) {
+  const part *p = data;
   qds_buffer *to = p->to, *from = p->from;
   const int whole = p->bytes == to->bytes;
   const qds_access access = whole ? QDS_ACCESS_DISCARD : QDS_ACCESS_WRITE;
   QDS_TRY(qds_buffer_check_use(from, QDS_ACCESS_READ));
   QDS_TRY(qds_buffer_check_use(to, access));
   qds_place slot = target_slot(to, qds_buffer_source(from, QDS_PLACES), whole);
-  QDS_TRY(qds_buffer_fetch(to, &slot, access, queue));
+  QDS_TRY(qds_buffer_fetch(to, &slot, access, p->queue));
   const qds_place source = source_slot(from, slot);
   const qds_transfer t = {&to->copies[slot], &from->copies[source], slot,    source,
                           p->to_offset,      p->from_offset,        p->bytes};
-  const qds_status status = qds_transfer_run(to->manager, &t, queue);
+  const qds_status status = qds_transfer_run(to->manager, &t, p->queue);
   /* The target may be half written; if the old contents lie elsewhere too, they are what is valid. */
   if (status != QDS_OK && qds_buffer_source(to, slot) != QDS_PLACES) to->copies[slot].valid = 0;
   if (status == QDS_OK) qds_buffer_settle(to, slot, access);
-  return status;
-}
-
-static qds_status copy_part(const part *p, qds_stream *stream) {
-  qds_buffer *first = p->to < p->from ? p->to : p->from, *second = p->to < p->from ? p->from : p->to;
-  QDS_TRY(qds_buffer_check_stream(p->to, stream));
-  QDS_REQUIRE(p->to->manager == p->from->manager, "%s and %s belong to different contexts",
-              qds_buffer_name(p->to).text, qds_buffer_name(p->from).text);
-  qds_buffer_claim(first);
-  qds_buffer_claim(second);
-  const qds_status status = copy_claimed(p, qds_buffer_queue(stream));
-  qds_buffer_unclaim(second);
-  qds_buffer_unclaim(first);
   return status;
 }
 
@@ -73,8 +61,11 @@ qds_status qds_buffer_copy_part(qds_buffer *to, size_t to_offset, qds_buffer *fr
   QDS_REQUIRE(to != from, "%s: copied to itself", qds_buffer_name(to).text);
   QDS_TRY(check_range(to, to_offset, bytes));
   QDS_TRY(check_range(from, from_offset, bytes));
-  const part p = {to, from, to_offset, from_offset, bytes};
-  return copy_part(&p, stream);
+  QDS_TRY(qds_buffer_check_stream(to, stream));
+  QDS_REQUIRE(to->manager == from->manager, "%s and %s belong to different contexts",
+              qds_buffer_name(to).text, qds_buffer_name(from).text);
+  part p = {to, from, to_offset, from_offset, bytes, qds_buffer_queue(stream)};
+  return qds_buffer_work_run(to->manager, &(qds_buffer_work){{to, from}, copy, &p});
 }
 
 qds_status qds_buffer_copy(qds_buffer *to, qds_buffer *from, qds_stream *stream) {
@@ -104,17 +95,25 @@ static qds_status fill_queued(qds_buffer_manager *m, qds_copy *copy, int byte, s
   return status;
 }
 
-static qds_status fill_claimed(qds_buffer *b, int byte, qds_stream *queue) {
+typedef struct {
+  qds_buffer *buffer;
+  int byte;
+  qds_stream *queue;
+} filling;
+
+static qds_status fill(void *data) {
+  const filling *f = data;
+  qds_buffer *b = f->buffer;
   QDS_TRY(qds_buffer_check_use(b, QDS_ACCESS_DISCARD));
   qds_place slot = qds_buffer_source(b, QDS_PLACES);
   if (slot == QDS_PLACES || slot == QDS_PLACE_FILE || b->strategy != QDS_MEM_ADAPTIVE)
     slot = qds_buffer_slot(b, QDS_PLACE_HOST);
-  QDS_TRY(qds_buffer_fetch(b, &slot, QDS_ACCESS_DISCARD, on_host(slot) ? NULL : queue));
+  QDS_TRY(qds_buffer_fetch(b, &slot, QDS_ACCESS_DISCARD, on_host(slot) ? NULL : f->queue));
   qds_status status = QDS_OK;
   if (on_host(slot))
-    memset(b->copies[slot].block, byte, b->bytes);
+    memset(b->copies[slot].block, f->byte, b->bytes);
   else
-    status = fill_queued(b->manager, &b->copies[slot], byte, b->bytes, queue);
+    status = fill_queued(b->manager, &b->copies[slot], f->byte, b->bytes, f->queue);
   if (status != QDS_OK && qds_buffer_source(b, slot) != QDS_PLACES) b->copies[slot].valid = 0;
   if (status == QDS_OK) qds_buffer_settle(b, slot, QDS_ACCESS_DISCARD);
   return status;
@@ -123,8 +122,6 @@ static qds_status fill_claimed(qds_buffer *b, int byte, qds_stream *queue) {
 qds_status qds_buffer_fill(qds_buffer *b, int byte, qds_stream *stream) {
   QDS_REQUIRE(b, "qds_buffer_fill: no buffer");
   QDS_TRY(qds_buffer_check_stream(b, stream));
-  qds_buffer_claim(b);
-  const qds_status status = fill_claimed(b, byte, qds_buffer_queue(stream));
-  qds_buffer_unclaim(b);
-  return status;
+  filling f = {b, byte, qds_buffer_queue(stream)};
+  return qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, fill, &f});
 }

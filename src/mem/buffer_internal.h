@@ -82,7 +82,7 @@ struct qds_buffer_manager {
   qds_accelerator *accelerator;
   char device_reason[1024];
   pthread_mutex_t lock;
-  pthread_cond_t changed; /* a claim was given up, or a spill ended */
+  pthread_cond_t changed; /* a claim was given up, or an operation ended */
   qds_buffer ring;        /* its `older` was used last, its `newer` goes first */
   qds_fence *spare;
   size_t leaving; /* copies that wait for their fences */
@@ -92,7 +92,8 @@ struct qds_buffer_manager {
   char *folder;
   int spill;
   uint64_t search;
-  int spilling[QDS_PLACES]; /* moves out of a place that are under way */
+  int operations, alone;    /* under way; one of them wants to be the only one */
+  uint64_t finished;        /* operations, ever */
   int disposing;            /* threads that give up the last reference of a buffer */
   void (*last)(void *user); /* when the manager is retired */
   void *last_user;
@@ -107,10 +108,22 @@ struct qds_buffer_manager {
 
 enum { QDS_STAGING_BYTES = 4 << 20 };
 
-/* --- buffer.c ---------------------------------------------------------------------------------------------
+/* --- buffer_claim.c ---------------------------------------------------------------------------------------
  */
 void qds_buffer_claim(qds_buffer *b);
 void qds_buffer_unclaim(qds_buffer *b);
+void qds_buffer_unclaim_locked(qds_buffer *b); /* with the lock held */
+/* What may need room: runs with its buffers (or NULL) claimed and counts as a use of them. It must leave all
+ * as it was when it fails with MEMORY or BUDGET, because it may then be run again. */
+typedef struct {
+  qds_buffer *buffers[2];
+  qds_status (*run)(void *data);
+  void *data;
+} qds_buffer_work;
+qds_status qds_buffer_work_run(qds_buffer_manager *m, const qds_buffer_work *work);
+
+/* --- buffer.c ---------------------------------------------------------------------------------------------
+ */
 /* "psi" (dot.c:12), for messages. */
 typedef struct {
   char text[320];

@@ -83,27 +83,19 @@ static search begin_search(qds_buffer_manager *m) {
   return s;
 }
 
-/* Claims a buffer to move; NULL: there is none. Where another thread is making room, it waits for that and
- * says with *again that the room may be there now. */
-static qds_buffer *claim_victim(search *s, qds_place place, int *again) {
+static qds_buffer *claim_victim(const search *s, qds_place place) {
   qds_buffer_manager *m = s->manager;
   pthread_mutex_lock(&m->lock);
   qds_buffer *b = choose(m, place, s->number);
-  if (b) {
-    b->claimed = 1;
-    m->spilling[place]++;
-  } else if (m->spilling[place]) {
-    pthread_cond_wait(&m->changed, &m->lock);
-    *again = 1;
-  }
+  if (b) b->claimed = 1;
   pthread_mutex_unlock(&m->lock);
   return b;
 }
 
 /* 0: nothing more can be moved out of the place. */
-static int spill_one(search *s, qds_place place, int *again) {
+static int spill_one(search *s, qds_place place) {
   qds_buffer_manager *m = s->manager;
-  qds_buffer *b = claim_victim(s, place, again);
+  qds_buffer *b = claim_victim(s, place);
   if (!b) return 0;
   s->status = vacate(b, place);
   if (s->status == QDS_OK)
@@ -112,7 +104,6 @@ static int spill_one(search *s, qds_place place, int *again) {
     snprintf(s->reason, sizeof s->reason, "%s cannot be moved: %s", qds_buffer_name(b).text,
              qds_last_error()->message);
   pthread_mutex_lock(&m->lock);
-  m->spilling[place]--;
   b->claimed = 0;
   if (s->status != QDS_OK) b->refused = m->search;
   pthread_cond_broadcast(&m->changed);
@@ -120,23 +111,24 @@ static int spill_one(search *s, qds_place place, int *again) {
   return 1;
 }
 
+static void spill_until(search *s, qds_place place, size_t bytes) {
+  while (s->freed < bytes && spill_one(s, place)) {
+  }
+}
+
 int qds_buffer_make_room(qds_buffer_manager *m, qds_place slot, size_t bytes, qds_status status) {
   if (status != QDS_ERROR_MEMORY && status != QDS_ERROR_BUDGET) return 0;
   const qds_error why = *qds_last_error();
   char message[768];
   snprintf(message, sizeof message, "%s", why.message);
+  if (qds_copies_reap(m, 1) > 0) return 1;
   search s = begin_search(m);
-  int again = qds_copies_reap(m, 1) > 0;
-  if (!again && m->spill && slot != QDS_PLACE_FILE)
-    while (!again && s.freed < bytes && spill_one(&s, slot, &again)) {
-    }
+  if (m->spill && slot != QDS_PLACE_FILE) spill_until(&s, slot, bytes);
   /* Managed memory and the device's own come from the same chips. */
-  if (!again && m->spill && is_device_side(slot)) {
-    const qds_place other = slot == QDS_PLACE_DEVICE ? QDS_PLACE_UNIFIED : QDS_PLACE_DEVICE;
-    while (!again && s.freed < bytes && spill_one(&s, other, &again)) {
-    }
-  }
-  if (again || s.freed > 0) return 1;
+  if (m->spill && is_device_side(slot))
+    spill_until(&s, slot == QDS_PLACE_DEVICE ? QDS_PLACE_UNIFIED : QDS_PLACE_DEVICE, bytes);
+  (void)qds_copies_reap(m, 1);
+  if (s.freed > 0) return 1;
   (void)qds_raise(status, why.file, why.line, why.native, "%s%s%s", message, *s.reason ? "; " : "", s.reason);
   return 0;
 }
@@ -148,20 +140,44 @@ qds_status qds_buffer_record(qds_buffer_manager *m, size_t bytes, void **out) {
   return status;
 }
 
+typedef struct {
+  qds_buffer_manager *manager;
+  qds_buffer *buffer;
+  qds_place place;
+  size_t bytes, freed;
+} request;
+
+static qds_status spill_any(void *data) {
+  request *r = data;
+  search s = begin_search(r->manager);
+  spill_until(&s, r->place, r->bytes);
+  (void)qds_copies_reap(r->manager, 1);
+  r->freed = s.freed;
+  if (s.freed == 0 && s.status != QDS_OK) QDS_FAIL(s.status, "%s", s.reason);
+  return QDS_OK;
+}
+
 qds_status qds_buffer_manager_spill(qds_buffer_manager *m, qds_place place, size_t bytes, size_t *freed) {
   *freed = 0;
   QDS_REQUIRE(place >= 0 && place < QDS_PLACE_FILE,
               "buffers are spilled from host, pinned, device or unified memory");
-  search s = begin_search(m);
-  int again = 1;
-  while (again && s.freed < bytes) {
-    again = 0;
-    while (s.freed < bytes && spill_one(&s, place, &again)) {
-    }
+  request r = {.manager = m, .place = place, .bytes = bytes};
+  const qds_status status = qds_buffer_work_run(m, &(qds_buffer_work){{NULL, NULL}, spill_any, &r});
+  *freed = r.freed;
+  return status;
+}
+
+static qds_status spill_this(void *data) {
+  const request *r = data;
+  qds_buffer *b = r->buffer;
+  QDS_REQUIRE(!b->brackets, "%s: spilled while it is acquired; release it first", qds_buffer_name(b).text);
+  const int written = b->copies[r->place].valid || qds_buffer_source(b, r->place) != QDS_PLACES;
+  if (written) {
+    QDS_TRY(qds_buffer_bring(b, r->place, QDS_ACCESS_READ, NULL, 1));
+    qds_buffer_settle(b, r->place, QDS_ACCESS_READ);
   }
-  (void)qds_copies_reap(m, 1);
-  *freed = s.freed;
-  if (s.freed == 0 && s.status != QDS_OK) QDS_FAIL(s.status, "%s", s.reason);
+  for (int i = 0; i < QDS_PLACES; i++)
+    if (!written || i != (int)r->place) qds_copy_give(b, (qds_place)i);
   return QDS_OK;
 }
 
@@ -171,18 +187,6 @@ qds_status qds_buffer_spill(qds_buffer *b, qds_place place) {
               "%s: a buffer is spilled to pinned, host or file", qds_buffer_name(b).text);
   const int pinned = b->manager->accelerator && b->strategy != QDS_MEM_CPU_ONLY;
   if (place == QDS_PLACE_PINNED && !pinned) place = QDS_PLACE_HOST;
-  qds_buffer_claim(b);
-  qds_status status = QDS_OK;
-  if (b->brackets)
-    status = qds_raise(QDS_ERROR_ARGUMENT, __FILE__, __LINE__, 0,
-                       "%s: spilled while it is acquired; release it first", qds_buffer_name(b).text);
-  const int written = b->copies[place].valid || qds_buffer_source(b, place) != QDS_PLACES;
-  if (status == QDS_OK && written) status = qds_buffer_bring(b, place, QDS_ACCESS_READ, NULL, 1);
-  if (status == QDS_OK) {
-    if (written) qds_buffer_settle(b, place, QDS_ACCESS_READ);
-    for (int i = 0; i < QDS_PLACES; i++)
-      if (!written || i != (int)place) qds_copy_give(b, (qds_place)i);
-  }
-  qds_buffer_unclaim(b);
-  return status;
+  request r = {.buffer = b, .place = place};
+  return qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, spill_this, &r});
 }

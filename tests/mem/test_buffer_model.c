@@ -11,7 +11,7 @@
 #include "base/philox.h"
 #include "la/block_kernels.h"
 
-enum { MOST_BUFFERS = 6, MOST_NUMBERS = 5000, STREAMS = 2, THREADS = 3 };
+enum { MOST_BUFFERS = 6, FEW_NUMBERS = 5000, MOST_NUMBERS = 100000, STREAMS = 2, THREADS = 3 };
 
 typedef struct {
   qds_buffer *buffer;
@@ -25,6 +25,7 @@ typedef struct {
   qds_context *ctx;
   uint64_t seed, draws;
   int number, steps;
+  size_t most_numbers;
   qds_stream *streams[STREAMS];
   subject subjects[MOST_BUFFERS];
 } walker;
@@ -83,7 +84,7 @@ static void recreate(walker *w, subject *s) {
   assert_ok(qds_buffer_destroy(s->buffer));
   s->strategy = (qds_mem_strategy)draw(w, QDS_MEM_STRATEGIES);
   if (s->strategy == QDS_MEM_GPU_ONLY && !has_device(w->ctx)) s->strategy = QDS_MEM_ADAPTIVE;
-  s->count = 1 + draw(w, MOST_NUMBERS);
+  s->count = 1 + draw(w, w->most_numbers);
   s->written = 0;
   assert_ok(qds_buffer_create(w->ctx, s->count * sizeof(double), s->strategy, "model", &s->buffer));
 }
@@ -236,10 +237,10 @@ static void *walk(void *data) {
   return NULL;
 }
 
-static walker *make_walker(qds_context *ctx, uint64_t seed, int number, int steps) {
+static walker *make_walker(qds_context *ctx, uint64_t seed, int number, int steps, size_t most_numbers) {
   walker *w = calloc(1, sizeof *w);
   assert_non_null(w);
-  *w = (walker){.ctx = ctx, .seed = seed, .number = number, .steps = steps};
+  *w = (walker){.ctx = ctx, .seed = seed, .number = number, .steps = steps, .most_numbers = most_numbers};
   for (int i = 0; i < STREAMS; i++) assert_ok(qds_context_stream_create(ctx, &w->streams[i]));
   return w;
 }
@@ -256,20 +257,36 @@ static uint64_t test_seed(void) {
   return seed;
 }
 
-static void one_thread(qds_context *ctx) {
-  walker *w = make_walker(ctx, test_seed(), 0, 1500);
-  walk(w);
-  free_walker(w);
-}
-
-static void several_threads(qds_context *ctx) {
+static void run(qds_context *ctx, int count, int steps, size_t most_numbers) {
   const uint64_t seed = test_seed();
   walker *w[THREADS];
   pthread_t threads[THREADS];
-  for (int i = 0; i < THREADS; i++) w[i] = make_walker(ctx, seed, i, 500);
-  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, walk, w[i]), 0);
-  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-  for (int i = 0; i < THREADS; i++) free_walker(w[i]);
+  for (int i = 0; i < count; i++) w[i] = make_walker(ctx, seed, i, steps, most_numbers);
+  for (int i = 1; i < count; i++) assert_int_equal(pthread_create(&threads[i], NULL, walk, w[i]), 0);
+  walk(w[0]);
+  for (int i = 1; i < count; i++) pthread_join(threads[i], NULL);
+  for (int i = 0; i < count; i++) free_walker(w[i]);
+}
+
+static void one_thread(qds_context *ctx) {
+  run(ctx, 1, 1500, FEW_NUMBERS);
+}
+static void several_threads(qds_context *ctx) {
+  run(ctx, THREADS, 500, FEW_NUMBERS);
+}
+
+static void expect_spills(qds_context *ctx) {
+  qds_memory_statistics s;
+  qds_memory_get_statistics(ctx, &s);
+  assert_true(s.spills > 0 && s.returns > 0 && s.places[QDS_PLACE_FILE].total_blocks > 0);
+}
+static void one_crowded_thread(qds_context *ctx) {
+  run(ctx, 1, 400, MOST_NUMBERS);
+  expect_spills(ctx);
+}
+static void several_crowded_threads(qds_context *ctx) {
+  run(ctx, THREADS, 150, MOST_NUMBERS);
+  expect_spills(ctx);
 }
 
 static void test_contents_follow_the_model(void **state) {
@@ -277,10 +294,10 @@ static void test_contents_follow_the_model(void **state) {
   with_limits(0, 0, one_thread);
 }
 
-/* Six buffers of up to 40 kB each do not fit, so they travel all the time. */
+/* Six buffers of 400 kB on average do not fit, so they travel all the time. A device gives 2 MiB at least. */
 static void test_contents_survive_tight_budgets(void **state) {
   (void)state;
-  with_limits(200000, 150000, one_thread);
+  with_limits(1800000, 2 << 20, one_crowded_thread);
 }
 
 static void test_threads_follow_their_models(void **state) {
@@ -288,9 +305,10 @@ static void test_threads_follow_their_models(void **state) {
   with_limits(0, 0, several_threads);
 }
 
+/* Each thread holds two buffers at once at most. */
 static void test_threads_survive_tight_budgets(void **state) {
   (void)state;
-  with_limits(500000, 400000, several_threads);
+  with_limits(5200000, 6 << 20, several_crowded_threads);
 }
 
 int main(void) {
