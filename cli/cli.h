@@ -53,6 +53,7 @@ typedef struct {
   const char *device;
   int threads;
   size_t memory_limit;
+  const char *scratch; /* NULL: the default */
   int quiet;
 } cli_resources;
 
@@ -78,9 +79,15 @@ typedef struct {
        "N",                                                                                                  \
        "threads to use; default: all cores this process may use",                                            \
        &(resources)->threads},                                                                               \
+      {"memory-limit",                                                                                       \
+       0,                                                                                                    \
+       CLI_BYTES,                                                                                            \
+       "SIZE",                                                                                               \
+       "hold at most, say, 2GiB in memory and the rest in files",                                            \
+       &(resources)->memory_limit},                                                                          \
   {                                                                                                          \
-    "memory-limit", 0, CLI_BYTES, "SIZE", "refuse a computation that needs more than, say, 2GiB",            \
-        &(resources)->memory_limit                                                                           \
+    "scratch", 0, CLI_TEXT, "FOLDER", "folder for these files, on a disk; default: TMPDIR, or /var/tmp",     \
+        &(resources)->scratch                                                                                \
   }
 
 /* --- progress.c --- */

@@ -14,45 +14,40 @@ static const cli_syntax syntax = {
               "  qdsim check dot.yaml\n"
               "  qdsim check dot.yaml --set grid.z.nodes=401 --memory-limit 2GiB\n"
               "\n"
-              "exit status: 0 good, 2 usage, 3 bad input, 5 it will not fit into the memory limit\n",
+              "exit status: 0 good, 2 usage, 3 bad input, 5 it will not fit into memory limit and scratch\n",
     .least_operands = 1,
     .most_operands = 1,
 };
 
-static void print_cost(const qds_device_cost *cost) {
-  char memory[QDS_BYTES_TEXT], time[32];
+static void print_cost(const cli_session *session, const qds_device_cost *cost, size_t file_bytes) {
+  char memory[QDS_BYTES_TEXT], overflow[QDS_BYTES_TEXT], time[32];
+  qds_memory_files files;
   qds_format_bytes(cost->memory_bytes, memory);
   cli_format_seconds(cost->seconds, time, sizeof time);
   printf("# nodes: %lld", (long long)cost->nodes[0]);
   for (int axis = 1; axis < cost->dimension; axis++) printf(" x %lld", (long long)cost->nodes[axis]);
-  printf("\n# unknowns: %lld\n# memory: about %s\n# time: about %s\n", (long long)cost->unknowns, memory,
-         time);
+  printf("\n# unknowns: %lld\n# memory: about %s", (long long)cost->unknowns, memory);
+  qds_context_files(session->ctx, &files);
+  qds_format_bytes(file_bytes, overflow);
+  if (file_bytes > 0) printf(", of which at least %s in files in %s", overflow, files.folder);
+  printf("\n# time: about %s%s\n", time, file_bytes > 0 ? ", and what the files cost" : "");
 }
 
-static int check_file(cli_session *session, const char *file, const char *const *assignments,
-                      size_t memory_limit) {
+static int check_file(cli_session *session, const char *file, const char *const *assignments) {
   qds_device *device = NULL;
   qds_device_cost cost;
   qds_status status = qds_device_read(session->ctx, file, assignments, &device);
   if (status == QDS_OK) status = qds_device_check(device);
   if (status == QDS_OK) status = qds_device_estimate(device, &cost);
+  size_t file_bytes = 0;
+  if (status == QDS_OK) status = qds_device_reserve(device, &file_bytes);
   if (status == QDS_OK) {
     const char *configuration = qds_device_configuration(device);
     fputs(configuration, stdout);
-    print_cost(&cost);
+    print_cost(session, &cost, file_bytes);
   }
   qds_device_destroy(device);
-  if (status != QDS_OK) return cli_fail(session, status);
-  if (memory_limit == 0 || cost.memory_bytes <= memory_limit) return 0;
-  char needed[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
-  qds_format_bytes(cost.memory_bytes, needed);
-  qds_format_bytes(memory_limit, limit);
-  fprintf(
-      stderr,
-      "qdsim: memory budget exceeded: %s needs about %s, the limit is %s; raise --memory-limit, or use fewer "
-      "nodes or states\n",
-      file, needed, limit);
-  return qds_status_exit(QDS_ERROR_BUDGET);
+  return status == QDS_OK ? 0 : cli_fail(session, status);
 }
 
 int cmd_check(int argc, char **argv) {
@@ -66,7 +61,7 @@ int cmd_check(int argc, char **argv) {
   if (code != CLI_CONTINUE) return code;
   code = cli_session_open(&session, &resources);
   if (code != CLI_CONTINUE) return code;
-  code = check_file(&session, argv[operand], assignments, resources.memory_limit);
+  code = check_file(&session, argv[operand], assignments);
   cli_session_close(&session);
   return code;
 }

@@ -155,7 +155,8 @@ static void print_device(const qds_context *ctx) {
   printf("device %s%s%s\n", qds_context_device(ctx), *reason ? ": " : "", reason);
 }
 
-static void print_work(const qds_result *result, double output_s) {
+static void print_work(const cli_session *session, const qds_result *result, double output_s) {
+  qds_memory_files files;
   qds_result_statistics statistics;
   char total[32], memory[QDS_BYTES_TEXT];
   qds_result_get_statistics(result, &statistics);
@@ -166,8 +167,12 @@ static void print_work(const qds_result *result, double output_s) {
   printf("no level missed: %s", statistics.verification);
   if (statistics.levels_found_by_verification)
     printf(", which found %d more", statistics.levels_found_by_verification);
-  printf("\ntime %s (set-up %.2f, solve %.2f, check %.2f, output %.2f s), memory %s\n", total,
+  printf("\ntime %s (set-up %.2f, solve %.2f, check %.2f, output %.2f s), memory %s", total,
          statistics.setup_s, statistics.solve_s, statistics.verify_s, output_s, memory);
+  qds_context_files(session->ctx, &files);
+  qds_format_bytes(files.peak_bytes, memory);
+  if (files.peak_bytes > 0) printf(", and %s in files in %s", memory, files.folder);
+  printf("\n");
 }
 
 /* --- the command --- */
@@ -201,7 +206,7 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
     print_table(device, result);
     print_electrons(result);
     print_widths(result);
-    print_work(result, output_s);
+    print_work(session, result, output_s);
     print_device(session->ctx);
     fflush(stdout);
   }

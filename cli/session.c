@@ -47,6 +47,7 @@ int cli_session_open(cli_session *session, const cli_resources *resources) {
   options.device = resources->device ? resources->device : "auto";
   options.threads = resources->threads;
   options.memory_limit = resources->memory_limit;
+  options.scratch = resources->scratch;
   options.log = show_message;
   options.progress = show_progress;
   options.user = session;

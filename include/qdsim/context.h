@@ -36,10 +36,13 @@ typedef struct {
   qds_progress_fn progress;   /* NULL: none */
   void *user;                 /* handed to log and progress */
   size_t device_memory_limit; /* bytes that the library may hold on the device, 0: what there is */
+  /* A folder on a disk, for the files that take what passes memory_limit. NULL: $TMPDIR, else /var/tmp; "":
+   * none, and work that passes the limit is refused. */
+  const char *scratch;
 } qds_context_options;
 
 #define QDS_CONTEXT_OPTIONS_INIT                                                                             \
-  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* options NULL: all defaults. A device that is asked for by name and cannot be used is an error that says
  * why; "auto" takes the GPU when there is one and else the CPU, and keeps the reason. Errors: ARGUMENT
@@ -76,6 +79,16 @@ typedef struct {
 QDS_API void qds_context_memory(const qds_context *ctx, qds_memory_row *total);
 /* The row of the tag number `index` (from 0); returns 0 past the last. */
 QDS_API int qds_context_memory_tag(const qds_context *ctx, size_t index, qds_memory_row *row);
+
+/* What has overflowed the memory limit into files, in bytes and blocks. The files have no names and vanish
+ * with the process. */
+typedef struct {
+  const char *folder; /* where they lie; NULL: nothing may overflow */
+  size_t current_bytes, peak_bytes;
+  size_t current_blocks, total_blocks;
+  size_t peak_mapped_bytes; /* the most that their pages took of the process's memory at any one look */
+} qds_memory_files;
+QDS_API void qds_context_files(const qds_context *ctx, qds_memory_files *out);
 
 /* For tests: the n-th allocation from now (1 is the next) fails with QDS_ERROR_MEMORY; 0 switches it off. */
 QDS_API void qds_context_fail_allocation(qds_context *ctx, uint64_t n);

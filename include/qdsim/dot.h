@@ -59,6 +59,9 @@ typedef struct {
   double seconds;      /* the time on this machine, estimated */
 } qds_device_cost;
 QDS_API qds_status qds_device_estimate(const qds_device *device, qds_device_cost *out);
+/* Refuses, as qds_device_solve would, a solve whose memory does not fit. `file_bytes` is what passes the
+ * memory limit and will lie in files. Errors: BUDGET. */
+QDS_API qds_status qds_device_reserve(const qds_device *device, size_t *file_bytes);
 QDS_API const char *qds_device_name(const qds_device *device);
 /* The effective configuration, every default filled in, as YAML; owned by the device. */
 QDS_API const char *qds_device_configuration(const qds_device *device);

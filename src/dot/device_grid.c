@@ -91,7 +91,8 @@ static qds_status read_axis(qds_device *d, const qds_yaml_node *node, int order,
                   "an axis from %g to %g nm: its ends must lie within %g nm of 0, and at least %g nm apart",
                   from_nm, to_nm, longest_nm, shortest_nm);
   QDS_TRY(read_refinements(qds_yaml_find(node, "refine"), refinements, &count));
-  QDS_TRY(qds_context_reserve_check(d->ctx, qds_axis_bytes(nodes, order), "an axis of the grid"));
+  size_t file_bytes;
+  QDS_TRY(qds_context_plan(d->ctx, qds_axis_bytes(nodes, order), "an axis of the grid", NULL, &file_bytes));
   const qds_status status = qds_axis_create(qds_context_allocator(d->ctx), from_nm, to_nm, nodes, order,
                                             refinements, count, boundary, out);
   if (status == QDS_ERROR_INPUT) QDS_YAML_FAIL(nodes_node, "%s", qds_last_error()->message);

@@ -35,6 +35,18 @@ static void write_state(qds_json *json, const qds_result *r, int s) {
   qds_json_close_map(json);
 }
 
+/* What has overflowed the memory limit into files. */
+static void write_files(qds_json *json, const qds_context *ctx) {
+  qds_memory_files files;
+  qds_context_files(ctx, &files);
+  qds_json_open_map(json, "files");
+  qds_json_string(json, "folder", files.folder);
+  qds_json_int(json, "peak_bytes", (int64_t)files.peak_bytes);
+  qds_json_int(json, "blocks", (int64_t)files.total_blocks);
+  qds_json_int(json, "peak_mapped_bytes", (int64_t)files.peak_mapped_bytes);
+  qds_json_close_map(json);
+}
+
 static void write_memory(qds_json *json, const qds_context *ctx) {
   qds_memory_row row;
   qds_context_memory(ctx, &row);
@@ -44,6 +56,7 @@ static void write_memory(qds_json *json, const qds_context *ctx) {
   for (size_t i = 0; qds_context_memory_tag(ctx, i, &row); i++)
     qds_json_int(json, row.tag, (int64_t)row.peak_bytes);
   qds_json_close_map(json);
+  write_files(json, ctx);
   qds_json_close_map(json);
 }
 

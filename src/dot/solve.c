@@ -238,11 +238,20 @@ static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result 
  * core at each of some hundred meetings, a hundred times more. */
 enum { FEWEST_SHARED_UNKNOWNS = 20000 };
 
+/* Of the memory of a solve, what is passed over most for each byte. */
+static const char *const often_used[] = {"multigrid vectors", NULL};
+
+qds_status qds_device_reserve(const qds_device *d, size_t *file_bytes) {
+  qds_device_cost cost;
+  QDS_REQUIRE(d && file_bytes, "qds_device_reserve: a NULL argument");
+  QDS_TRY(qds_device_estimate(d, &cost));
+  return qds_context_plan(d->ctx, cost.memory_bytes, "the solve", often_used, file_bytes);
+}
+
 static qds_status solve_device(qds_device *d, qds_result **out) {
   const double start = qds_seconds();
-  qds_device_cost cost;
-  QDS_TRY(qds_device_estimate(d, &cost));
-  QDS_TRY(qds_context_reserve_check(d->ctx, cost.memory_bytes, "the solve"));
+  size_t file_bytes;
+  QDS_TRY(qds_device_reserve(d, &file_bytes));
   QDS_AUTO(qds_result) *r = NULL;
   QDS_AUTO(qds_tensor_operator) *t = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), 1, "result", &r));

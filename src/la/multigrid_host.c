@@ -114,7 +114,7 @@ static qds_status create_workspace(qds_context *ctx, qds_multigrid *mg) {
       float **vectors[] = {&v->b, &v->x, &v->z, &v->y, &v->r};
       const int needed = l == mg->levels - 1 ? 2 : 5; /* the coarsest level is not smoothed */
       for (int i = 0; i < needed; i++)
-        QDS_TRY(QDS_NEW(allocator, mg->level[l].rows, "multigrid", vectors[i]));
+        QDS_TRY(QDS_NEW(allocator, mg->level[l].rows, "multigrid vectors", vectors[i]));
     }
   }
   return QDS_OK;

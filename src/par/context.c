@@ -10,6 +10,7 @@
 
 #include "mem/heap.h"
 #include "mem/limits.h"
+#include "mem/overflow.h"
 #include "par/communicator.h"
 #include "par/plugin.h"
 #include "qdsim/text.h"
@@ -21,6 +22,7 @@ typedef struct {
 
 struct qds_context {
   qds_heap *heap;
+  qds_overflow *overflow; /* NULL: nothing overflows into files */
   int threads;
   uint64_t seed;
   qds_log_fn log;
@@ -123,6 +125,15 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
                                    &ctx->buffers);
 }
 
+/* Only what has a limit can overflow it. */
+static qds_status create_memory(const qds_context_options *options, qds_context *ctx) {
+  const char *folder = options->scratch ? options->scratch : getenv("TMPDIR");
+  if (!options->scratch && (!folder || !*folder)) folder = "/var/tmp";
+  QDS_TRY(qds_heap_create(options->memory_limit, &ctx->heap));
+  if (!options->memory_limit || !*folder) return QDS_OK;
+  return qds_overflow_create(ctx->heap, options->memory_limit, folder, &ctx->overflow);
+}
+
 qds_status qds_context_create(const qds_context_options *options, qds_context **out) {
   const qds_context_options defaults = QDS_CONTEXT_OPTIONS_INIT;
   QDS_REQUIRE(out, "qds_context_create: out is NULL");
@@ -131,8 +142,9 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
   QDS_TRY(check_options(options));
   qds_context *ctx = calloc(1, sizeof *ctx);
   if (!ctx) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for a context");
-  qds_status status = qds_heap_create(options->memory_limit, &ctx->heap);
+  qds_status status = create_memory(options, ctx);
   if (status != QDS_OK) {
+    if (ctx->heap) qds_heap_destroy(ctx->heap, NULL, NULL);
     free(ctx);
     return status;
   }
@@ -160,6 +172,7 @@ static void finish(void *user) {
   qds_stream_close(&ctx->stream);
   qds_accelerator_destroy(ctx->accelerator);
   qds_plugin_unload(&ctx->plugin);
+  qds_overflow_destroy(ctx->overflow);
   qds_heap_destroy(ctx->heap, report_leak, ctx);
   free(ctx);
 }
@@ -225,7 +238,7 @@ qds_communicator *qds_context_communicator(qds_context *ctx) {
   return &ctx->communicator;
 }
 qds_allocator *qds_context_allocator(qds_context *ctx) {
-  return qds_heap_allocator(ctx->heap);
+  return ctx->overflow ? qds_overflow_allocator(ctx->overflow) : qds_heap_allocator(ctx->heap);
 }
 void qds_context_memory(const qds_context *ctx, qds_memory_row *total) {
   qds_heap_total(ctx->heap, total);
@@ -240,6 +253,18 @@ int qds_context_memory_tag(const qds_context *ctx, size_t index, qds_memory_row 
 
 qds_status qds_context_reserve_check(qds_context *ctx, size_t bytes, const char *purpose) {
   return qds_heap_reserve_check(ctx->heap, bytes, purpose);
+}
+
+qds_status qds_context_plan(qds_context *ctx, size_t bytes, const char *purpose,
+                            const char *const *often_used, size_t *file_bytes) {
+  *file_bytes = 0;
+  if (!ctx->overflow) return qds_heap_reserve_check(ctx->heap, bytes, purpose);
+  return qds_overflow_reserve_check(ctx->overflow, bytes, purpose, often_used, file_bytes);
+}
+
+void qds_context_files(const qds_context *ctx, qds_memory_files *out) {
+  *out = (qds_memory_files){0};
+  if (ctx->overflow) qds_overflow_usage(ctx->overflow, out);
 }
 
 /* VmHWM and not ru_maxrss: the latter is inherited from the program that started this one. */

@@ -149,7 +149,7 @@ def test_both_files_or_neither(qdsim, device, tmp_path):
 
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_memory_limit(qdsim, device, command):
-    outcome = qdsim(command, device(LONG), "--memory-limit", "20MiB")
+    outcome = qdsim(command, device(LONG), "--memory-limit", "20MiB", "--scratch", "")
     outcome.assert_status(5)
     assert "memory budget exceeded" in outcome.stderr and "20" in outcome.stderr
     assert outcome.new_files == []
