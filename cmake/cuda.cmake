@@ -43,7 +43,7 @@ target_compile_options(qdsim_cuda PRIVATE
   $<$<BOOL:${QDSIM_WERROR}>:-Werror=all-warnings>)
 target_link_libraries(qdsim_cuda PRIVATE dl)
 # Stays mapped once it is loaded: the driver keeps functions of it to call when threads and the process end.
-target_link_options(qdsim_cuda PRIVATE LINKER:--exclude-libs,ALL LINKER:-z,defs LINKER:-z,nodelete)
+target_link_options(qdsim_cuda PRIVATE -static-libstdc++ -static-libgcc LINKER:--exclude-libs,ALL LINKER:-z,defs LINKER:-z,nodelete)
 set_target_properties(qdsim_cuda PROPERTIES
   PREFIX "" CUDA_RUNTIME_LIBRARY Static
   CUDA_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib/qdsim)

@@ -106,16 +106,20 @@ qds_status qds_cuda_open(const qds_host_api *host, int index, void **state,
                        sizeof *device);
   device->host = host;
   device->index = index;
+  pthread_mutex_init(&device->lock, NULL);
   const qds_status status = start(device, properties);
   if (status == QDS_OK)
     *state = device;
   else
-    free(device);
+    qds_cuda_close(device);
   return status;
 }
 
 void qds_cuda_close(void *state) {
-  free(state);
+  qds_cuda *device = (qds_cuda *)state;
+  qds_cuda_product_end(device);
+  pthread_mutex_destroy(&device->lock);
+  free(device);
 }
 
 static const qds_backend backend = {

@@ -1,4 +1,5 @@
-/* The kernels of the CUDA plugin: one launcher per kernel id, defined with QDS_CUDA_LAUNCHER. */
+/* The kernels of the CUDA plugin: one launcher per kernel id, defined with QDS_CUDA_LAUNCHER, but for matrix
+ * products, which cuBLAS computes. */
 #include "plugin.h"
 
 /* Weak: a kernel whose launcher is not there is refused by name. */
@@ -24,6 +25,7 @@ qds_status qds_cuda_launch(void *state, void *stream, int kernel, const void *ar
   if (kernel < 0 || kernel >= QDS_KERNEL_COUNT)
     return CUDA_RAISE(device, QDS_ERROR_UNSUPPORTED,
                       "cuda: no kernel %d; plugin and library come from different builds", kernel);
+  if (kernel == QDS_KERNEL_MATRIX_PRODUCT) return qds_cuda_product(device, (cudaStream_t)stream, arguments);
   const launcher *found = &launchers[kernel];
   if (!found->launch) return CUDA_RAISE(device, QDS_ERROR_UNSUPPORTED, "cuda: there is no %s", found->name);
   const cudaError_t error = found->launch(arguments, (cudaStream_t)stream);

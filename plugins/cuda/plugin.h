@@ -2,6 +2,7 @@
 #ifndef QDS_PLUGINS_CUDA_PLUGIN_H
 #define QDS_PLUGINS_CUDA_PLUGIN_H
 
+#include <pthread.h>
 #include <stddef.h>
 
 #include <cuda_runtime.h>
@@ -9,12 +10,16 @@
 #include "mem/backend.h"
 #include "mem/kernel.h"
 
+typedef struct qds_cublas qds_cublas;
+
 /* An opened device. Slots that return nothing keep their first error here, for the next synchronisation. */
 typedef struct {
   const qds_host_api *host;
   int index;
   int kept_error; /* a cudaError_t; atomic */
   const char *kept_call;
+  pthread_mutex_t lock; /* of cublas */
+  qds_cublas *cublas;   /* NULL until a product is wanted */
 } qds_cuda;
 
 /* Raises a failed call of the run-time library: "cudaMemcpyAsync(...)" is cut at the parenthesis. */
@@ -63,6 +68,12 @@ private:
   qds_cuda *device = (qds_cuda *)(state);                                                                    \
   qds_cuda_scope scope(device);                                                                              \
   qds_cuda_keep(device, scope.error, "cudaSetDevice")
+
+/* Enqueues a matrix product through cuBLAS (la/matrix_product.h). */
+qds_status qds_cuda_product(qds_cuda *device, cudaStream_t stream, const void *arguments);
+/* Lets go of what cuBLAS holds for a stream, or of everything. */
+void qds_cuda_product_forget(qds_cuda *device, cudaStream_t stream);
+void qds_cuda_product_end(qds_cuda *device);
 
 /* The slots; backend.h says what each does. */
 int qds_cuda_probe(const qds_host_api *host, char *why, size_t why_bytes);

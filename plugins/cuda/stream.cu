@@ -15,6 +15,7 @@ qds_status qds_cuda_stream_create(void *state, void **stream) {
 void qds_cuda_stream_destroy(void *state, void *stream) {
   CUDA_ENTER_KEEPING(device, state);
   CUDA_KEEP(device, cudaStreamSynchronize((cudaStream_t)stream));
+  qds_cuda_product_forget(device, (cudaStream_t)stream);
   CUDA_KEEP(device, cudaStreamDestroy((cudaStream_t)stream));
 }
 

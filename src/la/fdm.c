@@ -28,9 +28,6 @@ static int64_t smaller(int64_t a, int64_t b) {
 static int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
-static size_t number_bytes(qds_precision precision) {
-  return precision == QDS_FLOAT32 ? sizeof(float) : sizeof(double);
-}
 
 /* Panels of an axis of n unknowns whose larger matrix of modes has the order `order`; `count` columns or rows
  * to cut into `panels` at least. The width must not depend on the thread count, since the results would. */
@@ -65,8 +62,8 @@ static void place_axes(const int64_t n[3], qds_fdm *fdm, int position[3]) {
 static void plan(qds_fdm *fdm) {
   const qds_fdm_axis *first = &fdm->axis[0], *middle = &fdm->axis[1], *last = &fdm->axis[2];
   const int64_t plane = (int64_t)middle->n * last->n;
-  const int by_planes =
-      middle->n > 1 && first->n >= PLANE_COUNT && (size_t)plane * number_bytes(fdm->precision) <= PLANE_BYTES;
+  const int by_planes = middle->n > 1 && first->n >= PLANE_COUNT &&
+                        (size_t)plane * qds_precision_bytes(fdm->precision) <= PLANE_BYTES;
   fdm->planes = by_planes ? (PLANE_ROWS + middle->n - 1) / middle->n : 0;
   fdm->width[0] = panel_width(first->even, first->n, plane, PANELS);
   fdm->width[1] = panel_width(middle->even, middle->n, last->n, first->n >= PLANE_COUNT ? 1 : PANELS);
@@ -138,7 +135,7 @@ static void store(const qds_fdm *fdm, void *numbers, int64_t index, double value
 }
 
 static qds_status new_numbers(qds_context *ctx, const qds_fdm *fdm, int64_t count, void **out) {
-  return qds_allocate(qds_context_allocator(ctx), (size_t)count, number_bytes(fdm->precision),
+  return qds_allocate(qds_context_allocator(ctx), (size_t)count, qds_precision_bytes(fdm->precision),
                       "fast diagonalisation", __FILE__, __LINE__, out);
 }
 
@@ -172,7 +169,8 @@ static int compare(const void *a, const void *b) {
 }
 
 /* `position` is where the sweeps find the axis, -1 for an absent one. */
-static qds_status create_axis(qds_context *ctx, qds_fdm *fdm, int a, int position, const double *matrix) {
+static qds_status create_axis(qds_context *ctx, qds_fdm *fdm, int a, int position, int on_host,
+                              const double *matrix) {
   const size_t n = (size_t)fdm->n[a];
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), n, "fast diagonalisation", &fdm->eigenvalues[a]));
   if (position < 0) return QDS_OK;
@@ -183,8 +181,8 @@ static qds_status create_axis(qds_context *ctx, qds_fdm *fdm, int a, int positio
   axis->even = axis->n - axis->odd;
   QDS_TRY(QDS_NEW(qds_context_allocator(ctx), n, "fast diagonalisation", &axis->spectrum));
   for (int kind = 0; kind < 2; kind++)
-    QDS_TRY(
-        solve_kind(ctx, fdm, matrix, kind, position == 2, axis, axis->spectrum + (kind ? axis->even : 0)));
+    QDS_TRY(solve_kind(ctx, fdm, matrix, kind, on_host && position == 2, axis,
+                       axis->spectrum + (kind ? axis->even : 0)));
   memcpy(fdm->eigenvalues[a], axis->spectrum, n * sizeof(double));
   qsort(fdm->eigenvalues[a], n, sizeof(double), compare);
   return QDS_OK;
@@ -229,8 +227,26 @@ static qds_status create_workspace(qds_context *ctx, qds_fdm *fdm) {
   return QDS_NEW(qds_context_allocator(ctx), fdm->threads, "fast diagonalisation", &fdm->peaks);
 }
 
+/* The modes are of no use on the host when they lie on a stream's place. */
+static void release_modes(qds_fdm *fdm) {
+  for (int a = 0; a < 3; a++) {
+    qds_fdm_axis *axis = &fdm->axis[a];
+    for (int kind = 0; kind < 2; kind++) {
+      qds_release(axis->modes[kind]);
+      qds_release(axis->transposed[kind]);
+      axis->modes[kind] = axis->transposed[kind] = NULL;
+    }
+  }
+}
+
 qds_status qds_fdm_create(qds_context *ctx, const int64_t n[3], const double *const matrix[3], double shift,
                           qds_precision precision, qds_fdm **out) {
+  return qds_fdm_create_on(ctx, NULL, n, matrix, shift, precision, out);
+}
+
+qds_status qds_fdm_create_on(qds_context *ctx, qds_stream *stream, const int64_t n[3],
+                             const double *const matrix[3], double shift, qds_precision precision,
+                             qds_fdm **out) {
   *out = NULL;
   QDS_TRY(check_sizes(n));
   QDS_AUTO(qds_fdm) *fdm = NULL;
@@ -241,9 +257,11 @@ qds_status qds_fdm_create(qds_context *ctx, const int64_t n[3], const double *co
   int position[3];
   place_axes(n, fdm, position);
   const double point = 0;
-  for (int a = 0; a < 3; a++) QDS_TRY(create_axis(ctx, fdm, a, position[a], n[a] == 1 ? &point : matrix[a]));
+  for (int a = 0; a < 3; a++)
+    QDS_TRY(create_axis(ctx, fdm, a, position[a], !stream, n[a] == 1 ? &point : matrix[a]));
   QDS_TRY(create_divisors(ctx, fdm, shift));
-  QDS_TRY(create_workspace(ctx, fdm));
+  QDS_TRY(stream ? qds_fdm_device_create(ctx, stream, fdm, &fdm->device) : create_workspace(ctx, fdm));
+  if (stream) release_modes(fdm);
   *out = fdm;
   fdm = NULL;
   return QDS_OK;
@@ -251,16 +269,13 @@ qds_status qds_fdm_create(qds_context *ctx, const int64_t n[3], const double *co
 
 void qds_fdm_destroy(qds_fdm *fdm) {
   if (!fdm) return;
+  release_modes(fdm);
   for (int a = 0; a < 3; a++) {
-    qds_fdm_axis *axis = &fdm->axis[a];
-    for (int kind = 0; kind < 2; kind++) {
-      qds_release(axis->modes[kind]);
-      qds_release(axis->transposed[kind]);
-    }
-    qds_release(axis->spectrum);
-    qds_release(axis->offsets);
+    qds_release(fdm->axis[a].spectrum);
+    qds_release(fdm->axis[a].offsets);
     qds_release(fdm->eigenvalues[a]);
   }
+  qds_fdm_device_destroy(fdm->device);
   qds_release(fdm->work);
   qds_release(fdm->panels);
   qds_release(fdm->peaks);
@@ -269,10 +284,11 @@ void qds_fdm_destroy(qds_fdm *fdm) {
 
 static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   const qds_fdm *fdm = self;
-  (void)ctx;
   QDS_REQUIRE(x->rows == fdm->rows && y->rows == fdm->rows && x->columns == y->columns,
               "fast diagonalisation of %lld unknowns: blocks of %lld x %d and %lld x %d",
               (long long)fdm->rows, (long long)x->rows, x->columns, (long long)y->rows, y->columns);
+  if (fdm->device) return qds_fdm_apply_device(ctx, fdm, x, y);
+  QDS_REQUIRE(!x->stream && !y->stream, "fast diagonalisation of host memory: a block of a stream");
   qds_fdm_apply_cpu(fdm, x, y);
   return QDS_OK;
 }
@@ -312,8 +328,21 @@ size_t qds_fdm_bytes(const int64_t n[3], qds_precision precision, int threads) {
   plan(&fdm); /* as it would be with splitting, which the matrices decide */
   if (fdm.panel > panel) panel = fdm.panel;
   const size_t work =
-      ((size_t)fdm.vectors * (size_t)fdm.rows + 2 * (size_t)threads * panel) * number_bytes(precision);
+      ((size_t)fdm.vectors * (size_t)fdm.rows + 2 * (size_t)threads * panel) * qds_precision_bytes(precision);
   doubles += (size_t)threads;
-  return sizeof fdm + numbers * number_bytes(precision) + doubles * sizeof(double) +
+  return sizeof fdm + numbers * qds_precision_bytes(precision) + doubles * sizeof(double) +
          (size_t)larger((int64_t)work, (int64_t)(scratch * sizeof(double)));
+}
+
+size_t qds_fdm_bytes_on_stream(const int64_t n[3], qds_precision precision) {
+  qds_fdm fdm = {.precision = precision};
+  int position[3];
+  place_axes(n, &fdm, position);
+  const size_t plain = qds_fdm_device_bytes(&fdm);
+  for (int p = 0; p < 3; p++) {
+    fdm.axis[p].odd = fdm.axis[p].n / 2;
+    fdm.axis[p].even = fdm.axis[p].n - fdm.axis[p].odd;
+  }
+  const size_t split = qds_fdm_device_bytes(&fdm);
+  return plain > split ? plain : split;
 }

@@ -9,8 +9,8 @@
 #define QDS_LA_FDM_H
 
 #include "la/block.h"
+#include "la/matrix_product.h"
 
-typedef enum { QDS_FLOAT32, QDS_FLOAT64 } qds_precision;
 typedef struct qds_fdm qds_fdm;
 
 /* n[a]: unknowns along axis a (1: the axis is absent); matrix[a]: dense symmetric n[a] x n[a], read only
@@ -19,6 +19,11 @@ typedef struct qds_fdm qds_fdm;
  * NUMERIC (a matrix with NaN or infinity), UNSUPPORTED (n[1] * n[2] beyond 2^31), MEMORY, BUDGET. */
 qds_status qds_fdm_create(qds_context *ctx, const int64_t n[3], const double *const matrix[3], double shift,
                           qds_precision precision, qds_fdm **out);
+/* The same for blocks of the stream; stream NULL: for blocks of host memory. Holds a vector in the working
+ * precision on the stream's place, in float64 up to two. */
+qds_status qds_fdm_create_on(qds_context *ctx, qds_stream *stream, const int64_t n[3],
+                             const double *const matrix[3], double shift, qds_precision precision,
+                             qds_fdm **out);
 /* Another shift for the same axes. ARGUMENT as above: the shift in force stays. */
 qds_status qds_fdm_set_shift(qds_fdm *fdm, double shift);
 void qds_fdm_destroy(qds_fdm *fdm);
@@ -34,5 +39,7 @@ const double *qds_fdm_eigenvalues(const qds_fdm *fdm, int axis);
 double qds_fdm_flops(const qds_fdm *fdm);
 /* The most bytes that it holds at any time, its creation included, on any matrices; without creating it. */
 size_t qds_fdm_bytes(const int64_t n[3], qds_precision precision, int threads);
+/* The most bytes that it holds on the place of a stream. */
+size_t qds_fdm_bytes_on_stream(const int64_t n[3], qds_precision precision);
 
 #endif

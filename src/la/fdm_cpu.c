@@ -97,7 +97,7 @@ static void apply_single(const qds_fdm *fdm, workspace own, const double *x, dou
 }
 
 static void apply_vector(const qds_fdm *fdm, workspace own, const double *x, double *y) {
-  if (fdm->precision == QDS_FLOAT32)
+  if (fdm->precision != QDS_FLOAT64)
     apply_single(fdm, own, x, y);
   else
     f64_apply(fdm, own, 1, 1 / fdm->unit, x, y);

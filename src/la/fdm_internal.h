@@ -21,6 +21,8 @@ typedef struct {
   void *offsets;       /* (eigenvalue - lowest) / unit, in the order of the spectrum */
 } qds_fdm_axis;
 
+typedef struct qds_fdm_device qds_fdm_device;
+
 struct qds_fdm {
   const qds_blas *blas;
   qds_precision precision;
@@ -38,9 +40,19 @@ struct qds_fdm {
   void *work;    /* the vectors */
   void *panels;  /* two per thread */
   double *peaks; /* threads */
+  qds_fdm_device *device; /* on a stream, instead of modes, work, panels and peaks; NULL: on the host */
 };
 
 /* y = inverse x on blocks that have been checked. */
 void qds_fdm_apply_cpu(const qds_fdm *fdm, const qds_block *x, qds_block *y);
+
+/* Copies modes and divisors to the stream's place. */
+qds_status qds_fdm_device_create(qds_context *ctx, qds_stream *stream, const qds_fdm *fdm,
+                                 qds_fdm_device **out);
+void qds_fdm_device_destroy(qds_fdm_device *device);
+QDS_AUTO_DEFINE(qds_fdm_device)
+/* Of its place, by sizes, splitting and precision. */
+size_t qds_fdm_device_bytes(const qds_fdm *fdm);
+qds_status qds_fdm_apply_device(qds_context *ctx, const qds_fdm *fdm, const qds_block *x, qds_block *y);
 
 #endif

@@ -13,6 +13,11 @@
   X(COMBINE)                                                                                                 \
   X(RESIDUAL)                                                                                                \
   X(FILL_NORMAL)                                                                                             \
+  X(MATRIX_PRODUCT)                                                                                          \
+  X(FDM_FOLD)                                                                                                \
+  X(FDM_UNFOLD)                                                                                              \
+  X(FDM_DIVIDE)                                                                                              \
+  X(FDM_PEAK)                                                                                                \
   X(TENSOR_APPLY)                                                                                            \
   X(COUPLINGS_ADD)                                                                                           \
   X(LEVEL_PASS)                                                                                              \

@@ -1,7 +1,7 @@
 /* Fast diagonalisation against the separable operator written out, on symmetric and graded axes of every
  * boundary, in shapes that take each path: 1D to 3D, plane by plane and axis by axis, one vector per thread
  * and all threads in one vector. */
-#include "support.h"
+#include "device_support.h"
 
 #include "base/philox.h"
 #include "la/fdm.h"
@@ -383,6 +383,137 @@ static void memory_runs_out(qds_context *ctx) {
   assert_true(fail_each_allocation(ctx, create_and_destroy, &p) > 20);
 }
 
+/* --- on a stream --------------------------------------------------------------------------------------- */
+
+/* What the working precision leaves of the inverse, relative to its norm. */
+static double error_of(qds_precision precision) {
+  return precision == QDS_FLOAT64 ? 1e-12 : precision == QDS_FLOAT32 ? 1e-5 : 1e-2;
+}
+
+static void new_device_block(qds_context *ctx, qds_stream *stream, const qds_block *host, qds_block *out) {
+  assert_ok(qds_block_create_on(ctx, stream, host->rows, host->columns, "x", out));
+  assert_ok(qds_block_copy(host, out));
+}
+
+/* y on the stream, from garbage and in place of x, against y of the host in float64. */
+static void check_on_stream(qds_context *ctx, qds_stream *stream, const problem *p, qds_precision precision) {
+  enum { COLUMNS = 3 };
+  AUTO_MATRICES m = {{NULL}};
+  QDS_AUTO(qds_fdm) *exact = NULL, *fdm = NULL;
+  qds_block x, y, device_x, device_y;
+  assert_ok(make_matrices(ctx, p, &m));
+  assert_ok(create_with(ctx, p, &m, shift, QDS_FLOAT64, &exact));
+  assert_ok(
+      qds_fdm_create_on(ctx, stream, p->n, (const double *const *)m.matrix, shift - 1, precision, &fdm));
+  assert_ok(qds_fdm_set_shift(fdm, shift));
+  new_blocks(ctx, rows_of(p), COLUMNS, &x, &y);
+  new_device_block(ctx, stream, &x, &device_x);
+  memset(y.data, 0xff, sizeof(double) * (size_t)(y.stride * COLUMNS));
+  new_device_block(ctx, stream, &y, &device_y);
+  run(ctx, exact, &x, &y);
+  run(ctx, fdm, &device_x, &device_y);
+  run(ctx, fdm, &device_x, &device_x);
+  const qds_block *found[2] = {&device_y, &device_x};
+  for (int b = 0; b < 2; b++) {
+    assert_ok(qds_block_copy(found[b], &x));
+    for (int j = 0; j < COLUMNS; j++) {
+      const double *expected = qds_block_column(&y, j);
+      assert_close(distance(x.rows, qds_block_column(&x, j), expected), 0,
+                   error_of(precision) * norm(x.rows, expected));
+    }
+  }
+  qds_block_clear(&x);
+  qds_block_clear(&y);
+  qds_block_clear(&device_x);
+  qds_block_clear(&device_y);
+}
+
+static void stream_agrees_with_host(qds_context *ctx, qds_stream *stream) {
+  for (int i = 0; i < PROBLEMS; i++)
+    for (int precision = QDS_FLOAT32; precision <= QDS_TF32; precision++)
+      check_on_stream(ctx, stream, &problems[i], (qds_precision)precision);
+}
+
+static void run_on_stream(qds_context *ctx, qds_stream *stream, qds_fdm *fdm, qds_block *x) {
+  qds_block device;
+  new_device_block(ctx, stream, x, &device);
+  run(ctx, fdm, &device, &device);
+  assert_ok(qds_block_copy(&device, x));
+  qds_block_clear(&device);
+}
+
+/* As on the host; and what is not finite leaves nothing behind. */
+static void stream_takes_any_magnitude(qds_context *ctx, qds_stream *stream) {
+  static const double bad[] = {NAN, INFINITY, -INFINITY};
+  for (int i = 8; i < 11; i++) {
+    const problem *p = &problems[i];
+    const int64_t rows = rows_of(p);
+    AUTO_MATRICES m = {{NULL}};
+    QDS_AUTO(qds_fdm) *fdm = NULL;
+    qds_block x, y;
+    assert_ok(make_matrices(ctx, p, &m));
+    assert_ok(
+        qds_fdm_create_on(ctx, stream, p->n, (const double *const *)m.matrix, shift, QDS_FLOAT32, &fdm));
+    new_blocks(ctx, rows, 5, &x, &y);
+    for (int64_t r = 0; r < rows; r++) {
+      qds_block_column(&x, 1)[r] = ldexp(x.data[r], 900);
+      qds_block_column(&x, 2)[r] = x.data[r];
+      qds_block_column(&x, 3)[r] = ldexp(x.data[r], -900);
+      qds_block_column(&x, 4)[r] = 0;
+    }
+    qds_block_column(&x, 2)[rows / 3] = bad[i - 8];
+    run_on_stream(ctx, stream, fdm, &x);
+    for (int64_t r = 0; r < rows; r++) {
+      assert_true(qds_block_column(&x, 1)[r] == ldexp(x.data[r], 900));
+      assert_true(isnan(qds_block_column(&x, 2)[r]));
+      assert_true(qds_block_column(&x, 3)[r] == ldexp(x.data[r], -900));
+      assert_true(qds_block_column(&x, 4)[r] == 0);
+    }
+    qds_block_clear(&x);
+    qds_block_clear(&y);
+  }
+}
+
+/* A stream of the host takes its memory from the context, which counts it. */
+static void bytes_on_a_stream_are_not_exceeded(qds_context *ctx) {
+  qds_stream stream;
+  assert_ok(qds_stream_open(NULL, qds_context_allocator(ctx), 2, &stream));
+  for (int i = 0; i < PROBLEMS; i++)
+    for (int precision = QDS_FLOAT32; precision <= QDS_FLOAT64; precision++) {
+      AUTO_MATRICES m = {{NULL}};
+      QDS_AUTO(qds_fdm) *fdm = NULL;
+      qds_memory_row before, after;
+      assert_ok(make_matrices(ctx, &problems[i], &m));
+      qds_context_memory(ctx, &before);
+      assert_ok(qds_fdm_create_on(ctx, &stream, problems[i].n, (const double *const *)m.matrix, shift,
+                                  (qds_precision)precision, &fdm));
+      qds_context_memory(ctx, &after);
+      enum { RECORDS = 16384 };
+      assert_true(after.current_bytes - before.current_bytes <=
+                  qds_fdm_bytes_on_stream(problems[i].n, (qds_precision)precision) + RECORDS);
+    }
+  qds_stream_close(&stream);
+}
+
+static qds_status create_on_stream(qds_context *ctx, void *data) {
+  QDS_AUTO(qds_fdm) *fdm = NULL;
+  AUTO_MATRICES m = {{NULL}};
+  QDS_TRY(make_matrices(ctx, &problems[10], &m));
+  return qds_fdm_create_on(ctx, data, problems[10].n, (const double *const *)m.matrix, shift, QDS_FLOAT64,
+                           &fdm);
+}
+
+static void memory_of_a_stream_runs_out(qds_context *ctx) {
+  qds_stream stream;
+  assert_ok(qds_stream_open(NULL, qds_context_allocator(ctx), 1, &stream));
+  assert_ok(create_on_stream(ctx, &stream));
+  assert_true(fail_each_allocation(ctx, create_on_stream, &stream) > 20);
+  qds_stream_close(&stream);
+}
+
+DEVICE_TEST(stream_agrees_with_host)
+DEVICE_TEST(stream_takes_any_magnitude)
+
 #define TEST_IN_CONTEXT(name)                                                                                \
   static void test_##name(void **state) {                                                                    \
     (void)state;                                                                                             \
@@ -397,6 +528,8 @@ TEST_IN_CONTEXT(any_magnitude_is_fine)
 TEST_IN_CONTEXT(what_is_not_finite_gives_nan)
 TEST_IN_CONTEXT(bad_input_is_refused)
 TEST_IN_CONTEXT(memory_runs_out)
+TEST_IN_CONTEXT(bytes_on_a_stream_are_not_exceeded)
+TEST_IN_CONTEXT(memory_of_a_stream_runs_out)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -411,6 +544,10 @@ int main(void) {
       cmocka_unit_test(test_bytes_are_not_exceeded),
       cmocka_unit_test(test_threads_change_nothing),
       cmocka_unit_test(test_memory_runs_out),
+      cmocka_unit_test(test_stream_agrees_with_host),
+      cmocka_unit_test(test_stream_takes_any_magnitude),
+      cmocka_unit_test(test_bytes_on_a_stream_are_not_exceeded),
+      cmocka_unit_test(test_memory_of_a_stream_runs_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
