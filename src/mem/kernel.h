@@ -28,7 +28,8 @@
   X(LEVEL_PROLONG)                                                                                           \
   X(LEVEL_COARSEN)                                                                                           \
   X(LEVEL_SUM)                                                                                               \
-  X(LEVEL_EXTREMES)
+  X(LEVEL_EXTREMES)                                                                                          \
+  X(LAYOUT)
 
 typedef enum {
 #define QDS_KERNEL_ENUM(name) QDS_KERNEL_##name,
