@@ -3,22 +3,31 @@
 #include "mem/pool_stream_parts.h"
 #include "mem/provider_device.h"
 
+static void dismantle(qds_stream_pool *pool) {
+  qds_pool_destroy_lanes(pool);
+  qds_range_map_destroy(&pool->map);
+  qds_heap_destroy(pool->records, NULL, NULL);
+  pthread_mutex_destroy(&pool->lock);
+  pthread_mutex_destroy(&pool->trimming);
+  qds_release(pool);
+}
+
 qds_status qds_stream_pool_create(qds_accelerator *accelerator, size_t limit, qds_stream_pool **out) {
   *out = NULL;
   qds_stream_pool *pool = NULL;
   QDS_TRY(QDS_NEW_ZERO(accelerator->allocator, 1, "device pool", &pool));
-  const qds_status status = qds_heap_create(0, &pool->records);
-  if (status != QDS_OK) {
-    qds_release(pool);
-    return status;
-  }
   pool->accelerator = accelerator;
   pool->provider = qds_provider_device(accelerator, QDS_MEMORY_DEVICE);
   pool->limit = limit;
   pthread_mutex_init(&pool->trimming, NULL);
   pthread_mutex_init(&pool->lock, NULL);
-  *out = pool;
-  return QDS_OK;
+  qds_status status = qds_heap_create(0, &pool->records);
+  if (status == QDS_OK) status = qds_pieces_open(pool);
+  if (status == QDS_OK)
+    *out = pool;
+  else
+    dismantle(pool);
+  return status;
 }
 
 typedef struct {
@@ -53,13 +62,11 @@ void qds_stream_pool_destroy(qds_stream_pool *pool, qds_leak_fn leak, void *user
   leak_report report = {leak, user};
   qds_range_visit(pool->map.used_root, report_leak, &report);
   (void)qds_stream_pool_trim(pool);
-  give_back_segments(pool);
-  qds_pool_destroy_lanes(pool);
-  qds_range_map_destroy(&pool->map);
-  qds_heap_destroy(pool->records, NULL, NULL);
-  pthread_mutex_destroy(&pool->lock);
-  pthread_mutex_destroy(&pool->trimming);
-  qds_release(pool);
+  if (pool->space.bytes)
+    qds_pieces_close(pool);
+  else
+    give_back_segments(pool);
+  dismantle(pool);
 }
 
 /* --- allocation
@@ -210,8 +217,9 @@ static size_t largest_free(const qds_stream_pool *pool) {
 void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_statistics *out) {
   pthread_mutex_lock(&pool->lock);
   *out = pool->statistics;
-  out->segments = pool->map.segments;
-  out->free_bytes = pool->map.free_bytes;
+  out->segments =
+      pool->space.bytes ? pool->statistics.reserved_bytes / pool->space.piece : pool->map.segments;
+  out->free_bytes = pool->map.free_bytes - pool->space.void_bytes;
   out->largest_free_bytes = largest_free(pool);
   pthread_mutex_unlock(&pool->lock);
   if (out->free_bytes) out->fragmentation = 1 - (double)out->largest_free_bytes / (double)out->free_bytes;
@@ -226,17 +234,16 @@ int qds_stream_pool_tag(qds_stream_pool *pool, size_t index, qds_memory_row *row
 }
 
 typedef struct {
-  size_t blocks, used, parked, parked_bytes;
+  size_t blocks, used, parked, parked_bytes, moving;
   const char *fault;
 } inspection;
 
 static void inspect(void *user, qds_range *range) {
   inspection *i = user;
   const pool_block *block = range->note;
-  if (!block || block->range != range) {
-    i->fault = "a used range has no record";
-    return;
-  }
+  i->moving += !block;
+  if (!block) return;
+  if (block->range != range) i->fault = "a used range has the record of another";
   i->blocks += block->tag != NULL;
   i->used += block->tag ? block->bytes : 0;
   i->parked += !block->tag;
@@ -253,13 +260,16 @@ static const char *find_fault(const qds_stream_pool *pool) {
     for (int bin = 0; bin < POOL_BINS; bin++)
       for (const pool_block *block = lane->bins[bin]; block; block = block->next) binned++;
   for (size_t row = 0; row < pool->tags.count; row++) tagged += pool->tags.rows[row].current_bytes;
+  if (i.moving && !pool->space.moves) return "a used range has no record";
   if (i.fault) return i.fault;
   if (i.blocks != s->blocks || i.used != s->used_bytes || tagged != s->used_bytes)
     return "blocks are miscounted";
   if (i.parked != binned || i.parked_bytes != s->parked_bytes) return "parked blocks are miscounted";
-  if (pool->map.used_bytes + pool->map.free_bytes > s->reserved_bytes) return "more is tiled than is held";
+  const size_t tiled = pool->map.used_bytes + pool->map.free_bytes - pool->space.void_bytes;
+  if (!pool->space.moves && tiled > s->reserved_bytes) return "more is tiled than is held";
   if (s->used_bytes > s->peak_used_bytes || s->reserved_bytes > s->peak_reserved_bytes)
     return "a peak is lower than the present";
+  if (pool->space.bytes && qds_pieces_fault(pool)) return qds_pieces_fault(pool);
   if (pool->limit && s->reserved_bytes + pool->growing > pool->limit) return "the limit is passed";
   return NULL;
 }

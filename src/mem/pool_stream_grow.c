@@ -7,7 +7,7 @@ static const size_t least_segment = (size_t)16 << 20, most_segment = (size_t)1 <
 enum { SEGMENT_FRACTION = 16, BATCH = 32 };
 /* Before the pool holds more than this part of the most that was ever used at once, it gives idle segments
  * back. */
-static const double reserve_ratio = 1.15;
+static const double reserve_ratio = 1.14;
 static const size_t always_allowed = (size_t)64 << 20; /* where a part of little is too little */
 
 /* --- giving back
@@ -86,7 +86,7 @@ qds_status qds_pool_trim(qds_stream_pool *pool, size_t wanted, size_t *went) {
   if (status == QDS_OK) {
     pthread_mutex_lock(&pool->lock);
     qds_pool_assign_all(pool, POOL_PENDING, POOL_COMMON);
-    *went = release_idle(pool, wanted);
+    *went = pool->space.bytes ? qds_pieces_release(pool, wanted) : release_idle(pool, wanted);
     pthread_mutex_unlock(&pool->lock);
   }
   pthread_mutex_unlock(&pool->trimming);
@@ -101,7 +101,7 @@ qds_status qds_stream_pool_trim(qds_stream_pool *pool) {
 /* --- refusing
  * ----------------------------------------------------------------------------------------------------- */
 
-static qds_status refuse(const qds_stream_pool *pool, const pool_request *r) {
+qds_status qds_pool_refuse(const qds_stream_pool *pool, const pool_request *r) {
   char more[QDS_BYTES_TEXT], used[QDS_BYTES_TEXT], held[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
   qds_format_bytes(r->bytes, more);
   qds_format_bytes(pool->statistics.used_bytes, used);
@@ -114,8 +114,7 @@ static qds_status refuse(const qds_stream_pool *pool, const pool_request *r) {
       more, r->tag, used, held, limit);
 }
 
-/* Puts the sums before the device's own words. Call without the lock. */
-static qds_status explain(qds_stream_pool *pool, const pool_request *r, qds_status status) {
+qds_status qds_pool_explain(qds_stream_pool *pool, const pool_request *r, qds_status status) {
   if (status != QDS_ERROR_MEMORY) return status;
   char more[QDS_BYTES_TEXT], used[QDS_BYTES_TEXT], held[QDS_BYTES_TEXT];
   qds_stream_pool_statistics s;
@@ -132,21 +131,21 @@ static qds_status explain(qds_stream_pool *pool, const pool_request *r, qds_stat
 /* --- growing
  * ------------------------------------------------------------------------------------------------------ */
 
-static int admits(const qds_stream_pool *pool, size_t bytes) {
-  const size_t held = pool->statistics.reserved_bytes + pool->growing;
-  return !pool->limit || (bytes <= pool->limit && held <= pool->limit - bytes);
+static size_t without(size_t bytes, size_t taken) {
+  return bytes > taken ? bytes - taken : 0;
 }
 
-/* How much a segment of `bytes` would let the pool hold in vain. */
-static size_t in_vain(const qds_stream_pool *pool, const pool_request *r, size_t bytes) {
+size_t qds_pool_room(const qds_stream_pool *pool, const pool_request *r, int beyond) {
   const size_t used = pool->statistics.used_bytes + r->size, peak = pool->statistics.peak_used_bytes;
+  const size_t held = pool->statistics.reserved_bytes + pool->growing;
   size_t allowed = (size_t)(reserve_ratio * (double)(used > peak ? used : peak));
   if (allowed < always_allowed) allowed = always_allowed;
-  const size_t held = pool->statistics.reserved_bytes + pool->growing + bytes;
-  return held > allowed ? held - allowed : 0;
+  if (beyond) allowed = SIZE_MAX;
+  if (pool->limit && pool->limit < allowed) allowed = pool->limit;
+  return without(allowed, held);
 }
 
-static size_t segment_step(const qds_stream_pool *pool) {
+size_t qds_pool_step(const qds_stream_pool *pool) {
   const size_t wanted = pool->statistics.reserved_bytes / SEGMENT_FRACTION;
   if (wanted <= least_segment) return least_segment;
   if (wanted >= most_segment) return most_segment;
@@ -193,24 +192,26 @@ qds_status qds_pool_grow(qds_stream_pool *pool, pool_lane *own, const pool_reque
   size_t least, bytes;
   void *begin = NULL;
   *out = NULL;
+  if (pool->space.bytes) return qds_pieces_grow(pool, own, r, out);
   QDS_TRY(qds_provider_round(&pool->provider, r->size, &least));
-  QDS_TRY(qds_provider_round(&pool->provider, r->size > segment_step(pool) ? r->size : segment_step(pool),
+  QDS_TRY(qds_provider_round(&pool->provider, r->size > qds_pool_step(pool) ? r->size : qds_pool_step(pool),
                              &bytes));
-  if (!admits(pool, bytes) || in_vain(pool, r, bytes)) bytes = least;
-  const size_t vain = in_vain(pool, r, bytes);
-  if (!admits(pool, bytes) || (vain && pool->map.idle_bytes)) {
-    QDS_TRY(trim_unlocked(pool, admits(pool, bytes) ? vain : SIZE_MAX));
+  if (bytes > qds_pool_room(pool, r, 0)) bytes = least;
+  const size_t vain = without(bytes, qds_pool_room(pool, r, 0));
+  const int refused = bytes > qds_pool_room(pool, r, 1);
+  if (refused || (vain && pool->map.idle_bytes)) {
+    QDS_TRY(trim_unlocked(pool, refused ? SIZE_MAX : vain));
     qds_range *range = qds_pool_find(pool, own, r->size);
     if (range) {
       *out = qds_range_map_take(&pool->map, range, r->size, POOL_UNIT);
       return QDS_OK;
     }
-    if (!admits(pool, bytes)) return refuse(pool, r);
+    if (bytes > qds_pool_room(pool, r, 1)) return qds_pool_refuse(pool, r);
   }
   pool->growing += bytes;
   qds_range *kept = qds_range_map_hold(&pool->map, QDS_RANGES_PER_BLOCK);
   pthread_mutex_unlock(&pool->lock);
-  const qds_status status = explain(pool, r, ask_device(pool, least, &bytes, &begin));
+  const qds_status status = qds_pool_explain(pool, r, ask_device(pool, least, &bytes, &begin));
   pthread_mutex_lock(&pool->lock);
   qds_range_map_put_back(&pool->map, kept);
   pool->growing -= bytes;

@@ -42,6 +42,16 @@ static qds_status make_ranges(qds_stream_pool *pool) {
   return QDS_OK;
 }
 
+qds_status qds_pool_stock(qds_stream_pool *pool, size_t count) {
+  qds_status status = QDS_OK;
+  while (pool->map.spares < count && status == QDS_OK) {
+    pthread_mutex_unlock(&pool->lock);
+    status = make_ranges(pool);
+    pthread_mutex_lock(&pool->lock);
+  }
+  return status;
+}
+
 /* The lane belongs to no stream yet. */
 static qds_status make_lane(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
@@ -208,18 +218,22 @@ static qds_range *find_ready(qds_stream_pool *pool, pool_lane *own, size_t size)
   return find_owned(pool, own->owner, size);
 }
 
-qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size) {
-  qds_range *range = find_ready(pool, own, size);
-  if (range) return range;
-  for (pool_lane *other = pool->lanes; other; other = other->next)
-    if (other != own && (range = find_owned(pool, other->owner, size)) && follow(pool, own, other) == QDS_OK)
-      return range;
-  if (pool->map.free_bytes + pool->statistics.parked_bytes < size) return NULL;
+void qds_pool_gather(qds_stream_pool *pool, pool_lane *own) {
   for (pool_lane *other = pool->lanes; other; other = other->next) {
     if (other == own) continue;
     qds_pool_flush(pool, other);
     if (qds_range_map_smallest(&pool->map, other->owner) && follow(pool, own, other) == QDS_OK)
       qds_pool_assign_all(pool, other->owner, own->owner);
   }
+}
+
+qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size) {
+  qds_range *range = find_ready(pool, own, size);
+  if (range) return range;
+  for (pool_lane *other = pool->lanes; other; other = other->next)
+    if (other != own && (range = find_owned(pool, other->owner, size)) && follow(pool, own, other) == QDS_OK)
+      return range;
+  if (pool->map.free_bytes - pool->space.void_bytes + pool->statistics.parked_bytes < size) return NULL;
+  qds_pool_gather(pool, own);
   return find_owned(pool, own->owner, size);
 }

@@ -6,6 +6,7 @@
  * Work that is enqueued on the same stream later comes after it, so the stream itself may have it at once.
  *   - COMMON: nothing uses it.
  *   - PENDING: a trim is waiting for the work that uses it; nobody may have it.
+ *   - VOID: there is no memory behind these addresses (pool_stream_pieces.c).
  * A small block that is given back stays a used range, parked in its lane by size; parked blocks become free
  * ranges before the pool grows.
  *
@@ -33,6 +34,7 @@ enum {
   POOL_COMMON = 0,      /* owners of free ranges */
   POOL_PENDING = 1,
   POOL_FIRST_LANE = 2,
+  POOL_VOID = INT32_MAX, /* addresses without memory */
 };
 
 typedef struct pool_block pool_block;
@@ -57,6 +59,17 @@ struct pool_lane {
 
 typedef struct pool_slab pool_slab;
 
+/* Addresses behind which pieces of memory are put; without bytes where the device gives whole segments only.
+ */
+typedef struct {
+  uintptr_t begin;
+  size_t bytes, piece; /* in all; of a piece */
+  void **table;        /* the piece behind each part of the addresses, or NULL */
+  size_t void_bytes;   /* in free ranges of VOID */
+  size_t moves;        /* under way */
+  size_t moved;        /* pieces put elsewhere, ever */
+} pool_space;
+
 struct qds_stream_pool {
   qds_accelerator *accelerator;
   qds_provider provider;
@@ -71,6 +84,7 @@ struct qds_stream_pool {
   uint32_t lane_count, alive_lanes;
   pool_block *spare_blocks;
   pool_slab *slabs;
+  pool_space space;
   size_t growing; /* bytes that the device is being asked for */
   qds_stream_pool_statistics statistics;
   qds_tag_table tags;
@@ -107,6 +121,10 @@ qds_status qds_pool_record(qds_stream_pool *pool, pool_lane *lane);
 void qds_pool_assign_all(qds_stream_pool *pool, uint32_t from, uint32_t to);
 /* A free range of at least `size` bytes that the stream of `own` may use from now on, or NULL. */
 qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size);
+/* Gives the lane everything that is free, and lets its stream wait for those that gave it back. */
+void qds_pool_gather(qds_stream_pool *pool, pool_lane *own);
+/* Makes records until there are `count` spare ranges; the lock may be given up meanwhile. */
+qds_status qds_pool_stock(qds_stream_pool *pool, size_t count);
 
 /* --- pool_stream_grow.c
  * ------------------------------------------------------------------------------------------- */
@@ -114,7 +132,32 @@ qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size);
 /* A used range for the request out of memory that is new to the pool or given back to it. Called with the
  * lock, which is given up meanwhile and held again on return. */
 qds_status qds_pool_grow(qds_stream_pool *pool, pool_lane *own, const pool_request *request, qds_range **out);
+/* How many bytes the pool may hold besides what it holds: under its limit, and, unless `beyond`, without
+ * holding much more than was ever used at once. */
+size_t qds_pool_room(const qds_stream_pool *pool, const pool_request *request, int beyond);
+/* What the pool takes of the device at once when it may. */
+size_t qds_pool_step(const qds_stream_pool *pool);
+/* The limit leaves no room for the request. */
+qds_status qds_pool_refuse(const qds_stream_pool *pool, const pool_request *request);
+/* Puts the pool's sums before the device's own words. Called without the lock. */
+qds_status qds_pool_explain(qds_stream_pool *pool, const pool_request *request, qds_status status);
 /* As qds_stream_pool_trim, until `wanted` bytes went. Called without the lock. */
 qds_status qds_pool_trim(qds_stream_pool *pool, size_t wanted, size_t *went);
+
+/* --- pool_stream_pieces.c
+ * ----------------------------------------------------------------------------------------- */
+
+/* Reserves addresses where the device has memory in pieces. */
+qds_status qds_pieces_open(qds_stream_pool *pool);
+/* Gives everything back to the device. Not thread-safe. */
+void qds_pieces_close(qds_stream_pool *pool);
+/* As qds_pool_grow. */
+qds_status qds_pieces_grow(qds_stream_pool *pool, pool_lane *own, const pool_request *request,
+                           qds_range **out);
+/* Gives pieces that nothing uses back to the device until `wanted` bytes went, and returns how many. Called
+ * with the lock, which is given up meanwhile. */
+size_t qds_pieces_release(qds_stream_pool *pool, size_t wanted);
+/* What is wrong with the records, or NULL. Called with the lock. */
+const char *qds_pieces_fault(const qds_stream_pool *pool);
 
 #endif

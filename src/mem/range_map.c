@@ -208,6 +208,10 @@ qds_range *qds_range_map_smallest(const qds_range_map *map, uint32_t owner) {
   return owned(lower_bound(map, owner, 0, 0), owner);
 }
 
+qds_range *qds_range_map_next(const qds_range_map *map, uint32_t owner, size_t bytes, uintptr_t begin) {
+  return owned(lower_bound(map, owner, bytes, begin + 1), owner);
+}
+
 qds_range *qds_range_map_largest(const qds_range_map *map, uint32_t owner) {
   const qds_range key = {.owner = owner, .bytes = SIZE_MAX};
   return owned(qds_range_previous_free(map, &key), owner);
@@ -229,8 +233,8 @@ static qds_range *cut_front(qds_range_map *map, qds_range *range, size_t bytes) 
   return front;
 }
 
-qds_range *qds_range_map_take(qds_range_map *map, qds_range *range, size_t bytes, size_t alignment) {
-  const size_t skipped = first_multiple(range->begin, alignment) - range->begin;
+qds_range *qds_range_map_take_at(qds_range_map *map, qds_range *range, uintptr_t begin, size_t bytes) {
+  const size_t skipped = begin - range->begin;
   leave_free(map, range);
   qds_range *front = skipped ? cut_front(map, range, skipped) : NULL;
   qds_range *block = bytes < range->bytes ? cut_front(map, range, bytes) : range;
@@ -242,6 +246,10 @@ qds_range *qds_range_map_take(qds_range_map *map, qds_range *range, size_t bytes
   map->used_ranges++;
   map->used_bytes += block->bytes;
   return block;
+}
+
+qds_range *qds_range_map_take(qds_range_map *map, qds_range *range, size_t bytes, size_t alignment) {
+  return qds_range_map_take_at(map, range, first_multiple(range->begin, alignment), bytes);
 }
 
 qds_range *qds_range_map_used(const qds_range_map *map, uintptr_t begin) {

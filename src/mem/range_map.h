@@ -64,6 +64,8 @@ qds_range *qds_range_map_find(const qds_range_map *map, uint32_t owner, size_t b
 /* Cuts a used range of `bytes` at the first multiple of `alignment` out of a free range that holds it. Takes
  * up to two spare records. */
 qds_range *qds_range_map_take(qds_range_map *map, qds_range *range, size_t bytes, size_t alignment);
+/* As qds_range_map_take for `bytes` from an address on, which the range holds. */
+qds_range *qds_range_map_take_at(qds_range_map *map, qds_range *range, uintptr_t begin, size_t bytes);
 /* The used range that begins at the address, or NULL. */
 qds_range *qds_range_map_used(const qds_range_map *map, uintptr_t begin);
 /* Makes a used range free and joins it with free neighbours of the same owner; `purged` says that the system
@@ -75,6 +77,9 @@ qds_range *qds_range_map_assign(qds_range_map *map, qds_range *range, uint32_t o
 /* The smallest and the largest free range of an owner, or NULL. */
 qds_range *qds_range_map_smallest(const qds_range_map *map, uint32_t owner);
 qds_range *qds_range_map_largest(const qds_range_map *map, uint32_t owner);
+
+/* The first free range of an owner that follows (bytes, begin) in the order of size and address, or NULL. */
+qds_range *qds_range_map_next(const qds_range_map *map, uint32_t owner, size_t bytes, uintptr_t begin);
 
 /* The last range of a tree in its order; the free range before one that is or was free; NULL: none. */
 qds_range *qds_range_last(qds_range *root);
