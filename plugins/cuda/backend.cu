@@ -119,6 +119,7 @@ void qds_cuda_close(void *state) {
   qds_cuda *device = (qds_cuda *)state;
   qds_cuda_product_end(device);
   pthread_mutex_destroy(&device->lock);
+  free(device->driver);
   free(device);
 }
 
@@ -153,6 +154,12 @@ static const qds_backend backend = {
     .graph_launch = qds_cuda_graph_launch,
     .graph_destroy = qds_cuda_graph_destroy,
     .inject = NULL,
+    .piece_create = qds_cuda_piece_create,
+    .piece_destroy = qds_cuda_piece_destroy,
+    .addresses_reserve = qds_cuda_addresses_reserve,
+    .addresses_release = qds_cuda_addresses_release,
+    .pieces_map = qds_cuda_pieces_map,
+    .pieces_unmap = qds_cuda_pieces_unmap,
 };
 
 extern "C" QDS_API const qds_backend *qds_plugin_backend(void) {

@@ -11,6 +11,7 @@
 #include "mem/kernel.h"
 
 typedef struct qds_cublas qds_cublas;
+typedef struct qds_cuda_driver qds_cuda_driver;
 
 /* An opened device. Slots that return nothing keep their first error here, for the next synchronisation. */
 typedef struct {
@@ -18,8 +19,9 @@ typedef struct {
   int index;
   int kept_error; /* a cudaError_t; atomic */
   const char *kept_call;
-  pthread_mutex_t lock; /* of cublas */
-  qds_cublas *cublas;   /* NULL until a product is wanted */
+  pthread_mutex_t lock;    /* of cublas */
+  qds_cublas *cublas;      /* NULL until a product is wanted */
+  qds_cuda_driver *driver; /* functions for memory in pieces; NULL until addresses are reserved */
 } qds_cuda;
 
 /* Raises a failed call of the run-time library: "cudaMemcpyAsync(...)" is cut at the parenthesis. */
@@ -106,5 +108,12 @@ qds_status qds_cuda_capture_begin(void *state, void *stream);
 qds_status qds_cuda_capture_end(void *state, void *stream, void **graph);
 qds_status qds_cuda_graph_launch(void *state, void *graph, void *stream);
 void qds_cuda_graph_destroy(void *state, void *graph);
+
+qds_status qds_cuda_piece_create(void *state, size_t bytes, void **piece);
+void qds_cuda_piece_destroy(void *state, void *piece);
+qds_status qds_cuda_addresses_reserve(void *state, size_t bytes, void **begin);
+void qds_cuda_addresses_release(void *state, void *begin, size_t bytes);
+qds_status qds_cuda_pieces_map(void *state, void *begin, void *const *pieces, size_t count, size_t bytes);
+void qds_cuda_pieces_unmap(void *state, void *begin, size_t count, size_t bytes);
 
 #endif

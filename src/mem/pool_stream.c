@@ -221,6 +221,8 @@ void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_stat
       pool->space.bytes ? pool->statistics.reserved_bytes / pool->space.piece : pool->map.segments;
   out->free_bytes = pool->map.free_bytes - pool->space.void_bytes;
   out->largest_free_bytes = largest_free(pool);
+  out->moved = pool->space.moved;
+  out->whole = pool->space.refused;
   pthread_mutex_unlock(&pool->lock);
   if (out->free_bytes) out->fragmentation = 1 - (double)out->largest_free_bytes / (double)out->free_bytes;
 }

@@ -45,6 +45,8 @@ typedef struct {
   size_t parked_bytes;                        /* in small blocks kept for their stream */
   size_t segments;                            /* pieces that the device gave at once */
   size_t growths, trims;                      /* pieces taken and given back, ever */
+  size_t moved;                               /* pieces put behind other addresses, ever */
+  const char *whole;                          /* why pieces cannot be put elsewhere; "" when they can */
   size_t waits;                               /* how often a stream was made to wait for another, ever */
   double fragmentation; /* 1 - largest free range / free bytes; 0 when nothing is free */
 } qds_stream_pool_statistics;

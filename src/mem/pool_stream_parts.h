@@ -68,6 +68,7 @@ typedef struct {
   size_t void_bytes;   /* in free ranges of VOID */
   size_t moves;        /* under way */
   size_t moved;        /* pieces put elsewhere, ever */
+  char refused[256];   /* why the device's memory comes in segments */
 } pool_space;
 
 struct qds_stream_pool {

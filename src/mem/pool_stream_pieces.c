@@ -9,6 +9,8 @@
  * What a move needs is taken out of the free ranges first, so that the lock need not be held while the device
  * works. The host waits for the work that may still use pieces before they are taken from behind their
  * addresses. */
+#include <stdio.h>
+
 #include "mem/pool_stream_parts.h"
 
 /* Addresses per byte of the device, the least size of a piece, the greatest, and pieces per device. */
@@ -37,15 +39,34 @@ static qds_status make_records(qds_stream_pool *pool) {
   return QDS_OK;
 }
 
+/* One piece there and back: a device that offers pieces and fails here, as some virtual machines do, is used
+ * by segments. */
+static qds_status try_one(const qds_accelerator *a, void *begin, size_t piece) {
+  void *one = NULL;
+  QDS_TRY(a->backend->piece_create(a->state, piece, &one));
+  const qds_status status = a->backend->pieces_map(a->state, begin, &one, 1, piece);
+  if (status == QDS_OK) a->backend->pieces_unmap(a->state, begin, 1, piece);
+  a->backend->piece_destroy(a->state, one);
+  return status;
+}
+
+static qds_status reserve(const qds_accelerator *a, size_t bytes, size_t piece, void **begin) {
+  QDS_TRY(a->backend->addresses_reserve(a->state, bytes, begin));
+  const qds_status status = try_one(a, *begin, piece);
+  if (status != QDS_OK) a->backend->addresses_release(a->state, *begin, bytes);
+  return status;
+}
+
 qds_status qds_pieces_open(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
   void *begin = NULL;
-  if (!a->backend->piece_create) return QDS_OK;
   const size_t piece = piece_size(a->properties.memory_bytes);
   const size_t bytes = (a->properties.memory_bytes + piece - 1) / piece * piece * ADDRESSES;
-  const qds_status status = a->backend->addresses_reserve(a->state, bytes, &begin);
-  if (status == QDS_ERROR_UNSUPPORTED) return QDS_OK;
-  QDS_TRY(status);
+  if (!a->backend->piece_create || reserve(a, bytes, piece, &begin) != QDS_OK) {
+    snprintf(pool->space.refused, sizeof pool->space.refused, "%s",
+             a->backend->piece_create ? qds_last_error()->message : "the device offers none");
+    return QDS_OK;
+  }
   pool->space = (pool_space){.begin = (uintptr_t)begin, .bytes = bytes, .piece = piece};
   const qds_status made = make_records(pool);
   if (made != QDS_OK) {
