@@ -63,7 +63,8 @@ class Pair(ctypes.Structure):
 
 def compile_loops(folder):
     """The native loops, with PyTorch's allocator where its headers serve; says on standard error why not."""
-    base = ["g++", "-O2", "-std=c++17", "-shared", "-fPIC", str(SOURCE), "-I/usr/local/cuda/include"]
+    base = ["g++", "-O2", "-std=c++17", "-shared", "-fPIC", str(SOURCE), f"-I{ROOT}/include",
+            "-I/usr/local/cuda/include"]
     library = Path(folder) / "loops.so"
     try:
         import torch
@@ -216,12 +217,6 @@ class TorchPython:
         self.torch.cuda.empty_cache()
 
 
-class ContextOptions(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("device", ctypes.c_char_p), ("threads", ctypes.c_int),
-                ("memory_limit", ctypes.c_size_t), ("seed", ctypes.c_uint64), ("log", ctypes.c_void_p),
-                ("progress", ctypes.c_void_p), ("user", ctypes.c_void_p), ("device_memory_limit", ctypes.c_size_t)]
-
-
 class PoolStatistics(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in ("used", "peak_used", "reserved", "peak_reserved")]
 
@@ -233,8 +228,7 @@ class Qdsim(Native):
         self.library = ctypes.CDLL(self.path)
         self.library.qds_last_error.restype = ctypes.POINTER(LastError)
         self.context, self.pool = ctypes.c_void_p(), ctypes.c_void_p()
-        options = ContextOptions(ctypes.sizeof(ContextOptions), b"cuda")
-        self.check(self.library.qds_context_create(ctypes.byref(options), ctypes.byref(self.context)))
+        self.check(cuda.loops.pool_context(self.library.qds_context_create, ctypes.byref(self.context)))
         self.check(self.library.qds_device_pool_create(self.context, ctypes.c_void_p(cuda.streams[0]), b"bench",
                                                        ctypes.byref(self.pool)))
         self.check(self.library.qds_device_pool_install(self.pool))

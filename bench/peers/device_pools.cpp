@@ -3,6 +3,8 @@
  * library that offers a pair of functions with a stream. bench_device_pool.py compiles and drives it. */
 #include <cuda.h>
 
+#include "qdsim/device_pool.h"
+
 #include <chrono>
 #include <cstdint>
 #include <vector>
@@ -73,6 +75,13 @@ int pool_pair(int which, Pair *out) {
 #else
   return which >= 0 && which <= 1;
 #endif
+}
+
+/* A context on the first GPU, made by qdsim's own function. */
+int pool_context(qds_status (*create)(const qds_context_options *, qds_context **), qds_context **out) {
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.device = "cuda";
+  return create(&options, out);
 }
 
 int pool_has_torch() {
