@@ -8,23 +8,54 @@ static qds_status element_bounds(const qds_device *d, const qds_axis *axis, doub
   return QDS_OK;
 }
 
-void qds_fold_nodes(const qds_tensor_operator *t, int along, const double *from, double *to) {
+/* The entries of an axis that one of the folded array is made of, and their shares: one, or at a periodic
+ * end two. */
+typedef struct {
+  int count;
+  int64_t at[2];
+  double share[2];
+} fold;
+
+static fold fold_at(const qds_axis *axis, int whole, int64_t entry) {
+  if (whole) return (fold){1, {entry}, {1}};
+  const int64_t node = entry + axis->first;
+  if (entry > 0 || axis->boundary[0] != QDS_PERIODIC)
+    return (fold){1, {node}, {axis->weights_nm[node] / axis->mass[entry]}};
+  const int64_t end = axis->nodes - 1;
+  return (fold){2, {0, end}, {axis->weights_nm[0] / axis->mass[0], axis->weights_nm[end] / axis->mass[0]}};
+}
+
+/* to[k] += share * from[folded k] along a line. */
+static void add_line(const qds_axis *axis, int whole, int64_t entries, double share,
+                     const double *restrict from, double *restrict to) {
+  const int64_t inner = !whole && axis->boundary[0] == QDS_PERIODIC ? 1 : 0, first = whole ? 0 : axis->first;
+  for (int64_t k = 0; k < inner; k++) {
+    const fold f = fold_at(axis, whole, k);
+    for (int e = 0; e < f.count; e++) to[k] += share * f.share[e] * from[f.at[e]];
+  }
+  if (whole)
+    for (int64_t k = 0; k < entries; k++) to[k] += share * from[k];
+  else
+    for (int64_t k = inner; k < entries; k++)
+      to[k] += share * (axis->weights_nm[k + first] / axis->mass[k]) * from[k + first];
+}
+
+void qds_fold_nodes(qds_context *ctx, const qds_tensor_operator *t, int along, const double *from,
+                    double *to) {
   int64_t in[3], out[3];
   for (int a = 0; a < 3; a++) {
     in[a] = a == along ? t->axis[a]->elements : t->axis[a]->nodes;
     out[a] = a == along ? t->axis[a]->elements : t->n[a];
   }
-  memset(to, 0, sizeof(double) * (size_t)(out[0] * out[1] * out[2]));
-  for (int64_t index = 0; index < in[0] * in[1] * in[2]; index++) {
-    const int64_t node[3] = {index / (in[1] * in[2]), index / in[2] % in[1], index % in[2]};
-    int64_t at = 0;
-    double share = 1;
-    for (int a = 0; a < 3 && at >= 0; a++) {
-      const int64_t unknown = a == along ? node[a] : qds_axis_unknown(t->axis[a], node[a]);
-      if (a != along && unknown >= 0) share *= t->axis[a]->weights_nm[node[a]] / t->axis[a]->mass[unknown];
-      at = unknown < 0 ? -1 : at * out[a] + unknown;
-    }
-    if (at >= 0) to[at] += share * from[index];
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
+  for (int64_t line = 0; line < out[0] * out[1]; line++) {
+    const fold i = fold_at(t->axis[0], along == 0, line / out[1]),
+               j = fold_at(t->axis[1], along == 1, line % out[1]);
+    double *target = to + line * out[2];
+    memset(target, 0, sizeof *target * (size_t)out[2]);
+    for (int e = 0; e < i.count * j.count; e++)
+      add_line(t->axis[2], along == 2, out[2], i.share[e / j.count] * j.share[e % j.count],
+               from + (i.at[e / j.count] * in[1] + j.at[e % j.count]) * in[2], target);
   }
 }
 
@@ -54,6 +85,6 @@ qds_status qds_average_coefficients(const qds_device *d, const double *values, q
   QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), count, "coefficients", &on_nodes));
   QDS_TRY(qds_average_box_grid(d->ctx, &d->medium, d->dimension, intervals, a, values, QDS_AVERAGE_ALONG,
                                on_nodes));
-  qds_fold_nodes(t, a, on_nodes, t->c[a]);
+  qds_fold_nodes(d->ctx, t, a, on_nodes, t->c[a]);
   return QDS_OK;
 }

@@ -12,7 +12,8 @@ qds_status qds_average_coefficients(const qds_device *device, const double *valu
 
 /* Copies an array on the nodes of all axes (elements along `along`, -1: none) to unknowns: Dirichlet ends
  * fall away, and the two ends of a periodic axis become their mean, weighted by their intervals. */
-void qds_fold_nodes(const qds_tensor_operator *t, int along, const double *from, double *to);
+void qds_fold_nodes(qds_context *ctx, const qds_tensor_operator *t, int along, const double *from,
+                    double *to);
 
 /* The intervals of the nodes of an axis: all of them. */
 static inline qds_intervals qds_node_intervals(const qds_axis *axis) {

@@ -96,8 +96,11 @@ qds_status qds_hamiltonian_create(const qds_device *d, double **potential_eV, qd
   QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), qds_device_nodes(d), "hamiltonian", &potential));
   QDS_TRY(fill_potential(d, potential));
   QDS_TRY(qds_tensor_operator_create(d->ctx, axis, by_element, &t));
-  qds_fold_nodes(t, -1, potential, t->v);
-  for (int64_t i = 0; i < t->rows; i++) t->v[i] *= carrier_sign(d);
+  qds_fold_nodes(d->ctx, t, -1, potential, t->v);
+  if (carrier_sign(d) < 0) {
+#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
+    for (int64_t i = 0; i < t->rows; i++) t->v[i] = -t->v[i];
+  }
   QDS_TRY(fill_kinetic(d, t));
   QDS_TRY(qds_hard_wall_apply(d, t));
   *potential_eV = potential;
@@ -108,11 +111,13 @@ qds_status qds_hamiltonian_create(const qds_device *d, double **potential_eV, qd
 }
 
 /* What rounding leaves in a residual: some units in the last place of the operator's largest eigenvalue. */
-static double rounding_floor(const qds_tensor_operator *t) {
+static double rounding_floor(const qds_tensor_operator *t, int threads) {
   double norm = 0, highest = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(max : highest)
   for (int64_t i = 0; i < t->rows; i++) highest = fmax(highest, fabs(t->v[i]));
   for (int a = 0; a < 3; a++) {
     double largest = 0, shortest = INFINITY;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(max : largest)
     for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
     for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
     if (largest > 0) norm += 4 * largest / (shortest * shortest);
@@ -120,18 +125,21 @@ static double rounding_floor(const qds_tensor_operator *t) {
   return rounding_units * DBL_EPSILON * (norm + highest);
 }
 
-static double lowest(const qds_tensor_operator *t) {
+static double lowest(const qds_tensor_operator *t, int threads) {
   double low = INFINITY;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : low)
   for (int64_t i = 0; i < t->rows; i++) low = fmin(low, t->v[i]);
   return low;
 }
 
 qds_spectrum_options qds_hamiltonian_options(const qds_device *d, const qds_tensor_operator *t, int states) {
+  const int threads = qds_context_threads(d->ctx);
   return (qds_spectrum_options){.states = states,
                                 .preconditioner = d->preconditioner,
-                                .tolerance = d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t),
+                                .tolerance =
+                                    d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t, threads),
                                 .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,
-                                .floor = lowest(t),
+                                .floor = lowest(t, threads),
                                 .max_iterations = d->max_iterations};
 }
 

@@ -1,12 +1,26 @@
 #include "dot/interface.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dot/coefficient.h"
 
 /* What a box is along an axis. */
 typedef enum { AROUND_NODE, BETWEEN_NODES, ELEMENT } extent;
+
+/* A box that a surface cuts, and its coefficient. */
+typedef struct {
+  int64_t box;
+  double value;
+} cut_value;
+
+typedef struct {
+  qds_allocator *allocator;
+  cut_value *list;
+  int64_t count, room;
+  qds_status status;
+} cut_list;
 
 /* One component of the layers' coefficients, for all boxes of a grid. */
 typedef struct {
@@ -17,7 +31,8 @@ typedef struct {
   extent extents[3];
   int64_t count[3];
   int i, j;
-  double *out;
+  double *out;     /* for all boxes */
+  cut_list *found; /* instead of that: those that are not 0 */
 } component;
 
 /* The normals of an interface come from the change of the trace across its box. A change below this part of
@@ -133,17 +148,42 @@ static void uniform(void *self, const int64_t first[3], const int64_t count[3], 
         c->out[box_at(c, first[0] + i, first[1] + j, first[2] + k)] = value;
 }
 
-static void cut(void *self, const int64_t index[3], const qds_cut *box) {
-  const component *c = self;
+static double value_of_cut(const component *c, const int64_t index[3], const qds_cut *box) {
   const double *fraction = qds_cut_fractions(box);
-  double n[3], *out = &c->out[box_at(c, index[0], index[1], index[2])];
-  if (normal_of(c, index, fraction, n))
-    *out = layered(c, fraction, n);
-  else
-    *out = c->i == c->j ? qds_cut_along(box, c->i, c->values[c->i]) : 0;
+  double n[3];
+  if (normal_of(c, index, fraction, n)) return layered(c, fraction, n);
+  return c->i == c->j ? qds_cut_along(box, c->i, c->values[c->i]) : 0;
 }
 
-/* Fills c->out, which this allocates, for the boxes that c->extents describe. */
+static void cut(void *self, const int64_t index[3], const qds_cut *box) {
+  const component *c = self;
+  c->out[box_at(c, index[0], index[1], index[2])] = value_of_cut(c, index, box);
+}
+
+static qds_status append(cut_list *found, cut_value value) {
+  if (found->count == found->room) {
+    found->room = found->room ? 2 * found->room : 1024;
+    QDS_TRY(QDS_RESIZE(found->allocator, found->room, "hamiltonian", &found->list));
+  }
+  found->list[found->count++] = value;
+  return QDS_OK;
+}
+
+/* Uniform boxes couple nothing across. */
+static void uniform_pair(void *self, const int64_t first[3], const int64_t count[3], int material) {
+  (void)self, (void)first, (void)count, (void)material;
+}
+
+static void cut_pair(void *self, const int64_t index[3], const qds_cut *box) {
+  const component *c = self;
+  const cut_value value = {box_at(c, index[0], index[1], index[2]), value_of_cut(c, index, box)};
+  if (fabs(value.value) <= least_coupling * c->values[c->i][0]) return;
+#pragma omp critical(qds_interface_cut)
+  if (c->found->status == QDS_OK) c->found->status = append(c->found, value);
+}
+
+/* Visits the boxes that c->extents describe: fills c->out, which this allocates, or the list of those found.
+ */
 static qds_status measure(component *c) {
   qds_allocator *allocator = qds_context_allocator(c->device->ctx);
   QDS_AUTO_RELEASE double *ends = NULL;
@@ -160,8 +200,8 @@ static qds_status measure(component *c) {
     }
     boxes *= c->count[a] = intervals[a].count;
   }
-  QDS_TRY(QDS_NEW(allocator, boxes, "hamiltonian", &c->out));
-  const qds_box_visitor visitor = {c, uniform, cut};
+  if (!c->found) QDS_TRY(QDS_NEW(allocator, boxes, "hamiltonian", &c->out));
+  const qds_box_visitor visitor = {c, c->found ? uniform_pair : uniform, c->found ? cut_pair : cut};
   return qds_visit_boxes(c->device->ctx, &c->device->medium, c->device->dimension, intervals, &visitor);
 }
 
@@ -169,7 +209,7 @@ static qds_status fill_axis(component *c, qds_tensor_operator *t, int axis) {
   for (int a = 0; a < 3; a++) c->extents[a] = a == axis ? ELEMENT : AROUND_NODE;
   c->i = c->j = axis;
   QDS_TRY(measure(c));
-  qds_fold_nodes(t, axis, c->out, t->c[axis]);
+  qds_fold_nodes(c->device->ctx, t, axis, c->out, t->c[axis]);
   qds_release(c->out);
   c->out = NULL;
   return QDS_OK;
@@ -235,20 +275,35 @@ static qds_status couple_cell(const component *c, const int64_t cell[3], double 
   return couple(c->device->ctx, c->t, corner[1], corner[2], -strength, couplings);
 }
 
+static int by_box(const void *a, const void *b) {
+  const cut_value *x = a, *y = b;
+  return x->box < y->box ? -1 : x->box > y->box;
+}
+
+/* The threads find the boxes in any order; couplings are made in that of the grid, so that sums over them do
+ * not depend on the threads. */
+static qds_status couple_found(const component *c, coupling_list *couplings) {
+  const int64_t *n = c->count;
+  QDS_TRY(c->found->status);
+  if (c->found->count > 0) qsort(c->found->list, (size_t)c->found->count, sizeof *c->found->list, by_box);
+  for (int64_t f = 0; f < c->found->count; f++) {
+    const int64_t box = c->found->list[f].box, cell[3] = {box / (n[1] * n[2]), box / n[2] % n[1], box % n[2]};
+    QDS_TRY(couple_cell(c, cell, c->found->list[f].value, couplings));
+  }
+  return QDS_OK;
+}
+
 static qds_status collect_pair(component *c, int i, int j, coupling_list *couplings) {
+  cut_list found = {.allocator = qds_context_allocator(c->device->ctx)};
   for (int a = 0; a < 3; a++) c->extents[a] = a == i || a == j ? BETWEEN_NODES : AROUND_NODE;
   c->i = i;
   c->j = j;
-  QDS_TRY(measure(c));
-  const int64_t *n = c->count;
-  for (int64_t box = 0; box < n[0] * n[1] * n[2]; box++) {
-    if (fabs(c->out[box]) <= least_coupling * c->values[i][0]) continue;
-    const int64_t cell[3] = {box / (n[1] * n[2]), box / n[2] % n[1], box % n[2]};
-    QDS_TRY(couple_cell(c, cell, c->out[box], couplings));
-  }
-  qds_release(c->out);
-  c->out = NULL;
-  return QDS_OK;
+  c->found = &found;
+  qds_status status = measure(c);
+  if (status == QDS_OK) status = couple_found(c, couplings);
+  qds_release(found.list);
+  c->found = NULL;
+  return status;
 }
 
 static qds_status mean_trace(const qds_device *d, const double *const values[3], double **out) {

@@ -200,7 +200,7 @@ static qds_status find_residual(qds_poisson *p, const double *charge, const doub
   const qds_operator a = qds_tensor_operator_apply(t);
   qds_block x = {p->update, t->rows, t->rows, 1, NULL}, y = {p->residual, t->rows, t->rows, 1, NULL};
   memset(t->v, 0, sizeof(double) * (size_t)t->rows);
-  qds_fold_nodes(t, -1, charge, p->folded);
+  qds_fold_nodes(p->device->ctx, t, -1, charge, p->folded);
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
   for (int64_t row = 0; row < t->rows; row++) {
     int64_t u[3];
@@ -237,7 +237,7 @@ static void set_slope(qds_poisson *p, const qds_poisson_charge *charge) {
   qds_tensor_operator *t = p->operator_;
   p->slope_sum = 0;
   if (!charge->slope) return;
-  qds_fold_nodes(t, -1, charge->slope, t->v);
+  qds_fold_nodes(p->device->ctx, t, -1, charge->slope, t->v);
   for (int64_t row = 0; row < t->rows && charge->conserved; row++) {
     int64_t u[3];
     unknown_at(t, row, u);

@@ -63,7 +63,7 @@ static qds_status loop_create(const qds_device *d, qds_tensor_operator *t, loop 
 /* Puts the energy of an electron, -phi, on the operator's diagonal; a hole's is the negative. */
 static void set_potential(loop *l) {
   const double sign = l->d->carrier == QDS_ELECTRON ? -1 : 1;
-  qds_fold_nodes(l->t, -1, l->potential, l->t->v);
+  qds_fold_nodes(l->d->ctx, l->t, -1, l->potential, l->t->v);
   for (int64_t i = 0; i < l->t->rows; i++) l->t->v[i] = l->own[i] + sign * l->t->v[i];
 }
 

@@ -65,7 +65,10 @@ qds_status qds_tensor_operator_create(qds_context *ctx, const qds_axis *const ax
     if (__builtin_mul_overflow(t->rows, t->n[a], &t->rows))
       QDS_FAIL(QDS_ERROR_INPUT, "more unknowns than 2^63");
   }
-  QDS_TRY(QDS_NEW_ZERO(allocator, t->rows, "operator", &t->v));
+  QDS_TRY(QDS_NEW(allocator, t->rows, "operator", &t->v));
+  /* By the threads that will work on it, whose memory it then becomes. */
+#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (t->rows > 4096)
+  for (int64_t i = 0; i < t->rows; i++) t->v[i] = 0;
   QDS_TRY(QDS_NEW_ZERO(allocator, t->n[2], "operator", &t->zeros));
   for (int a = 0; a < 3; a++) {
     if (axis[a]->elements == 0) continue;
