@@ -1,204 +1,328 @@
 #include "mem/heap.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "mem/account.h"
 #include "mem/limits.h"
+#include "mem/pool_classes.h"
+#include "mem/provider_host.h"
+#include "mem/system_allocator.h"
 #include "qdsim/text.h"
 
-/* A block is a record, padded to one alignment unit, followed by the user's bytes; the base header is the
- * record's tail, so that it stands directly before them. */
-typedef struct record record;
-struct record {
-  record *next, *previous;
-  const char *tag, *file;
-  int line, tag_index;
-  qds_block_header header;
-};
-
-enum { RECORD_BYTES = (sizeof(record) + QDS_ALIGNMENT - 1) / QDS_ALIGNMENT * QDS_ALIGNMENT };
-enum { MAX_TAGS = 256 };
+/* A record stands directly before its block; that of a large block ends where the first alignment unit does.
+ */
+typedef qds_class_block record;
+enum { LARGE_HEADER_BYTES = QDS_ALIGNMENT, LARGE_BYTES = 1 << 20 };
 
 struct qds_heap {
   qds_allocator interface; /* first, so that a qds_allocator * is a qds_heap * */
-  pthread_mutex_t lock;
-  record live; /* ring of live blocks */
+  qds_class_pool *small;
+  qds_best_fit *pools[QDS_HEAP_POOLS];
   size_t limit;
-  size_t reserved;  /* bytes granted to allocations that the system has yet to serve */
+  qds_heap_detail detail;
+  atomic_int guarded;              /* a limit holds or a failure is due: no fast path */
+  alignas(64) atomic_size_t taken; /* bytes granted, when there is a limit */
+  atomic_size_t peak;
+  pthread_mutex_t lock;
   uint64_t fail_in; /* 0: never */
-  qds_memory_row total;
-  size_t tags;
-  qds_memory_row rows[MAX_TAGS];
+  qds_account account;
 };
 
 static record *record_of(void *block) {
-  return (record *)((char *)block - sizeof(qds_block_header) - offsetof(record, header));
+  return (record *)block - 1;
 }
 
-static void *block_of(record *r) {
-  return (char *)r + offsetof(record, header) + sizeof(qds_block_header);
+static qds_account_share *share_of(qds_class_cache *cache) {
+  return (qds_account_share *)cache->caller;
 }
 
-static void count_up(qds_memory_row *row, size_t bytes) {
-  row->current_bytes += bytes;
-  row->current_blocks++;
-  row->total_blocks++;
-  if (row->current_bytes > row->peak_bytes) row->peak_bytes = row->current_bytes;
+/* --- admission
+ * -------------------------------------------------------------------------------------------------- */
+
+static qds_status inject(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  pthread_mutex_lock(&heap->lock);
+  const int fails = heap->fail_in && --heap->fail_in == 0;
+  if (!heap->fail_in) atomic_store(&heap->guarded, heap->limit != 0);
+  pthread_mutex_unlock(&heap->lock);
+  if (!fails) return QDS_OK;
+  return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)",
+                   bytes, tag);
 }
 
-static void count_down(qds_memory_row *row, size_t bytes) {
-  row->current_bytes -= bytes;
-  row->current_blocks--;
+static int fits(const qds_heap *heap, size_t held, size_t bytes) {
+  return !heap->limit || (bytes <= heap->limit && held <= heap->limit - bytes);
 }
 
-/* The last row is shared by all tags that have none of their own. */
-static int find_tag(qds_heap *heap, const char *tag) {
-  size_t i = 0;
-  while (i < heap->tags && strcmp(heap->rows[i].tag, tag) != 0) i++;
-  if (i == MAX_TAGS) return MAX_TAGS - 1;
-  if (i == heap->tags) heap->rows[heap->tags++] = (qds_memory_row){.tag = i < MAX_TAGS - 1 ? tag : "others"};
-  return (int)i;
-}
-
-/* Call with the lock held. */
-static void enlist(qds_heap *heap, record *r) {
-  r->tag_index = find_tag(heap, r->tag);
-  r->next = heap->live.next;
-  r->previous = &heap->live;
-  r->next->previous = r;
-  heap->live.next = r;
-  count_up(&heap->total, r->header.bytes);
-  count_up(&heap->rows[r->tag_index], r->header.bytes);
-}
-
-/* Call with the lock held. */
-static int fits(const qds_heap *heap, size_t bytes) {
-  const size_t taken = heap->total.current_bytes + heap->reserved;
-  return !heap->limit || (bytes <= heap->limit && taken <= heap->limit - bytes);
-}
-
-/* Grants the bytes, so that threads cannot pass the limit together. Call with the lock held. */
-static qds_status reserve(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
-  if (heap->fail_in && --heap->fail_in == 0)
-    return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)",
-                     bytes, tag);
-  if (!fits(heap, bytes)) {
-    char more[QDS_BYTES_TEXT], held[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
-    qds_format_bytes(bytes, more);
-    qds_format_bytes(heap->total.current_bytes, held);
-    qds_format_bytes(heap->limit, limit);
-    return qds_raise(QDS_ERROR_BUDGET, file, line, 0,
-                     "memory budget exceeded: %s for %s on top of %s pass the limit of %s; raise "
-                     "--memory-limit, or use fewer nodes or states",
-                     more, tag, held, limit);
-  }
-  heap->reserved += bytes;
+/* Grants the bytes under the limit, so that threads cannot pass it together. */
+static qds_status grant(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  size_t held = atomic_load_explicit(&heap->taken, memory_order_relaxed);
+  do {
+    if (!fits(heap, held, bytes)) {
+      char more[QDS_BYTES_TEXT], there[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
+      qds_format_bytes(bytes, more);
+      qds_format_bytes(held, there);
+      qds_format_bytes(heap->limit, limit);
+      return qds_raise(QDS_ERROR_BUDGET, file, line, 0,
+                       "memory budget exceeded: %s for %s on top of %s pass the limit of %s; raise "
+                       "--memory-limit, or use fewer nodes or states",
+                       more, tag, there, limit);
+    }
+  } while (!atomic_compare_exchange_weak_explicit(&heap->taken, &held, held + bytes, memory_order_relaxed,
+                                                  memory_order_relaxed));
   return QDS_OK;
 }
 
-static qds_status reserve_locked(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
-  if (bytes > PTRDIFF_MAX - (size_t)RECORD_BYTES)
+static qds_status admit(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  if (bytes > PTRDIFF_MAX - LARGE_HEADER_BYTES - QDS_REDZONE_BYTES)
     return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
                      "out of memory: %zu bytes for %s pass the address range", bytes, tag);
-  pthread_mutex_lock(&heap->lock);
-  const qds_status status = reserve(heap, bytes, tag, file, line);
-  pthread_mutex_unlock(&heap->lock);
-  return status;
+  if (!atomic_load_explicit(&heap->guarded, memory_order_relaxed)) return QDS_OK;
+  QDS_TRY(inject(heap, bytes, tag, file, line));
+  return heap->limit ? grant(heap, bytes, tag, file, line) : QDS_OK;
+}
+
+static void withdraw(qds_heap *heap, size_t bytes) {
+  if (heap->limit) atomic_fetch_sub_explicit(&heap->taken, bytes, memory_order_relaxed);
+}
+
+static void note_peak(qds_heap *heap) {
+  const size_t taken = atomic_load_explicit(&heap->taken, memory_order_relaxed);
+  size_t peak = atomic_load_explicit(&heap->peak, memory_order_relaxed);
+  while (peak < taken && !atomic_compare_exchange_weak(&heap->peak, &peak, taken)) continue;
+}
+
+/* --- allocation
+ * --------------------------------------------------------------------------------------------------- */
+
+static size_t large_room(size_t bytes) {
+  return LARGE_HEADER_BYTES + bytes + QDS_REDZONE_BYTES;
+}
+
+static qds_best_fit *large_pool(const qds_heap *heap, size_t bytes) {
+  return heap->pools[bytes < LARGE_BYTES ? QDS_HEAP_MEDIUM : QDS_HEAP_LARGE];
+}
+
+static record *large_record(void *memory) {
+  return record_of((char *)memory + LARGE_HEADER_BYTES);
+}
+
+static void *large_memory(record *r) {
+  return (char *)(r + 1) - LARGE_HEADER_BYTES;
+}
+
+static qds_status take_block(qds_heap *heap, qds_class_cache *cache, size_t bytes, record **out) {
+  void *memory;
+  if (bytes <= QDS_CLASS_BLOCK_MOST) return qds_class_pool_allocate(cache, bytes, out);
+  QDS_TRY(qds_best_fit_allocate(large_pool(heap, bytes), large_room(bytes), 0, &memory));
+  qds_forbid(memory, large_room(bytes));
+  *out = large_record(memory);
+  return QDS_OK;
+}
+
+/* What one pool lacks may lie idle in another. */
+static qds_status obtain(qds_heap *heap, size_t bytes, qds_class_cache **cache, record **out) {
+  QDS_TRY(qds_class_pool_cache(heap->small, cache));
+  const qds_status status = take_block(heap, *cache, bytes, out);
+  if (status == QDS_OK || !qds_heap_trim(heap)) return status;
+  return take_block(heap, *cache, bytes, out);
+}
+
+/* Fills the record in and counts the block. */
+QDS_UNCHECKED static inline void hand_out(qds_heap *heap, qds_class_cache *cache, record *r, size_t bytes,
+                                          const char *tag, const char *file, int line, void **out) {
+  r->header = (qds_block_header){&heap->interface, bytes};
+  if (heap->detail >= QDS_HEAP_STATISTICS)
+    r->tag = qds_account_take(&heap->account, share_of(cache), tag, bytes);
+  if (heap->detail >= QDS_HEAP_TRACKING) {
+    r->file = file;
+    r->line = line;
+  }
+  qds_permit(&r->header, sizeof r->header + bytes);
+  *out = r + 1;
+}
+
+static qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line,
+                                  void **out) {
+  qds_class_cache *cache;
+  record *r;
+  *out = NULL;
+  QDS_TRY(admit(heap, bytes, tag, file, line));
+  if (obtain(heap, bytes, &cache, &r) != QDS_OK) {
+    char size[QDS_BYTES_TEXT];
+    withdraw(heap, bytes);
+    qds_format_bytes(bytes, size);
+    return qds_raise(QDS_ERROR_MEMORY, file, line, qds_last_error()->native,
+                     "out of memory: the system refused %s for %s", size, tag);
+  }
+  if (heap->limit) note_peak(heap);
+  hand_out(heap, cache, r, bytes, tag, file, line, out);
+  return QDS_OK;
 }
 
 static qds_status heap_allocate(qds_allocator *self, size_t bytes, const char *tag, const char *file,
                                 int line, void **out) {
   qds_heap *heap = (qds_heap *)self;
-  *out = NULL;
-  QDS_TRY(reserve_locked(heap, bytes, tag, file, line));
-  void *memory = NULL;
-  const int refused = posix_memalign(&memory, QDS_ALIGNMENT, bytes + RECORD_BYTES);
-  record *r = refused ? NULL : (record *)((char *)memory + RECORD_BYTES - sizeof(record));
-  if (r) *r = (record){.tag = tag, .file = file, .line = line, .header = {self, bytes}};
-
-  pthread_mutex_lock(&heap->lock);
-  heap->reserved -= bytes;
-  if (r) enlist(heap, r);
-  pthread_mutex_unlock(&heap->lock);
-  if (refused) {
-    char size[QDS_BYTES_TEXT];
-    qds_format_bytes(bytes, size);
-    return qds_raise(QDS_ERROR_MEMORY, file, line, refused, "out of memory: the system refused %s for %s",
-                     size, tag);
+  if (bytes <= QDS_CLASS_BLOCK_MOST && !atomic_load_explicit(&heap->guarded, memory_order_relaxed)) {
+    qds_class_cache *cache = qds_class_cache_here(heap->small);
+    record *r = cache ? qds_class_take(cache, bytes) : NULL;
+    if (r) {
+      hand_out(heap, cache, r, bytes, tag, file, line, out);
+      return QDS_OK;
+    }
   }
-  *out = block_of(r);
-  return QDS_OK;
+  return allocate_slowly(heap, bytes, tag, file, line, out);
 }
 
-static void heap_release(qds_allocator *self, void *block) {
+QDS_UNCHECKED static void heap_release(qds_allocator *self, void *block) {
   qds_heap *heap = (qds_heap *)self;
   record *r = record_of(block);
-  pthread_mutex_lock(&heap->lock);
-  r->next->previous = r->previous;
-  r->previous->next = r->next;
-  count_down(&heap->total, r->header.bytes);
-  count_down(&heap->rows[r->tag_index], r->header.bytes);
-  pthread_mutex_unlock(&heap->lock);
-  free((char *)r - (RECORD_BYTES - sizeof(record)));
+  const size_t bytes = r->header.bytes;
+  qds_class_cache *cache = qds_class_cache_here(heap->small);
+  /* A thread that cannot have a cache gives back all the same. */
+  if (!cache && qds_class_pool_cache(heap->small, &cache) != QDS_OK) cache = NULL;
+  if (heap->detail >= QDS_HEAP_STATISTICS) {
+    if (cache)
+      qds_account_give(&heap->account, share_of(cache), r->tag, bytes);
+    else
+      qds_account_return(&heap->account, r->tag, bytes);
+  }
+  withdraw(heap, bytes);
+  if (bytes > QDS_CLASS_BLOCK_MOST) {
+    qds_forbid(large_memory(r), large_room(bytes));
+    qds_best_fit_release(large_pool(heap, bytes), large_memory(r));
+    return;
+  }
+  qds_forbid(r, (sizeof *r + bytes + 7) & ~(size_t)7);
+  if (cache)
+    qds_class_give(cache, r);
+  else
+    qds_class_pool_release(NULL, r);
+}
+
+/* --- begin and end
+ * -------------------------------------------------------------------------------------------------- */
+
+static qds_status create_pools(qds_heap *heap) {
+  static const size_t unit[QDS_HEAP_POOLS] = {QDS_PAGE_BYTES, QDS_ALIGNMENT, QDS_PAGE_BYTES};
+  static const size_t segment_bytes[QDS_HEAP_POOLS] = {4 << 20, 4 << 20, 16 << 20};
+  for (int i = 0; i < QDS_HEAP_POOLS; i++) {
+    qds_best_fit_options options = QDS_BEST_FIT_OPTIONS_INIT;
+    options.name = "host pool";
+    options.provider = qds_provider_host(QDS_PAGES_TRANSPARENT);
+    options.allocator = qds_system_allocator();
+    options.unit = unit[i];
+    options.segment_bytes = segment_bytes[i];
+    options.reserve_ratio = 1.15;
+    options.idle_bytes = QDS_HEAP_IDLE_BYTES;
+    QDS_TRY(qds_best_fit_create(&options, &heap->pools[i]));
+  }
+  return qds_class_pool_create(heap->pools[QDS_HEAP_SLABS], qds_system_allocator(), sizeof(qds_account_share),
+                               &heap->small);
+}
+
+qds_status qds_heap_create_with(size_t limit, qds_heap_detail detail, qds_heap **out) {
+  *out = NULL;
+  qds_heap *heap;
+  QDS_TRY(QDS_NEW_ZERO(qds_system_allocator(), 1, "memory account", &heap));
+  heap->interface = (qds_allocator){heap_allocate, heap_release};
+  pthread_mutex_init(&heap->lock, NULL);
+  qds_account_open(&heap->account);
+  heap->limit = limit;
+  heap->detail = detail;
+  heap->guarded = limit != 0;
+  const qds_status status = create_pools(heap);
+  if (status != QDS_OK)
+    qds_heap_destroy(heap, NULL, NULL);
+  else
+    *out = heap;
+  return status;
 }
 
 qds_status qds_heap_create(size_t limit, qds_heap **out) {
-  *out = NULL;
-  qds_heap *heap = calloc(1, sizeof *heap);
-  if (!heap) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the memory account");
-  heap->interface = (qds_allocator){heap_allocate, heap_release};
-  pthread_mutex_init(&heap->lock, NULL);
-  heap->live.next = heap->live.previous = &heap->live;
-  heap->limit = limit;
-  heap->total.tag = "total";
-  *out = heap;
-  return QDS_OK;
+  return qds_heap_create_with(limit, QDS_HEAP_TRACKING, out);
+}
+
+typedef struct {
+  qds_heap *heap;
+  qds_leak_fn leak;
+  void *user;
+} leak_report;
+
+QDS_UNCHECKED static void report(const leak_report *to, const record *r) {
+  to->leak(to->user, to->heap->account.rows[r->tag].tag, r->header.bytes, r->file, r->line);
+}
+
+QDS_UNCHECKED static void visit_small(void *user, qds_class_block *r) {
+  const leak_report *to = user;
+  if (r->header.owner == &to->heap->interface) report(to, r);
+}
+
+static void visit_large(void *user, void *memory, size_t bytes) {
+  (void)bytes;
+  report(user, large_record(memory));
 }
 
 void qds_heap_destroy(qds_heap *heap, qds_leak_fn leak, void *user) {
   if (!heap) return;
-  while (heap->live.next != &heap->live) {
-    record *r = heap->live.next;
-    if (leak) leak(user, r->tag, r->header.bytes, r->file, r->line);
-    heap_release(&heap->interface, block_of(r));
+  leak_report to = {heap, leak, user};
+  if (leak && heap->detail == QDS_HEAP_TRACKING) {
+    qds_class_pool_visit(heap->small, visit_small, &to);
+    qds_best_fit_visit(heap->pools[QDS_HEAP_MEDIUM], visit_large, &to);
+    qds_best_fit_visit(heap->pools[QDS_HEAP_LARGE], visit_large, &to);
   }
+  qds_class_pool_destroy(heap->small);
+  for (int i = 0; i < QDS_HEAP_POOLS; i++) qds_best_fit_destroy(heap->pools[i]);
+  qds_account_close(&heap->account);
   pthread_mutex_destroy(&heap->lock);
-  free(heap);
+  qds_release(heap);
 }
 
 qds_allocator *qds_heap_allocator(qds_heap *heap) {
   return &heap->interface;
 }
 
+/* --- looking
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void *next_share(void *pool, void *share) {
+  return qds_class_pool_next(pool, share);
+}
+
 void qds_heap_total(qds_heap *heap, qds_memory_row *total) {
-  pthread_mutex_lock(&heap->lock);
-  *total = heap->total;
-  pthread_mutex_unlock(&heap->lock);
+  qds_account_total(&heap->account, next_share, heap->small, total);
+  if (heap->limit) total->peak_bytes = atomic_load(&heap->peak);
 }
 
 int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row) {
-  pthread_mutex_lock(&heap->lock);
-  const int found = index < heap->tags;
-  if (found) *row = heap->rows[index];
-  pthread_mutex_unlock(&heap->lock);
-  return found;
+  return qds_account_tag(&heap->account, next_share, heap->small, index, row);
+}
+
+void qds_heap_read_pool(qds_heap *heap, qds_heap_pool pool, qds_best_fit_statistics *out) {
+  qds_best_fit_read(heap->pools[pool], out);
+}
+
+qds_status qds_heap_check(qds_heap *heap) {
+  for (int i = 0; i < QDS_HEAP_POOLS; i++) QDS_TRY(qds_best_fit_check(heap->pools[i]));
+  return qds_class_pool_check(heap->small);
 }
 
 void qds_heap_fail(qds_heap *heap, uint64_t n) {
   pthread_mutex_lock(&heap->lock);
   heap->fail_in = n;
+  atomic_store(&heap->guarded, heap->limit != 0 || n != 0);
   pthread_mutex_unlock(&heap->lock);
 }
 
+size_t qds_heap_trim(qds_heap *heap) {
+  size_t went = 0;
+  qds_class_pool_trim(heap->small);
+  for (int i = 0; i < QDS_HEAP_POOLS; i++) went += qds_best_fit_trim(heap->pools[i], 0);
+  return went;
+}
+
 qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purpose) {
-  pthread_mutex_lock(&heap->lock);
-  const int fitting = fits(heap, bytes);
-  const size_t held = heap->total.current_bytes;
-  pthread_mutex_unlock(&heap->lock);
   char needed[QDS_BYTES_TEXT], there[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
+  const size_t held = atomic_load(&heap->taken);
   qds_format_bytes(bytes, needed);
-  if (!fitting) {
+  if (!fits(heap, held, bytes)) {
     qds_format_bytes(held, there);
     qds_format_bytes(heap->limit, limit);
     QDS_FAIL(QDS_ERROR_BUDGET,
@@ -206,7 +330,8 @@ qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purp
              "--memory-limit, or use fewer nodes or states",
              purpose, needed, there, limit);
   }
-  const size_t available = qds_available_memory();
+  size_t available = qds_available_memory();
+  if (bytes > available && qds_heap_trim(heap)) available = qds_available_memory();
   if (bytes > available) {
     qds_format_bytes(available, there);
     QDS_FAIL(QDS_ERROR_BUDGET,

@@ -1,21 +1,49 @@
-/* The accounting heap: aligned blocks with tags, peaks, a budget, leak reports and injected failures. */
+/* The accounting heap: aligned blocks with tags, peaks, a budget, leak reports and injected failures.
+ *
+ * Structure. Blocks up to QDS_CLASS_BLOCK_MOST bytes come from size classes with a cache per thread, larger
+ * ones from best-fit pools of host memory: one for blocks below a MiB and one for those above, so that a
+ * small block never keeps a large range from being whole; the slabs of the size classes have a pool of their
+ * own for the same reason. Every block stands behind a record of its tag and source line; the leak report
+ * walks the pools.
+ *
+ * Concurrency. Small blocks are taken, counted and given back without a lock or an atomic read-modify-write
+ * (pool_classes.h, account.h); large ones take one lock of O(log n) steps. With a limit each block also takes
+ * two atomic additions, so that the limit is exact however many threads share it.
+ *
+ * What is given back stays with the heap, at most as much as is in use or QDS_HEAP_IDLE_BYTES, whichever is
+ * more; the rest goes back to the system. The heap grows beyond 1.15 times the most that was ever used at
+ * once only when no wholly free segment is left to give back. */
 #ifndef QDS_MEM_HEAP_H
 #define QDS_MEM_HEAP_H
 
 #include "base/allocator.h"
+#include "mem/pool_best_fit.h"
 #include "qdsim/context.h"
 
 typedef struct qds_heap qds_heap;
 
+enum { QDS_HEAP_IDLE_BYTES = 512 << 20 };
+
+/* What a heap knows of its blocks. */
+typedef enum {
+  QDS_HEAP_PLAIN,      /* nothing: all counts are 0 and no leak is found */
+  QDS_HEAP_STATISTICS, /* bytes and blocks by tag */
+  QDS_HEAP_TRACKING    /* and the source line of every block */
+} qds_heap_detail;
+
 /* One leaked block at destruction. */
 typedef void (*qds_leak_fn)(void *user, const char *tag, size_t bytes, const char *file, int line);
 
-/* limit: bytes, 0 for none. The heap's own record lives outside the account. */
-qds_status qds_heap_create(size_t limit, qds_heap **out);
-/* Reports every live block through `leak` (may be NULL), then frees them all and the heap. */
+/* limit: bytes, 0 for none. The heap's own records live outside the account. */
+qds_status qds_heap_create(size_t limit, qds_heap **out); /* tracking */
+qds_status qds_heap_create_with(size_t limit, qds_heap_detail detail, qds_heap **out);
+/* Reports every live block through `leak` (may be NULL), then frees them all and the heap. No other thread
+ * uses the heap, and none that has used it may be ending meanwhile. */
 void qds_heap_destroy(qds_heap *heap, qds_leak_fn leak, void *user);
 
 qds_allocator *qds_heap_allocator(qds_heap *heap);
+/* The counts are exact when no other thread is at work; a peak may be wrong by 64 KiB for each thread but the
+ * first (the total's is exact when there is a limit). */
 void qds_heap_total(qds_heap *heap, qds_memory_row *total);
 int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row);
 void qds_heap_fail(qds_heap *heap, uint64_t n);
@@ -23,5 +51,15 @@ void qds_heap_fail(qds_heap *heap, uint64_t n);
  * with the whole need of a computation before it starts, so that the refusal comes first and names
  * the sum. */
 qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purpose);
+
+/* Gives the system back what no block needs. Caches of other threads keep what they have. Returns how many
+ * bytes went. */
+size_t qds_heap_trim(qds_heap *heap);
+
+typedef enum { QDS_HEAP_SLABS, QDS_HEAP_MEDIUM, QDS_HEAP_LARGE, QDS_HEAP_POOLS } qds_heap_pool;
+/* The figures of one of the heap's pools: reserved against used, fragmentation. */
+void qds_heap_read_pool(qds_heap *heap, qds_heap_pool pool, qds_best_fit_statistics *out);
+/* For tests, at rest: the invariants of all pools. Errors: INTERNAL, which names the fault. */
+qds_status qds_heap_check(qds_heap *heap);
 
 #endif

@@ -64,13 +64,13 @@ static size_t reserved_bytes(const qds_best_fit *pool) {
   return pool->map.used_bytes + pool->map.free_bytes + pool->growing;
 }
 
-/* Takes idle segments out of the records, the largest first, until at least `wanted` bytes are taken, there
- * are no more or the batch is full. Call with the lock held. */
+/* Takes idle segments out of the records, the smallest first, which are of least use, until at least `wanted`
+ * bytes are taken, there are no more or the batch is full. Call with the lock held. */
 static void collect_idle(qds_best_fit *pool, size_t wanted, segment_batch *batch) {
   size_t taken = 0;
-  qds_range *range = qds_range_last(pool->map.free_root);
+  qds_range *range = qds_range_map_smallest(&pool->map, 0);
   while (range && taken < wanted && pool->map.idle_bytes && batch->count < BATCH) {
-    qds_range *next = qds_range_previous_free(&pool->map, range);
+    qds_range *next = qds_range_map_next(&pool->map, 0, range->bytes, range->begin);
     if (qds_range_is_segment(range)) {
       batch->segments[batch->count++] = (segment){(void *)range->begin, range->bytes};
       taken += range->bytes;
@@ -285,11 +285,21 @@ qds_status qds_best_fit_try(qds_best_fit *pool, size_t bytes, size_t alignment, 
   return allocate(pool, bytes, alignment, 0, out);
 }
 
+/* Gives back what is idle beyond what a pool may keep. Call with the lock held. */
+static void keep_idle(qds_best_fit *pool) {
+  const size_t idle = pool->map.idle_bytes, used = pool->map.used_bytes, least = pool->options.idle_bytes;
+  const size_t kept = used > least ? used : least;
+  if (least && idle > kept) give_back_idle(pool, idle - kept);
+}
+
 qds_status qds_best_fit_release(qds_best_fit *pool, void *block) {
   if (!block) return QDS_OK;
   pthread_mutex_lock(&pool->lock);
   qds_range *range = qds_range_map_used(&pool->map, (uintptr_t)block);
-  if (range) qds_range_map_give_back(&pool->map, range, 0, 0);
+  if (range) {
+    qds_range_map_give_back(&pool->map, range, 0, 0);
+    keep_idle(pool);
+  }
   pthread_mutex_unlock(&pool->lock);
   QDS_REQUIRE(range, "%s: no block begins at %p; was it released before?", pool->options.name, block);
   return QDS_OK;

@@ -27,10 +27,13 @@ typedef struct {
   /* Before the pool grows beyond this ratio of the most bytes ever used at once, it gives segments that are
    * wholly free back. At least 1; 0: it never does, except at the limit. */
   double reserve_ratio;
+  /* After a release, idle segments beyond this or what is in use, whichever is more, go back; 0: they stay.
+   */
+  size_t idle_bytes;
 } qds_best_fit_options;
 
 #define QDS_BEST_FIT_OPTIONS_INIT                                                                            \
-  { sizeof(qds_best_fit_options), "pool", {0, 0}, 0, 256, 0, 0, 0 }
+  { sizeof(qds_best_fit_options), "pool", {0, 0}, 0, 256, 0, 0, 0, 0 }
 
 typedef struct {
   size_t used_bytes, peak_used_bytes; /* of blocks, rounded up to the unit */
@@ -61,7 +64,7 @@ qds_status qds_best_fit_release(qds_best_fit *pool, void *block);
 /* The size of a used block, rounded up to the unit; 0 when `block` is none. */
 size_t qds_best_fit_bytes(qds_best_fit *pool, const void *block);
 
-/* Gives idle segments back until at most `keep` bytes are idle, the largest first, and lets the system have
+/* Gives idle segments back until at most `keep` bytes are idle, the smallest first, and lets the system have
  * the pages of every other free range where the provider can. Returns how many bytes went. */
 size_t qds_best_fit_trim(qds_best_fit *pool, size_t keep);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "mem/sanitizer.h"
 #include "qdsim/text.h"
 
 static char *map(size_t bytes, int flags) {
@@ -31,13 +32,18 @@ qds_status qds_map_pages(qds_host_pages pages, size_t bytes, void **out) {
     if (range && large) madvise(range, bytes, pages == QDS_PAGES_PLAIN ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
   }
   *out = range;
-  if (range) return QDS_OK;
+  if (range) {
+    qds_search_for_pointers(range, bytes);
+    return QDS_OK;
+  }
   char size[QDS_BYTES_TEXT];
   qds_format_bytes(bytes, size);
   QDS_FAIL_NATIVE(QDS_ERROR_MEMORY, errno, "out of memory: the system refused %s", size);
 }
 
 void qds_unmap_pages(void *range, size_t bytes) {
+  qds_search_no_more(range, bytes);
+  qds_permit(range, bytes);
   munmap(range, bytes);
 }
 

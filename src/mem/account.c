@@ -1,0 +1,88 @@
+#include "mem/account.h"
+
+#include <string.h>
+
+void qds_account_open(qds_account *account) {
+  pthread_mutex_init(&account->lock, NULL);
+  account->total.tag = "total";
+}
+
+void qds_account_close(qds_account *account) {
+  pthread_mutex_destroy(&account->lock);
+}
+
+uint32_t qds_account_find(qds_account *account, qds_account_share *share, const char *tag) {
+  enum { OTHERS = QDS_ACCOUNT_TAGS - 1 };
+  pthread_mutex_lock(&account->lock);
+  const size_t count = qds_account_get(&account->tags);
+  size_t i = 0;
+  while (i < count && strcmp(account->rows[i].tag, tag) != 0) i++;
+  if (i >= OTHERS) i = OTHERS;
+  if (i == count) {
+    account->rows[i].tag = i < OTHERS ? tag : "others";
+    atomic_store_explicit(&account->tags, count + 1, memory_order_release);
+  }
+  pthread_mutex_unlock(&account->lock);
+  const size_t at = ((uintptr_t)tag ^ (uintptr_t)tag >> 6) % QDS_ACCOUNT_MEMO;
+  share->memo[at].tag = tag;
+  share->memo[at].index = (uint32_t)i;
+  return (uint32_t)i;
+}
+
+static void raise_peak(atomic_size_t *peak, size_t value) {
+  size_t known = atomic_load(peak);
+  while ((ptrdiff_t)known < (ptrdiff_t)value && !atomic_compare_exchange_weak(peak, &known, value)) continue;
+}
+
+void qds_account_tell(qds_account_row *row, qds_account_count *count) {
+  const size_t before = atomic_fetch_add(&row->bytes, qds_account_get(&count->bytes));
+  raise_peak(&row->peak, before + qds_account_get(&count->high));
+  qds_account_set(&count->bytes, 0);
+  qds_account_set(&count->high, 0);
+}
+
+void qds_account_return(qds_account *account, uint32_t tag, size_t bytes) {
+  atomic_fetch_add(&account->rows[tag].returned, 1);
+  atomic_fetch_sub(&account->rows[tag].bytes, bytes);
+  atomic_fetch_sub(&account->total.bytes, bytes);
+}
+
+/* What threads at work change between two readings can make a sum of theirs negative. */
+static size_t not_negative(size_t number) {
+  return (ptrdiff_t)number < 0 ? 0 : number;
+}
+
+/* The row with what the shares have not told. */
+static qds_memory_row sum(const qds_account_row *row, size_t offset, qds_account_next_fn next, void *shares) {
+  const size_t told = atomic_load(&row->bytes);
+  size_t untold = 0, high = 0, taken = 0, returned = atomic_load(&row->returned);
+  for (char *share = next(shares, NULL); share; share = next(shares, share)) {
+    const qds_account_count *count = (const qds_account_count *)(share + offset);
+    const size_t highest = qds_account_get(&count->high);
+    untold += qds_account_get(&count->bytes);
+    if (highest > high) high = highest;
+    taken += qds_account_get(&count->taken);
+    returned += qds_account_get(&count->returned);
+  }
+  size_t peak = atomic_load(&row->peak);
+  if ((ptrdiff_t)(told + high) > (ptrdiff_t)peak) peak = told + high;
+  if ((ptrdiff_t)(told + untold) > (ptrdiff_t)peak) peak = told + untold;
+  return (qds_memory_row){row->tag, not_negative(told + untold), peak, not_negative(taken - returned), taken};
+}
+
+int qds_account_tag(qds_account *account, qds_account_next_fn next, void *shares, size_t index,
+                    qds_memory_row *out) {
+  if (index >= atomic_load_explicit(&account->tags, memory_order_acquire)) return 0;
+  *out = sum(&account->rows[index], offsetof(qds_account_share, tags) + index * sizeof(qds_account_count),
+             next, shares);
+  return 1;
+}
+
+void qds_account_total(qds_account *account, qds_account_next_fn next, void *shares, qds_memory_row *out) {
+  qds_memory_row row;
+  *out = sum(&account->total, offsetof(qds_account_share, total), next, shares);
+  for (size_t i = 0; qds_account_tag(account, next, shares, i, &row); i++) {
+    out->current_blocks += row.current_blocks;
+    out->total_blocks += row.total_blocks;
+  }
+}

@@ -1,0 +1,377 @@
+#include "mem/pool_classes.h"
+
+/* Up to 1 KiB every multiple of 64 bytes has a class; beyond, the sizes are those of which a slab holds 51,
+ * 42, 36, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
+static const uint16_t strides[QDS_CLASSES] = {64,   128,  192,  256,  320,  384,  448,  512,   576,   640,
+                                              704,  768,  832,  896,  960,  1024, 1280, 1536,  1792,  2048,
+                                              2560, 3072, 3584, 4032, 5440, 6528, 8128, 10880, 13056, 16320};
+
+const uint8_t qds_class_of_step[QDS_CLASS_LARGEST / 64 + 1] = {[1] = 0,
+                                                               [2] = 1,
+                                                               [3] = 2,
+                                                               [4] = 3,
+                                                               [5] = 4,
+                                                               [6] = 5,
+                                                               [7] = 6,
+                                                               [8] = 7,
+                                                               [9] = 8,
+                                                               [10] = 9,
+                                                               [11] = 10,
+                                                               [12] = 11,
+                                                               [13] = 12,
+                                                               [14] = 13,
+                                                               [15] = 14,
+                                                               [16] = 15,
+                                                               [17 ... 20] = 16,
+                                                               [21 ... 24] = 17,
+                                                               [25 ... 28] = 18,
+                                                               [29 ... 32] = 19,
+                                                               [33 ... 40] = 20,
+                                                               [41 ... 48] = 21,
+                                                               [49 ... 56] = 22,
+                                                               [57 ... 63] = 23,
+                                                               [64 ... 85] = 24,
+                                                               [86 ... 102] = 25,
+                                                               [103 ... 127] = 26,
+                                                               [128 ... 170] = 27,
+                                                               [171 ... 204] = 28,
+                                                               [205 ... 255] = 29};
+
+_Static_assert(sizeof(qds_class_slab) <= QDS_SLAB_HEADER_BYTES, "a slab's header has no room");
+_Static_assert(sizeof(qds_class_block) % 32 == 0, "blocks would not be aligned");
+
+/* Stands for "no slab": it never has a free block, and nobody writes to it. */
+static const qds_class_slab none;
+
+/* The first block's header ends where the slab's header and one alignment unit do. */
+static qds_class_block *block_at(const qds_class_slab *slab, size_t index) {
+  const size_t first = QDS_SLAB_HEADER_BYTES - sizeof(qds_class_block);
+  return (qds_class_block *)((uintptr_t)slab + first + index * strides[slab->class]);
+}
+
+/* --- slabs
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void list(qds_class_slab *slab) {
+  qds_class_slab **head = &slab->cache->with_free[slab->class];
+  slab->next = *head;
+  slab->previous = NULL;
+  if (*head) (*head)->previous = slab;
+  *head = slab;
+  slab->known = 1;
+}
+
+static void unlist(qds_class_slab *slab) {
+  if (slab->next) slab->next->previous = slab->previous;
+  *(slab->previous ? &slab->previous->next : &slab->cache->with_free[slab->class]) = slab->next;
+}
+
+static qds_status create_slab(qds_class_cache *cache, size_t class, qds_class_slab **out) {
+  QDS_TRY(qds_best_fit_allocate(cache->pool->source, QDS_SLAB_BYTES, QDS_SLAB_BYTES, (void **)out));
+  qds_class_slab *slab = *out;
+  qds_permit(slab, sizeof *slab);
+  qds_forbid((char *)slab + sizeof *slab, QDS_SLAB_BYTES - sizeof *slab);
+  const size_t blocks = (QDS_SLAB_BYTES - QDS_SLAB_HEADER_BYTES) / strides[class];
+  *slab = (qds_class_slab){.cache = cache,
+                           .room = (uint32_t)blocks,
+                           .class = (uint16_t) class,
+                           .next_owned = cache->owned,
+                           .owned_link = &cache->owned};
+  if (cache->owned) cache->owned->owned_link = &slab->next_owned;
+  cache->owned = slab;
+  return QDS_OK;
+}
+
+/* The slab stands in no list and is not the current one. */
+static void give_slab_back(qds_class_slab *slab) {
+  qds_best_fit *source = slab->cache->pool->source;
+  *slab->owned_link = slab->next_owned;
+  if (slab->next_owned) slab->next_owned->owned_link = slab->owned_link;
+  qds_forbid(slab, QDS_SLAB_BYTES);
+  qds_best_fit_release(source, slab);
+}
+
+/* Links a page of blocks that were never used, at least one, the lowest first. */
+QDS_UNCHECKED static void carve(qds_class_slab *slab) {
+  enum { AT_ONCE = 4096 };
+  const uint32_t wanted = (uint32_t)AT_ONCE / strides[slab->class] + 1, left = slab->room - slab->carved;
+  const uint32_t count = wanted < left ? wanted : left;
+  for (uint32_t i = count; i-- > 0;) {
+    qds_class_block *block = block_at(slab, slab->carved + i);
+    block->header.owner = NULL;
+    block->next = slab->free;
+    slab->free = block;
+  }
+  slab->carved += count;
+}
+
+/* Where a slab belongs after blocks came back. One empty slab is kept per class, so that a block that comes
+ * and goes does not take a slab with it. */
+static void settle(qds_class_slab *slab) {
+  qds_class_cache *cache = slab->cache;
+  if (slab == cache->current[slab->class]) return;
+  if (!slab->known) list(slab);
+  if (slab->used == 0 && (slab->next || slab->previous)) {
+    unlist(slab);
+    give_slab_back(slab);
+  }
+}
+
+/* --- returns from other threads
+ * ------------------------------------------------------------------------------------ */
+
+QDS_UNCHECKED static void post(qds_class_slab *slab, qds_class_block *block) {
+  qds_class_cache *cache = slab->cache;
+  qds_class_block *first = atomic_load_explicit(&slab->returned, memory_order_relaxed);
+  do {
+    block->next = first;
+    /* Acquires too: what the owner read of the slab comes before what is written to it below. */
+  } while (!atomic_compare_exchange_weak_explicit(&slab->returned, &first, block, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+  /* The slab stays until its owner finds it in the mail; whoever comes second must not touch it any more. */
+  if (first) return;
+  qds_class_slab *mail = atomic_load_explicit(&cache->mail, memory_order_relaxed);
+  do {
+    slab->next_mail = mail;
+  } while (!atomic_compare_exchange_weak_explicit(&cache->mail, &mail, slab, memory_order_release,
+                                                  memory_order_relaxed));
+}
+
+/* Makes the returned blocks of a slab free. */
+QDS_UNCHECKED static void collect(qds_class_slab *slab) {
+  qds_class_block *block = atomic_exchange_explicit(&slab->returned, NULL, memory_order_acq_rel);
+  for (qds_class_block *next; block; block = next) {
+    next = block->next;
+    block->next = slab->free;
+    slab->free = block;
+    slab->used--;
+  }
+}
+
+static void read_mail(qds_class_cache *cache) {
+  if (!atomic_load_explicit(&cache->mail, memory_order_relaxed)) return;
+  qds_class_slab *slab = atomic_exchange_explicit(&cache->mail, NULL, memory_order_acquire);
+  for (qds_class_slab *next; slab; slab = next) {
+    next = slab->next_mail; /* before it can be posted again, or given back */
+    collect(slab);
+    settle(slab);
+  }
+}
+
+/* --- allocation and release
+ * ------------------------------------------------------------------------------------------ */
+
+/* Sees to it that the current slab of a class has a free block. */
+static qds_status refill(qds_class_cache *cache, size_t class) {
+  qds_class_slab *old = cache->current[class], *slab = cache->with_free[class];
+  if (old->carved == old->room) {
+    if (slab)
+      unlist(slab);
+    else
+      QDS_TRY(create_slab(cache, class, &slab));
+    if (old != &none) old->known = 0;
+    slab->known = 1;
+    cache->current[class] = slab;
+  }
+  if (!cache->current[class]->free) carve(cache->current[class]);
+  return QDS_OK;
+}
+
+qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_block **out) {
+  *out = qds_class_take(cache, bytes);
+  if (*out) return QDS_OK;
+  const size_t class = qds_class_of(bytes);
+  read_mail(cache);
+  if (!cache->current[class]->free) QDS_TRY(refill(cache, class));
+  *out = qds_class_take(cache, bytes);
+  return QDS_OK;
+}
+
+QDS_UNCHECKED void qds_class_pool_release(qds_class_cache *cache, qds_class_block *block) {
+  qds_class_slab *slab = qds_class_slab_of(block);
+  if (slab->cache != cache) {
+    post(slab, block);
+    return;
+  }
+  block->next = slab->free;
+  slab->free = block;
+  slab->used--;
+  settle(slab);
+}
+
+/* --- caches and threads
+ * ----------------------------------------------------------------------------------------------- */
+
+/* Call as the cache's owner. */
+static void give_empty_slabs_back(qds_class_cache *cache) {
+  read_mail(cache);
+  for (qds_class_slab *slab = cache->owned, *next; slab; slab = next) {
+    next = slab->next_owned;
+    if (slab->used) continue;
+    if (slab == cache->current[slab->class])
+      cache->current[slab->class] = (qds_class_slab *)&none;
+    else
+      unlist(slab);
+    give_slab_back(slab);
+  }
+}
+
+/* The destructor of the pool's thread key. Destructors of other keys may use the pool after it: then the
+ * thread gets a cache again, and this runs once more. */
+static void end_of_thread(void *data) {
+  qds_class_cache *cache = data, *expected = cache;
+  qds_class_pool *pool = cache->pool;
+  const uintptr_t thread = atomic_load_explicit(&cache->thread, memory_order_relaxed);
+  atomic_compare_exchange_strong(&pool->table[qds_class_table_index(thread)], &expected, NULL);
+  give_empty_slabs_back(cache);
+  atomic_store_explicit(&cache->thread, 0, memory_order_relaxed);
+  pthread_mutex_lock(&pool->lock);
+  cache->next_waiting = pool->waiting;
+  pool->waiting = cache;
+  pthread_mutex_unlock(&pool->lock);
+}
+
+static qds_status create_cache(qds_class_pool *pool, qds_class_cache **out) {
+  void *memory;
+  QDS_TRY(qds_allocate_zero(pool->allocator, 1, sizeof **out + pool->thread_bytes, "thread cache", __FILE__,
+                            __LINE__, &memory));
+  qds_class_cache *cache = memory;
+  cache->pool = pool;
+  for (int i = 0; i < QDS_CLASSES; i++) cache->current[i] = (qds_class_slab *)&none;
+  pthread_mutex_lock(&pool->lock);
+  cache->next = atomic_load_explicit(&pool->caches, memory_order_relaxed);
+  atomic_store_explicit(&pool->caches, cache, memory_order_release);
+  pthread_mutex_unlock(&pool->lock);
+  *out = cache;
+  return QDS_OK;
+}
+
+/* A cache of a thread that has ended, or a new one. */
+static qds_status take_cache(qds_class_pool *pool, qds_class_cache **out) {
+  pthread_mutex_lock(&pool->lock);
+  *out = pool->waiting;
+  if (*out) pool->waiting = (*out)->next_waiting;
+  pthread_mutex_unlock(&pool->lock);
+  return *out ? QDS_OK : create_cache(pool, out);
+}
+
+qds_status qds_class_pool_cache(qds_class_pool *pool, qds_class_cache **out) {
+  const uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
+  *out = qds_class_cache_here(pool);
+  if (*out) return QDS_OK;
+  qds_class_cache *cache = pthread_getspecific(pool->key);
+  if (!cache) {
+    QDS_TRY(take_cache(pool, &cache));
+    atomic_store_explicit(&cache->thread, thread, memory_order_relaxed);
+    const int refused = pthread_setspecific(pool->key, cache);
+    if (refused) {
+      end_of_thread(cache);
+      QDS_FAIL_NATIVE(QDS_ERROR_MEMORY, refused, "out of memory: no room for a thread's cache");
+    }
+  }
+  atomic_store_explicit(&pool->table[qds_class_table_index(thread)], cache, memory_order_release);
+  *out = cache;
+  return QDS_OK;
+}
+
+void qds_class_pool_trim(qds_class_pool *pool) {
+  qds_class_cache *own = pthread_getspecific(pool->key);
+  if (own) give_empty_slabs_back(own);
+  pthread_mutex_lock(&pool->lock);
+  for (qds_class_cache *cache = pool->waiting; cache; cache = cache->next_waiting)
+    give_empty_slabs_back(cache);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+qds_status qds_class_pool_create(qds_best_fit *source, qds_allocator *allocator, size_t thread_bytes,
+                                 qds_class_pool **out) {
+  QDS_TRY(QDS_NEW_ZERO(allocator, 1, "memory pool", out));
+  const int refused = pthread_key_create(&(*out)->key, end_of_thread);
+  if (refused) {
+    qds_release(*out);
+    *out = NULL;
+    QDS_FAIL_NATIVE(QDS_ERROR_MEMORY, refused,
+                    "out of memory: this process has no thread key left for a memory pool");
+  }
+  (*out)->source = source;
+  (*out)->allocator = allocator;
+  (*out)->thread_bytes = thread_bytes;
+  pthread_mutex_init(&(*out)->lock, NULL);
+  return QDS_OK;
+}
+
+void qds_class_pool_destroy(qds_class_pool *pool) {
+  if (!pool) return;
+  pthread_key_delete(pool->key);
+  for (qds_class_cache *cache = pool->caches, *next; cache; cache = next) {
+    next = cache->next;
+    while (cache->owned) give_slab_back(cache->owned);
+    qds_release(cache);
+  }
+  pthread_mutex_destroy(&pool->lock);
+  qds_release(pool);
+}
+
+/* --- looking
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+void *qds_class_pool_next(qds_class_pool *pool, void *caller) {
+  const qds_class_cache *last = NULL;
+  if (caller) last = (qds_class_cache *)((char *)caller - offsetof(qds_class_cache, caller));
+  qds_class_cache *next = last ? last->next : atomic_load_explicit(&pool->caches, memory_order_acquire);
+  return next ? next->caller : NULL;
+}
+
+void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, qds_class_block *block),
+                          void *user) {
+  for (qds_class_cache *cache = pool->caches; cache; cache = cache->next)
+    for (qds_class_slab *slab = cache->owned; slab; slab = slab->next_owned)
+      for (uint32_t i = 0; i < slab->carved; i++) visit(user, block_at(slab, i));
+}
+
+/* The length of a list of free blocks, or SIZE_MAX when it leaves the slab or is a ring. */
+QDS_UNCHECKED static size_t length(const qds_class_slab *slab, const qds_class_block *block) {
+  size_t count = 0;
+  for (; block; block = block->next) {
+    const uintptr_t offset = (uintptr_t)block - (uintptr_t)block_at(slab, 0);
+    if (offset % strides[slab->class] || offset / strides[slab->class] >= slab->carved) return SIZE_MAX;
+    if (++count > slab->carved) return SIZE_MAX;
+  }
+  return count;
+}
+
+static int is_listed(const qds_class_slab *slab) {
+  const qds_class_slab *other = slab->cache->with_free[slab->class];
+  while (other && other != slab) other = other->next;
+  return other != NULL;
+}
+
+static int is_in_mail(qds_class_slab *slab) {
+  const qds_class_slab *other = slab->cache->mail;
+  while (other && other != slab) other = other->next_mail;
+  return other != NULL;
+}
+
+static const char *fault_of(qds_class_slab *slab) {
+  const int current = slab->cache->current[slab->class] == slab, listed = is_listed(slab);
+  const size_t free = length(slab, slab->free), returned = length(slab, slab->returned);
+  if (free == SIZE_MAX || returned == SIZE_MAX) return "a free list is broken";
+  if (slab->used + free != slab->carved || returned > slab->used || slab->carved > slab->room)
+    return "blocks are miscounted";
+  if (slab->known != (current || listed) || (current && listed)) return "a slab stands in the wrong list";
+  if (!slab->known && (free || slab->carved < slab->room)) return "a slab with free blocks is in no list";
+  if (listed && !free) return "a full slab is listed";
+  if ((returned > 0) != is_in_mail(slab)) return "a slab with returned blocks is not in the mail";
+  return NULL;
+}
+
+qds_status qds_class_pool_check(qds_class_pool *pool) {
+  for (qds_class_cache *cache = pool->caches; cache; cache = cache->next)
+    for (qds_class_slab *slab = cache->owned; slab; slab = slab->next_owned) {
+      const char *fault = fault_of(slab);
+      if (slab->cache != cache) fault = "a slab belongs to another cache";
+      if (fault) QDS_FAIL(QDS_ERROR_INTERNAL, "small blocks: %s", fault);
+    }
+  return QDS_OK;
+}
