@@ -3,7 +3,7 @@
 #include "la/layout_kernels.h"
 
 /* A tile of records and fields stays in the first-level cache. Of few fields it takes many records. */
-enum { TILE_FIELDS = 64, TILE_NUMBERS = 2048 };
+enum { TILE_FIELDS = 64, TILE_NUMBERS = 1024 };
 /* Waking a team costs more than moving fewer numbers. */
 enum { FEWEST_SHARED_NUMBERS = 1 << 15 };
 
