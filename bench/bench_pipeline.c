@@ -1,7 +1,7 @@
 /* What a pipeline hides: its wall time against the sum and the longest of its stages, and against the same
  * stages with one item under way at a time.
  *
- *   bench_pipeline [DEVICE [ITEMS [MIB]]]    auto, cpu, sim, cuda, cuda:1; default auto, 64 items of 8 MiB
+ *   bench_pipeline [DEVICE [ITEMS [MIB]]]    auto, cpu, sim, cuda, cuda:1; default auto, 32 items of 8 MiB
  *
  * Case "device": copy in, compute, copy out, with as much computation as takes as long as the slower copy.
  * Case "file": the same between two files in TMPDIR (default /tmp), which lie in the page cache. The output
@@ -196,7 +196,7 @@ static qds_status run(qds_context *ctx, int items, int mib) {
 int main(int argc, char **argv) {
   qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
   options.device = argc > 1 ? argv[1] : "auto";
-  const int items = argc > 2 ? atoi(argv[2]) : 64, mib = argc > 3 ? atoi(argv[3]) : 8;
+  const int items = argc > 2 ? atoi(argv[2]) : 32, mib = argc > 3 ? atoi(argv[3]) : 8;
   if (items < 1 || mib < 1 || mib > 1024) {
     fprintf(stderr, "usage: %s [DEVICE [ITEMS [MIB]]]: 1 item at least, of 1 to 1024 MiB\n", argv[0]);
     return 2;
