@@ -31,8 +31,10 @@ static void free_manager(qds_buffer_manager *m) {
 }
 
 qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *accelerator,
-                                     const char *device_reason, qds_buffer_manager **out) {
-  const qds_memory_options defaults = QDS_MEMORY_OPTIONS_INIT;
+                                     const char *device_reason, const char *folder,
+                                     qds_buffer_manager **out) {
+  qds_memory_options defaults = QDS_MEMORY_OPTIONS_INIT;
+  defaults.spill_folder = folder;
   *out = NULL;
   qds_buffer_manager *m = calloc(1, sizeof *m);
   if (!m) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the manager of the buffers");
@@ -58,10 +60,7 @@ qds_status qds_buffer_manager_configure(qds_buffer_manager *m, const qds_memory_
               "qds_memory_options: struct_size %zu, this library expects %zu; initialise it with "
               "QDS_MEMORY_OPTIONS_INIT",
               options->struct_size, sizeof *options);
-  const char *temporary = getenv("TMPDIR");
-  const char *folder = options->spill_folder     ? options->spill_folder
-                       : temporary && *temporary ? temporary
-                                                 : "/var/tmp";
+  const char *folder = options->spill_folder ? options->spill_folder : m->folder;
   const size_t available = m->accelerator ? qds_available_memory() : 0; /* it reads files */
   pthread_mutex_lock(&m->lock);
   const int same = m->folder && !strcmp(m->folder, folder);
@@ -82,20 +81,6 @@ qds_status qds_buffer_manager_configure(qds_buffer_manager *m, const qds_memory_
               folder);
   if (missing) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the name of the spill folder");
   return QDS_OK;
-}
-
-void qds_buffer_link(qds_buffer *b) {
-  qds_buffer *ring = &b->manager->ring;
-  b->newer = ring;
-  b->older = ring->older;
-  b->older->newer = b;
-  ring->older = b;
-}
-
-void qds_buffer_touch(qds_buffer *b) {
-  b->newer->older = b->older;
-  b->older->newer = b->newer;
-  qds_buffer_link(b);
 }
 
 void qds_buffer_unlink(qds_buffer *b) {
@@ -343,7 +328,10 @@ qds_status qds_buffer_new(qds_buffer_manager *m, size_t bytes, qds_mem_strategy 
                     .references = one_reference(QDS_OWNER_LIBRARY),
                     .home = QDS_PLACES};
   pthread_mutex_lock(&m->lock);
-  qds_buffer_link(b);
+  b->newer = &m->ring;
+  b->older = m->ring.older;
+  b->older->newer = b;
+  m->ring.older = b;
   m->statistics.buffers++;
   m->statistics.total_buffers++;
   pthread_mutex_unlock(&m->lock);

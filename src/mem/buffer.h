@@ -6,12 +6,15 @@
 #include "mem/stream.h"
 #include "qdsim/memory.h"
 
+QDS_AUTO_DEFINE(qds_buffer)
+
 typedef struct qds_buffer_manager qds_buffer_manager;
 
-/* accelerator NULL: no device, and `device_reason` (copied) says why. The manager's own record lies outside
- * the account of the allocator. */
+/* accelerator NULL: no device, and `device_reason` (copied) says why. `folder` (copied): where files go
+ * unless qds_memory_options names another; "": nowhere. The manager's own record lies outside the account of
+ * the allocator. */
 qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *accelerator,
-                                     const char *device_reason, qds_buffer_manager **out);
+                                     const char *device_reason, const char *folder, qds_buffer_manager **out);
 /* Waits for the work on all buffers and gives their memory back. NULL is allowed. */
 void qds_buffer_manager_destroy(qds_buffer_manager *manager);
 QDS_AUTO_DEFINE(qds_buffer_manager)

@@ -155,7 +155,10 @@ static qds_status prefetch(void *data) {
   qds_stream *queue = qds_buffer_queue(r->stream);
   QDS_TRY(qds_buffer_check_use(b, QDS_ACCESS_READ));
   qds_place slot = qds_buffer_slot(b, r->place);
-  if (b->copies[slot].valid) return QDS_OK;
+  if (b->copies[slot].valid) {
+    qds_copy_touch(b, slot);
+    return QDS_OK;
+  }
   if (!queue && b->manager->accelerator) queue = &b->manager->background.stream;
   QDS_TRY(qds_buffer_fetch(b, &slot, QDS_ACCESS_READ, queue));
   qds_buffer_settle(b, slot, QDS_ACCESS_READ);

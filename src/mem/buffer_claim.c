@@ -68,8 +68,6 @@ static qds_status work_once(qds_buffer_manager *m, const qds_buffer_work *w, int
   else
     begin(m);
   take_both(w->buffers);
-  for (int i = 0; i < 2; i++)
-    if (w->buffers[i]) qds_buffer_touch(w->buffers[i]);
   const uint64_t finished = m->finished;
   pthread_mutex_unlock(&m->lock);
   const qds_status status = w->run(w->data);

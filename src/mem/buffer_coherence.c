@@ -10,7 +10,7 @@
 static int pinned_fits(const qds_buffer *b) {
   qds_buffer_manager *m = b->manager;
   pthread_mutex_lock(&m->lock);
-  const size_t held = m->statistics.places[QDS_PLACE_PINNED].current_bytes;
+  const size_t held = m->granted[QDS_PLACE_PINNED];
   pthread_mutex_unlock(&m->lock);
   return b->bytes <= m->pinned_limit && held <= m->pinned_limit - b->bytes;
 }
@@ -124,13 +124,19 @@ static int at_home(const qds_buffer *b, qds_place slot) {
   return slot == QDS_PLACE_PINNED || slot == QDS_PLACE_HOST;
 }
 
+void qds_copy_touch(qds_buffer *b, qds_place slot) {
+  b->copies[slot].used = atomic_fetch_add(&b->manager->clock, 1) + 1;
+}
+
 void qds_buffer_settle(qds_buffer *b, qds_place slot, qds_access access) {
   b->copies[slot].valid = 1;
+  qds_copy_touch(b, slot);
   if (access == QDS_ACCESS_READ) return;
   b->copies[slot].batch = 0;
   for (int i = 0; i < QDS_PLACES; i++) {
     if (i == (int)slot) continue;
     b->copies[i].valid = 0;
+    b->copies[i].used = 0;
     if (!at_home(b, (qds_place)i)) qds_copy_give(b, (qds_place)i);
   }
 }

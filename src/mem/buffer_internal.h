@@ -37,6 +37,7 @@ typedef struct {
   int valid;            /* and has the contents */
   int leaving;          /* it goes back as soon as its fences are done */
   qds_memory_kind kind; /* of page-locked and unified memory */
+  uint64_t used;        /* when it was last wanted; 0: not since it became stale */
   uint64_t batch;       /* of copies in the background that it belongs to; 0: it is known to be whole */
   void *block;
   qds_spill_file file;
@@ -57,7 +58,7 @@ struct qds_tag_entry {
 
 struct qds_buffer {
   qds_buffer_manager *manager;
-  qds_buffer *newer, *older; /* ring in the order of use */
+  qds_buffer *newer, *older; /* ring */
   size_t bytes;
   qds_mem_strategy strategy;
   qds_tag_entry *tag;
@@ -83,15 +84,17 @@ struct qds_buffer_manager {
   char device_reason[1024];
   pthread_mutex_t lock;
   pthread_cond_t changed; /* a claim was given up, or an operation ended */
-  qds_buffer ring;        /* its `older` was used last, its `newer` goes first */
+  qds_buffer ring;
   qds_fence *spare;
   size_t leaving; /* copies that wait for their fences */
   qds_tag_entry *tags;
   qds_memory_statistics statistics;
   size_t pinned_limit, file_limit;
+  size_t granted[QDS_PLACES]; /* held, or being taken */
   char *folder;
   int spill;
   uint64_t search;
+  _Atomic uint64_t clock;   /* of uses */
   int operations, alone;    /* under way; one of them wants to be the only one */
   uint64_t finished;        /* operations, ever */
   int disposing;            /* threads that give up the last reference of a buffer */
@@ -129,9 +132,7 @@ typedef struct {
   char text[320];
 } qds_buffer_title;
 qds_buffer_title qds_buffer_name(const qds_buffer *b);
-/* With the lock held: into the ring as the one used last; to that position; out of it and of the memory. */
-void qds_buffer_link(qds_buffer *b);
-void qds_buffer_touch(qds_buffer *b);
+/* Takes a buffer out of the ring and of memory. Call with the lock held. */
 void qds_buffer_unlink(qds_buffer *b);
 
 /* --- buffer_lane.c ----------------------------------------------------------------------------------------
@@ -191,7 +192,9 @@ qds_status qds_buffer_bring(qds_buffer *b, qds_place slot, qds_access access, qd
 /* As bring, for an access from outside: page-locked memory is wanted, not needed, so *slot may become HOST.
  */
 qds_status qds_buffer_fetch(qds_buffer *b, qds_place *slot, qds_access access, qds_stream *stream);
-/* After a success of the two: what is valid from now on. */
+/* Makes a copy the one used last at its place. */
+void qds_copy_touch(qds_buffer *b, qds_place slot);
+/* After a success of bring or fetch: what is valid from now on. */
 void qds_buffer_settle(qds_buffer *b, qds_place slot, qds_access access);
 
 /* --- buffer_access.c ---------------------------------------------------------------------------------------

@@ -13,18 +13,14 @@ static size_t limit_of(const qds_buffer_manager *m, qds_place slot) {
   return slot == QDS_PLACE_PINNED ? m->pinned_limit : slot == QDS_PLACE_FILE ? m->file_limit : 0;
 }
 
-/* Counts before the memory is taken, so that threads cannot pass a limit together. */
-static qds_status count_up(const qds_buffer *b, qds_place slot) {
+/* Grants the bytes before the memory is taken, so that threads cannot pass a limit together. */
+static qds_status grant(const qds_buffer *b, qds_place slot) {
   qds_buffer_manager *m = b->manager;
   const size_t limit = limit_of(m, slot);
-  qds_memory_count *all = &m->statistics.places[slot];
   pthread_mutex_lock(&m->lock);
-  const int fits = !limit || (b->bytes <= limit && all->current_bytes <= limit - b->bytes);
-  const size_t held = all->current_bytes;
-  if (fits) {
-    count(all, b->bytes);
-    count(&b->tag->row.places[slot], b->bytes);
-  }
+  const size_t held = m->granted[slot];
+  const int fits = !limit || (b->bytes <= limit && held <= limit - b->bytes);
+  if (fits) m->granted[slot] += b->bytes;
   pthread_mutex_unlock(&m->lock);
   if (fits) return QDS_OK;
   char more[QDS_BYTES_TEXT], there[QDS_BYTES_TEXT], most[QDS_BYTES_TEXT];
@@ -36,14 +32,30 @@ static qds_status count_up(const qds_buffer *b, qds_place slot) {
            qds_place_name(slot), qds_buffer_name(b).text, there, most);
 }
 
-static void count_down(const qds_buffer *b, qds_place slot) {
+static void count_up(const qds_buffer *b, qds_place slot) {
   qds_buffer_manager *m = b->manager;
   pthread_mutex_lock(&m->lock);
-  m->statistics.places[slot].current_bytes -= b->bytes;
-  m->statistics.places[slot].current_blocks--;
-  b->tag->row.places[slot].current_bytes -= b->bytes;
-  b->tag->row.places[slot].current_blocks--;
+  count(&m->statistics.places[slot], b->bytes);
+  count(&b->tag->row.places[slot], b->bytes);
   pthread_mutex_unlock(&m->lock);
+}
+
+static void count_down(const qds_buffer *b, qds_place slot) {
+  qds_buffer_manager *m = b->manager;
+  qds_memory_count *const counts[] = {&m->statistics.places[slot], &b->tag->row.places[slot]};
+  pthread_mutex_lock(&m->lock);
+  m->granted[slot] -= b->bytes;
+  for (int i = 0; i < 2; i++) {
+    counts[i]->current_bytes -= b->bytes;
+    counts[i]->current_blocks--;
+  }
+  pthread_mutex_unlock(&m->lock);
+}
+
+static void withdraw(const qds_buffer *b, qds_place slot) {
+  pthread_mutex_lock(&b->manager->lock);
+  b->manager->granted[slot] -= b->bytes;
+  pthread_mutex_unlock(&b->manager->lock);
 }
 
 /* Managed memory is never more than the device has free: drivers would let it grow into the host's. Devices
@@ -96,12 +108,13 @@ qds_status qds_copy_take(qds_buffer *b, qds_place slot, qds_stream *stream) {
     pthread_mutex_unlock(&b->manager->lock);
   }
   if (copy->held) return QDS_OK;
-  QDS_TRY(count_up(b, slot));
+  QDS_TRY(grant(b, slot));
   const qds_status status = take(b, slot, stream, copy);
   if (status != QDS_OK) {
-    count_down(b, slot);
+    withdraw(b, slot);
     return status;
   }
+  count_up(b, slot);
   copy->held = 1;
   copy->valid = 0;
   copy->batch = 0;

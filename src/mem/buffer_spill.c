@@ -1,5 +1,6 @@
 /* Making room: buffers that nobody holds go down the chain device (or unified), pinned, host, file, the least
- * recently used first. A copy whose contents lie elsewhere too is given back without copying. */
+ * recently used first. A copy whose contents lie elsewhere too is given back without copying; it does not go
+ * before its turn, or what is used all the time would be fetched all the time. */
 #include <stdio.h>
 #include <string.h>
 
@@ -54,18 +55,17 @@ static qds_status vacate(qds_buffer *b, qds_place from) {
   return QDS_OK;
 }
 
-/* The buffer to move next: one whose contents lie elsewhere too, or else the least recently used; not one
+/* The buffer whose copy at the place is the least recently used, memory without contents before all; not one
  * that could not be moved since this search began. Call with the lock held. */
 static qds_buffer *choose(qds_buffer_manager *m, qds_place place, uint64_t search) {
-  qds_buffer *last = NULL;
+  qds_buffer *chosen = NULL;
   for (qds_buffer *b = m->ring.newer; b != &m->ring; b = b->newer) {
     const qds_copy *copy = &b->copies[place];
     if (b->claimed || b->dead || b->brackets || b->refused >= search) continue;
     if (!copy->held || copy->leaving) continue;
-    if (!copy->valid || qds_buffer_source(b, place) != QDS_PLACES) return b;
-    if (!last) last = b;
+    if (!chosen || copy->used < chosen->copies[place].used) chosen = b;
   }
-  return last;
+  return chosen;
 }
 
 typedef struct {

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "qdsim/text.h"
@@ -35,9 +37,21 @@ static int reserve(int descriptor, size_t bytes) {
   return ftruncate(descriptor, (off_t)bytes) ? errno : 0;
 }
 
+static int in_memory(int descriptor) {
+  struct statfs system;
+  if (fstatfs(descriptor, &system)) return 0;
+  return system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
+}
+
 qds_status qds_spill_file_open(const char *folder, size_t bytes, qds_spill_file *out) {
   *out = (qds_spill_file){-1, folder};
+  if (!*folder) QDS_FAIL(QDS_ERROR_FILE, "nothing may be moved to files: the scratch folder is \"\"");
   int error = open_unnamed(folder, &out->descriptor);
+  if (!error && in_memory(out->descriptor)) {
+    qds_spill_file_close(out);
+    QDS_FAIL(QDS_ERROR_FILE, "the scratch folder \"%s\" lies in memory (tmpfs), where files save none",
+             folder);
+  }
   if (!error) error = reserve(out->descriptor, bytes);
   if (!error) return QDS_OK;
   qds_spill_file_close(out);

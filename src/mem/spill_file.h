@@ -13,8 +13,8 @@ typedef struct {
   const char *folder; /* for messages; kept by address */
 } qds_spill_file;
 
-/* A file of `bytes` in `folder`, its room on the disk reserved, so that a full disk shows here. Errors:
- * FILE. */
+/* A file of `bytes` in `folder` (refused: "", and one in memory), its room on the disk reserved, so that a
+ * full disk shows here. Errors: FILE. */
 qds_status qds_spill_file_open(const char *folder, size_t bytes, qds_spill_file *out);
 void qds_spill_file_close(qds_spill_file *file);
 /* Errors: FILE. */

@@ -104,6 +104,12 @@ static qds_status open_device(qds_context *ctx, const char *name, int index, siz
   return QDS_OK;
 }
 
+static const char *scratch_folder(const qds_context_options *options) {
+  if (options->scratch) return options->scratch;
+  const char *folder = getenv("TMPDIR");
+  return folder && *folder ? folder : "/var/tmp";
+}
+
 /* A device that is asked for by name must be there; `auto` takes the CPU when the GPU cannot be used. */
 static qds_status choose_device(qds_context *ctx, const qds_context_options *options) {
   const char *wanted = options->device ? options->device : "cpu";
@@ -120,15 +126,15 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
       snprintf(ctx->device_reason, sizeof ctx->device_reason, "%s", qds_last_error()->message);
   }
   QDS_TRY(qds_stream_open(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream));
-  return qds_buffer_manager_create(qds_context_allocator(ctx), ctx->accelerator,
+  /* Buffers go to files by themselves, so they take the heap's memory only. */
+  return qds_buffer_manager_create(qds_heap_allocator(ctx->heap), ctx->accelerator,
                                    *ctx->device_reason ? ctx->device_reason : "the context uses the CPU",
-                                   &ctx->buffers);
+                                   scratch_folder(options), &ctx->buffers);
 }
 
 /* Only what has a limit can overflow it. */
 static qds_status create_memory(const qds_context_options *options, qds_context *ctx) {
-  const char *folder = options->scratch ? options->scratch : getenv("TMPDIR");
-  if (!options->scratch && (!folder || !*folder)) folder = "/var/tmp";
+  const char *folder = scratch_folder(options);
   QDS_TRY(qds_heap_create(options->memory_limit, &ctx->heap));
   if (!options->memory_limit || !*folder) return QDS_OK;
   return qds_overflow_create(ctx->heap, options->memory_limit, folder, &ctx->overflow);
