@@ -24,6 +24,8 @@ typedef struct qds_device_pool qds_device_pool;
  * before the context. Errors: UNSUPPORTED (the context uses the CPU), MEMORY. */
 QDS_API qds_status qds_device_pool_create(qds_context *ctx, void *stream, const char *tag,
                                           qds_device_pool **out);
+/* The stream on which the context's own work runs; NULL: its work runs on the CPU. */
+QDS_API void *qds_context_native_stream(qds_context *ctx);
 /* Blocks that are still held stay valid until the context ends. NULL is allowed. */
 QDS_API void qds_device_pool_destroy(qds_device_pool *pool);
 

@@ -10,6 +10,7 @@ masses in free-electron masses.
 
 from ._core.context import Error, exceptions as _exceptions, version as _version
 from .device import Cost, Device
+from .device_pool import DevicePool
 from .eigenstates import eigenstates
 from .materials import Band, Material, info, material, materials
 from .result import Result
@@ -21,5 +22,5 @@ __version__ = _version()
 _error_classes = {each.__name__: each for each in _exceptions.values() if issubclass(each, Error)}
 globals().update(_error_classes)
 
-__all__ = ["Band", "Cost", "Device", "Error", "Material", "Result", "eigenstates", "info", "material", "materials",
+__all__ = ["Band", "Cost", "Device", "DevicePool", "Error", "Material", "Result", "eigenstates", "info", "material", "materials",
            "run", *_error_classes]

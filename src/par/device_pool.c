@@ -28,6 +28,10 @@ qds_status qds_device_pool_create(qds_context *ctx, void *stream, const char *ta
   return QDS_OK;
 }
 
+void *qds_context_native_stream(qds_context *ctx) {
+  return qds_context_stream(ctx)->native;
+}
+
 void qds_device_pool_destroy(qds_device_pool *pool) {
   qds_device_pool *self = pool;
   if (pool) atomic_compare_exchange_strong(&installed, &self, NULL);

@@ -41,6 +41,7 @@ cdef extern from "qdsim/qdsim.h" nogil:
         qds_log_fn log
         qds_progress_fn progress
         void *user
+        size_t device_memory_limit
 
     qds_status qds_context_create(const qds_context_options *options, qds_context **out)
     void qds_context_destroy(qds_context *ctx)
@@ -48,6 +49,21 @@ cdef extern from "qdsim/qdsim.h" nogil:
     void qds_context_resume(qds_context *ctx)
     const char *qds_context_device(const qds_context *ctx)
     const char *qds_context_device_reason(const qds_context *ctx)
+
+    ctypedef struct qds_device_pool
+    ctypedef struct qds_device_pool_statistics:
+        size_t used_bytes
+        size_t peak_used_bytes
+        size_t reserved_bytes
+        size_t peak_reserved_bytes
+    qds_status qds_device_pool_create(qds_context *ctx, void *stream, const char *tag, qds_device_pool **out)
+    void *qds_context_native_stream(qds_context *ctx)
+    void qds_device_pool_destroy(qds_device_pool *pool)
+    qds_status qds_device_pool_trim(qds_device_pool *pool)
+    void qds_device_pool_read(qds_device_pool *pool, qds_device_pool_statistics *out)
+    void *qds_device_pool_malloc(void *pool, size_t bytes, int device)
+    void qds_device_pool_free(void *pool, void *block, int device)
+    qds_status qds_device_pool_install(qds_device_pool *pool)
 
     ctypedef struct qds_device
     ctypedef struct qds_result

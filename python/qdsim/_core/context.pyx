@@ -146,7 +146,7 @@ cdef void on_log(void *user, qds_log_level level, const char *text) noexcept wit
 cdef class Context:
     """Threads, memory account and messages of one device. It runs one long call at a time."""
 
-    def __cinit__(self, int threads=0, size_t memory_limit=0, str device not None="cpu"):
+    def __cinit__(self, int threads=0, size_t memory_limit=0, str device not None="cpu", size_t device_memory_limit=0):
         cdef qds_context_options options
         cdef bytes wanted = c_text(device)
         memset(&options, 0, sizeof(options))
@@ -154,6 +154,7 @@ cdef class Context:
         options.device = wanted
         options.threads = threads
         options.memory_limit = memory_limit
+        options.device_memory_limit = device_memory_limit
         options.log = on_log
         options.progress = on_progress
         options.user = <void *>self
@@ -188,6 +189,11 @@ cdef class Context:
         if error is not None:
             raise error
         return check(status)
+
+
+def last_message():
+    """The message of this thread's last failed call."""
+    return qds_last_error().message.decode("utf-8", "replace")
 
 
 def version():
