@@ -22,4 +22,26 @@
 #define QDS_READ(place) (*(place))
 #endif
 
+/* Two neighbouring numbers of that kind, the first at a multiple of their size. */
+QDS_PORTABLE_INLINE void qds_read_doubles(const double *place, double two[2]) {
+#ifdef __CUDA_ARCH__
+  const double2 both = __ldg((const double2 *)place);
+  two[0] = both.x;
+  two[1] = both.y;
+#else
+  two[0] = place[0];
+  two[1] = place[1];
+#endif
+}
+QDS_PORTABLE_INLINE void qds_read_floats(const float *place, float two[2]) {
+#ifdef __CUDA_ARCH__
+  const float2 both = __ldg((const float2 *)place);
+  two[0] = both.x;
+  two[1] = both.y;
+#else
+  two[0] = place[0];
+  two[1] = place[1];
+#endif
+}
+
 #endif

@@ -83,7 +83,7 @@ static qds_status coarsen_coefficients(const qds_device_levels *d, const qds_lev
     } else {
       qds_level_axis_view *axis = &level->view.axis[which];
       axis->edge = level->edge[which] = k.out;
-      axis->stride[0] = (int64_t)k.size[1] * k.size[2];
+      axis->stride[0] = k.size[1] * k.size[2];
       axis->stride[1] = k.size[2];
       axis->stride[2] = 1;
       for (int b = 0; k.alone && b < 3; b++) axis->stride[b] = b == which;
@@ -99,9 +99,10 @@ static qds_status create_finest(qds_context *ctx, const qds_tensor_operator *fin
   int has[3];
   for (int a = 0; a < 3; a++) has[a] = t.axis[a].elements > 0;
   QDS_TRY(qds_level_axes_from_operator(ctx, fine, &mg->level[0]));
-  QDS_TRY(start_level(ctx, mg->device->stream, has, &mg->level[0], level));
   level->view.tiled = 1;
+  QDS_TRY(start_level(ctx, mg->device->stream, has, &mg->level[0], level));
   level->view.tiled_v = t.v;
+  level->view.rows = t.rows;
   for (int a = 0; a < 3; a++) {
     level->view.axis[a].order = t.axis[a].order;
     level->view.axis[a].c = t.axis[a].c;

@@ -39,6 +39,12 @@ static void pass_node(const void *arguments, int c, int i, int j, int k) {
   case QDS_LEVEL_RESIDUAL:
     qds_level_march(a, a->level.tiled, QDS_LEVEL_RESIDUAL, 1, c, i, i + 1, j, k);
     break;
+  case QDS_LEVEL_ADD:
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_ADD, 1, c, i, i + 1, j, k);
+    break;
+  case QDS_LEVEL_LEAVE:
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_LEAVE, 1, c, i, i + 1, j, k);
+    break;
   }
 }
 

@@ -41,8 +41,12 @@ template <bool TILED> cudaError_t launch_pass_of(const qds_level_pass_arguments 
     return launch_pass<TILED, QDS_LEVEL_SMOOTH>(a, stream);
   case QDS_LEVEL_DEFECT:
     return launch_pass<TILED, QDS_LEVEL_DEFECT>(a, stream);
-  default:
+  case QDS_LEVEL_RESIDUAL:
     return launch_pass<TILED, QDS_LEVEL_RESIDUAL>(a, stream);
+  case QDS_LEVEL_ADD:
+    return launch_pass<TILED, QDS_LEVEL_ADD>(a, stream);
+  default:
+    return launch_pass<TILED, QDS_LEVEL_LEAVE>(a, stream);
   }
 }
 

@@ -91,13 +91,11 @@ static qds_status find_residual(const qds_device_cycle *w, int l) {
 }
 
 static qds_status smooth_after(const qds_device_cycle *w, int l) {
-  qds_level_pass_arguments k = pass_over(w, l, QDS_LEVEL_SMOOTH);
+  qds_level_pass_arguments k = pass_over(w, l, l == w->finest ? QDS_LEVEL_LEAVE : QDS_LEVEL_ADD);
   k.u = k.b;
   k.add = vectors(w, l, QDS_LEVEL_Y);
-  if (l == w->finest)
-    k.to = w->to;
-  else
-    k.out = vectors(w, l, QDS_LEVEL_X);
+  k.out = vectors(w, l, QDS_LEVEL_X);
+  k.to = w->to;
   return launch_pass(w, &k);
 }
 

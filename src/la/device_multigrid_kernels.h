@@ -8,11 +8,12 @@
 
 /* The passes over a level whose operator A has the diagonal D; A' is A scaled by 1 / D. */
 typedef enum {
-  QDS_LEVEL_ENTER,  /* out = from / D, `from` taken from scaled unknowns to values psi */
-  QDS_LEVEL_SMOOTH, /* out = p u - q A' u, plus `add` if there is one; or the same, to scaled unknowns in `to`
-                     */
-  QDS_LEVEL_DEFECT, /* out = D b - A u */
-  QDS_LEVEL_RESIDUAL /* out = b - A' u; out may be b */
+  QDS_LEVEL_ENTER,    /* out = from / D, `from` taken from scaled unknowns to values psi */
+  QDS_LEVEL_SMOOTH,   /* out = p u - q A' u */
+  QDS_LEVEL_DEFECT,   /* out = D b - A u */
+  QDS_LEVEL_RESIDUAL, /* out = b - A' u; out may be b */
+  QDS_LEVEL_ADD,      /* out = add + p u - q A' u */
+  QDS_LEVEL_LEAVE     /* the same to scaled unknowns, in `to` */
 } qds_level_pass;
 
 typedef struct {
@@ -20,8 +21,8 @@ typedef struct {
   qds_level_pass pass;
   int columns, planes; /* planes of the first axis that one thread works through */
   float p, q;
-  qds_level_columns u, b, add, out; /* `add` and `out` without data: none */
-  qds_columns from, to;             /* to.data NULL: to `out` */
+  qds_level_columns u, b, add, out;
+  qds_columns from, to;
 } qds_level_pass_arguments;
 
 /* b of the coarse level = the transposed interpolation of r, divided by the coarse diagonal unless that is
@@ -102,56 +103,61 @@ QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int 
                                          int columns, int first, int begin, int end, int j, int k) {
   const qds_level_view *level = &a->level;
   const qds_level_axis_view *a0 = &level->axis[0];
-  const int64_t plane = (int64_t)level->axis[1].n * level->axis[2].n, at = (int64_t)j * level->axis[2].n + k;
+  const int plane = level->axis[1].n * level->axis[2].n, at = j * level->axis[2].n + k;
+  const int has_u = pass != QDS_LEVEL_ENTER;
+  /* Between scaled unknowns and psi. */
+  const int entering = pass == QDS_LEVEL_ENTER, scales = entering || pass == QDS_LEVEL_LEAVE;
+  const double line_scale =
+      scales ? qds_level_root(level, entering, 1, j) * qds_level_root(level, entering, 2, k) : 1;
   const float *u = a->u.data + first * a->u.stride + at;
-  const int has_u = pass != QDS_LEVEL_ENTER, has0 = a0->edges > 0;
-  const double scale = qds_level_scale(level, 1, j) * qds_level_scale(level, 2, k);
   qds_level_track s = {0};
   qds_level_row row = {0};
-  float below[QDS_LEVEL_MOST_COLUMNS], own[QDS_LEVEL_MOST_COLUMNS], above[QDS_LEVEL_MOST_COLUMNS],
-      next[QDS_LEVEL_MOST_COLUMNS];
-  qds_level_track_start(level, j, k, &s);
-  float edge = has0 ? qds_level_low_edge(level, tiled, begin, j, k) : 0;
+  float below[QDS_LEVEL_MOST_COLUMNS] = {0}, own[QDS_LEVEL_MOST_COLUMNS] = {0},
+        above[QDS_LEVEL_MOST_COLUMNS] = {0}, next[QDS_LEVEL_MOST_COLUMNS] = {0};
+  qds_level_track_start(level, tiled, j, k, &s);
+  qds_level_row_start(level, tiled, begin, j, k, &row);
   QDS_UNROLL
   for (int c = 0; has_u && c < columns; c++) {
     const float *column = u + c * a->u.stride;
-    below[c] = has0 ? qds_level_plane(a0, column, begin - 1, plane) : 0;
-    own[c] = QDS_READ(column + begin * plane);
-    above[c] = has0 ? qds_level_plane(a0, column, begin + 1, plane) : 0;
-    next[c] = 0;
+    below[c] = qds_level_plane(a0, column, begin - 1, plane);
+    own[c] = QDS_READ(column + (int64_t)begin * plane);
+    above[c] = qds_level_plane(a0, column, begin + 1, plane);
   }
   for (int i = begin; i < end; i++) {
-    float out[QDS_LEVEL_MOST_COLUMNS];
-    const int64_t here = i * plane;
+    const int64_t here = (int64_t)i * plane;
+    float out[QDS_LEVEL_MOST_COLUMNS], factor[2];
     QDS_UNROLL
-    for (int c = 0; has_u && c < columns; c++)
-      next[c] = i + 1 < end ? qds_level_plane(a0, u + c * a->u.stride, i + 2, plane) : 0;
-    qds_level_row_at(level, tiled, &s, i, &edge, &row);
-    const float diagonal = row.potential + row.couplings;
+    for (int c = 0; has_u && i + 1 < end && c < columns; c++)
+      next[c] = qds_level_plane(a0, u + c * a->u.stride, i + 2, plane);
+    qds_level_row_at(level, tiled, &s, i, &row);
+    qds_read_floats(a0->factor + 2 * i, factor);
+    const float low = factor[0] * row.low, high = factor[1] * row.high,
+                diagonal = row.potential + row.sum + low + high, inverse = qds_level_reciprocal(diagonal);
+    const double scale = scales ? line_scale * qds_level_root(level, entering, 0, i) : 1;
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
-      const int64_t place = (first + c) * a->b.stride + at + here;
+      const int64_t place = at + here;
       if (pass == QDS_LEVEL_ENTER) {
-        const double factor = 1 / (scale * qds_level_scale(level, 0, i));
-        out[c] = (float)(a->from.data[(first + c) * a->from.stride + at + here] * factor) / diagonal;
+        out[c] = (float)(a->from.data[(first + c) * a->from.stride + place] * scale) * inverse;
         continue;
       }
       const float image =
-          qds_level_image(level, &s, &row, u + c * a->u.stride + here, own[c], below[c], above[c]);
-      if (pass == QDS_LEVEL_DEFECT) out[c] = diagonal * a->b.data[place] - image;
-      if (pass == QDS_LEVEL_RESIDUAL) out[c] = a->b.data[place] - image / diagonal;
-      if (pass == QDS_LEVEL_SMOOTH) {
-        out[c] = a->p * own[c] - a->q * (image / diagonal);
-        if (a->add.data) out[c] += a->add.data[(first + c) * a->add.stride + at + here];
-      }
+          qds_level_image(&s, &row, u + c * a->u.stride + here, own[c], below[c], above[c], low, high);
+      if (pass == QDS_LEVEL_DEFECT)
+        out[c] = diagonal * a->b.data[(first + c) * a->b.stride + place] - image;
+      else if (pass == QDS_LEVEL_RESIDUAL)
+        out[c] = a->b.data[(first + c) * a->b.stride + place] - image * inverse;
+      else
+        out[c] = a->p * own[c] - a->q * (image * inverse);
+      if (pass == QDS_LEVEL_LEAVE || pass == QDS_LEVEL_ADD)
+        out[c] += a->add.data[(first + c) * a->add.stride + place];
     }
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
-      if (pass == QDS_LEVEL_SMOOTH && a->to.data)
-        a->to.data[(first + c) * a->to.stride + at + here] = out[c] * (scale * qds_level_scale(level, 0, i));
+      if (pass == QDS_LEVEL_LEAVE)
+        a->to.data[(first + c) * a->to.stride + at + here] = out[c] * scale;
       else
         a->out.data[(first + c) * a->out.stride + at + here] = out[c];
-      if (!has_u) continue;
       below[c] = own[c];
       own[c] = above[c];
       above[c] = next[c];

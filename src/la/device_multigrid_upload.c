@@ -30,10 +30,24 @@ static void pack_integers(pack *p, const int64_t *from, int64_t count, const int
   for (int64_t i = 0; to && i < count; i++) to[i] = (int)from[i];
 }
 
-static void pack_axis(pack *p, const qds_level *host, int a, qds_level_axis_view *to) {
+/* The factors of qds_level_axis_view: `over_length` where the coefficients are not over length yet. */
+static void fill_factors(const qds_level *host, int a, const qds_level_axis_view *view, int over_length,
+                         float *factor) {
+  const qds_level_axis *axis = &host->axis[a];
+  for (int i = 0; i < view->n; i++)
+    for (int side = 0; side < 2; side++) {
+      const int e = qds_level_edge_of(view, i, side);
+      const float inverse_length = e < 0 || !over_length ? 1 : (float)(1 / (axis->x[e + 1] - axis->x[e]));
+      factor[2 * i + side] = e < 0 ? 0 : host->inverse_mass[a][i] * inverse_length;
+    }
+}
+
+static void pack_axis(pack *p, const qds_level *host, int a, int tiled, qds_level_axis_view *to) {
   const qds_level_axis *axis = &host->axis[a];
   const size_t n = (size_t)axis->unknowns;
   const int64_t edges = axis->nodes - 1;
+  float *factor = pack_room(p, 2 * n * sizeof *factor, &to->factor);
+  if (factor) fill_factors(host, a, to, tiled, factor);
   pack_copy(p, host->inverse_mass[a], n * sizeof(float), &to->inverse_mass);
   pack_copy(p, host->root[a], n * sizeof(double), &to->root);
   pack_copy(p, host->inverse_root[a], n * sizeof(double), &to->inverse_root);
@@ -69,7 +83,7 @@ static qds_status upload(qds_context *ctx, qds_stream *stream,
 }
 
 static void fill_axes(pack *p, const qds_level *host, qds_device_level *level) {
-  for (int a = 0; a < 3; a++) pack_axis(p, host, a, &level->view.axis[a]);
+  for (int a = 0; a < 3; a++) pack_axis(p, host, a, level->view.tiled, &level->view.axis[a]);
 }
 
 static void fill_transfers(pack *p, const qds_level *host, qds_device_level *level) {

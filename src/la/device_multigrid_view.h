@@ -2,28 +2,31 @@
 #ifndef QDS_LA_DEVICE_MULTIGRID_VIEW_H
 #define QDS_LA_DEVICE_MULTIGRID_VIEW_H
 
-#include "la/block_kernels.h"
-#include "la/tiled_view.h"
+#include "la/device_operator_kernels.h"
 
 /* The coarsest level is inverted by a dense matrix of at most so many rows. */
 enum { QDS_MULTIGRID_COARSEST_ROWS = 300 };
 
 /* The coefficient over length of each edge is either an array of its own, or, on a tiled level, derived from
- * the tensor operator's: edge e has the coefficient of element e / order. */
+ * the tensor operator's: edge e has the coefficient of element e / order. Over the mass, what that is times
+ * factor[2 i + side] counts for the edge below (side 0) or above (side 1) unknown i, 0 where there is none.
+ */
 typedef struct {
   int n, first, edges, periodic, order; /* edges 0: a point */
+  const float *factor;                  /* n x 2 */
   const float *inverse_mass;            /* n */
   const float *inverse_length;          /* edges */
   const double *root, *inverse_root;    /* n */
   qds_tiled_view c;
   const float *edge;
-  int64_t stride[3]; /* of edge */
+  int stride[3]; /* of edge */
 } qds_level_axis_view;
 
 typedef struct {
   qds_level_axis_view axis[3];
   int tiled;
   qds_tiled_view tiled_v;
+  qds_tensor_rows_view rows;
   const float *v;
   float shift;
 } qds_level_view;
@@ -63,11 +66,12 @@ QDS_PORTABLE_INLINE int qds_level_neighbour(const qds_level_axis_view *a, int i,
 QDS_PORTABLE_INLINE float qds_level_edge(const qds_level_view *level, int tiled, int axis, int i, int j,
                                          int k) {
   const qds_level_axis_view *a = &level->axis[axis];
-  if (!tiled) return QDS_READ(a->edge + i * a->stride[0] + j * a->stride[1] + k * a->stride[2]);
+  if (!tiled)
+    return QDS_READ(a->edge + (int64_t)i * a->stride[0] + (int64_t)j * a->stride[1] + k * a->stride[2]);
   const int e = axis == 0 ? i : axis == 1 ? j : k, element = a->order == 1 ? e : e / a->order;
-  return (
-      float)(qds_tiled_at(&a->c, axis == 0 ? element : i, axis == 1 ? element : j, axis == 2 ? element : k) *
-             (double)QDS_READ(a->inverse_length + e));
+  return (float)qds_tiled_at(&a->c, axis == 0 ? element : i, axis == 1 ? element : j,
+                             axis == 2 ? element : k) *
+         QDS_READ(a->inverse_length + e);
 }
 
 /* The same for edge e beside the node (i, j, k). */
@@ -79,6 +83,10 @@ QDS_PORTABLE_INLINE float qds_level_edge_beside(const qds_level_view *level, int
 QDS_PORTABLE_INLINE float qds_level_potential(const qds_level_view *level, int tiled, int i, int j, int k) {
   if (tiled) return (float)qds_tiled_at(&level->tiled_v, i, j, k);
   return QDS_READ(level->v + ((int64_t)i * level->axis[1].n + j) * level->axis[2].n + k);
+}
+
+QDS_PORTABLE_INLINE double qds_level_root(const qds_level_view *level, int inverse, int axis, int i) {
+  return QDS_READ((inverse ? level->axis[axis].inverse_root : level->axis[axis].root) + i);
 }
 
 /* Between a scaled unknown and psi. */
@@ -114,15 +122,14 @@ QDS_PORTABLE_INLINE float qds_level_diagonal(const qds_level_view *level, int ti
 /* --- rows of the operator along the first axis ---------------------------------------------------------- */
 
 /* What does not change along the first axis: for each side of the last two axes (below j, above j, below k,
- * above k) the edge, its part of 1 / mass (0: no edge) and the distance to the neighbour. */
-#define QDS_LEVEL_NOBODY INT64_MIN
+ * above k) the distance to the neighbour, 1 or 0 as there is one, the factor of the edge, and where that lies
+ * on plane 0. */
 typedef struct {
-  int j, k, edge[4];
-  float share[4];
-  int64_t away[4];
+  int j, k, away[4], edge[4];
+  float there[4], factor[4];
 } qds_level_track;
 
-QDS_PORTABLE_INLINE void qds_level_track_start(const qds_level_view *level, int j, int k,
+QDS_PORTABLE_INLINE void qds_level_track_start(const qds_level_view *level, int tiled, int j, int k,
                                                qds_level_track *s) {
   s->j = j;
   s->k = k;
@@ -131,68 +138,97 @@ QDS_PORTABLE_INLINE void qds_level_track_start(const qds_level_view *level, int 
     const qds_level_axis_view *a = &level->axis[1 + side / 2];
     const int own = side < 2 ? j : k, e = qds_level_edge_of(a, own, side % 2),
               next = qds_level_neighbour(a, own, side % 2);
-    s->edge[side] = e < 0 ? 0 : e;
-    s->share[side] = e < 0 ? 0 : QDS_READ(a->inverse_mass + own);
-    s->away[side] =
-        e < 0 || next < 0 ? QDS_LEVEL_NOBODY : (int64_t)(next - own) * (side < 2 ? level->axis[2].n : 1);
+    s->there[side] = e >= 0 && next >= 0;
+    s->away[side] = e >= 0 && next >= 0 ? (next - own) * (side < 2 ? level->axis[2].n : 1) : 0;
+    s->factor[side] = QDS_READ(a->factor + 2 * own + side % 2);
+    if (tiled) continue;
+    s->edge[side] = e < 0 ? -1 : (side < 2 ? e : j) * a->stride[1] + (side < 2 ? k : e) * a->stride[2];
   }
 }
 
-/* weight: below and above along the last two axes as in a track, then along the first. */
+/* A row: potential less the shift; what the neighbours of a track count, and their sum; and the coefficients
+ * over length (tiled: coefficients) below and above along the first axis. `which`: of rows, on a tiled level.
+ */
 typedef struct {
-  float potential, couplings, weight[6]; /* potential less the shift */
+  uint32_t which;
+  float potential, weight[4], sum, low, high;
 } qds_level_row;
 
-/* Coefficient over length of the edge below plane i. */
-QDS_PORTABLE_INLINE float qds_level_low_edge(const qds_level_view *level, int tiled, int i, int j, int k) {
-  const int e = qds_level_edge_of(&level->axis[0], i, 0);
-  return e < 0 ? 0 : qds_level_edge(level, tiled, 0, e, j, k);
+/* For plane `begin`, the first that is asked for. */
+QDS_PORTABLE_INLINE void qds_level_row_start(const qds_level_view *level, int tiled, int begin, int j, int k,
+                                             qds_level_row *row) {
+  const int e = qds_level_edge_of(&level->axis[0], begin, 0);
+  row->which = QDS_ROW_NONE;
+  row->high = tiled || e < 0 ? 0 : qds_level_edge(level, 0, 0, e, j, k);
 }
 
-/* `edge`: of the edge below plane i, and then of the one above. */
-QDS_PORTABLE_INLINE void qds_level_row_at(const qds_level_view *level, int tiled, const qds_level_track *s,
-                                          int i, float *edge, qds_level_row *row) {
-  row->potential = qds_level_potential(level, tiled, i, s->j, s->k) - level->shift;
-  row->couplings = 0;
+QDS_PORTABLE_INLINE void qds_level_row_tiled(const qds_level_view *level, const qds_level_track *s,
+                                             uint32_t which, qds_level_row *row) {
+  double number[QDS_ROW_NUMBERS];
+  qds_tensor_row_numbers(&level->rows, which, s->k, number);
+  row->which = which;
+  row->potential = (float)number[QDS_ROW_V] - level->shift;
+  row->low = (float)number[QDS_ROW_C];
+  row->high = (float)number[QDS_ROW_C + 1];
+  row->sum = 0;
   QDS_UNROLL
   for (int side = 0; side < 4; side++) {
-    if (level->axis[1 + side / 2].edges > 0)
-      row->weight[side] =
-          s->share[side] * qds_level_edge_beside(level, tiled, 1 + side / 2, s->edge[side], i, s->j, s->k);
-    row->couplings += row->weight[side];
+    row->weight[side] = s->factor[side] * (float)number[QDS_ROW_C + 2 + side];
+    row->sum += row->weight[side];
   }
-  const qds_level_axis_view *a0 = &level->axis[0];
-  if (a0->edges == 0) return;
-  const int e = qds_level_edge_of(a0, i, 1);
-  const float share = QDS_READ(a0->inverse_mass + i);
-  row->weight[4] = share * *edge;
-  *edge = e < 0 ? 0 : qds_level_edge(level, tiled, 0, e, s->j, s->k);
-  row->weight[5] = share * *edge;
-  row->couplings += row->weight[4] + row->weight[5];
+}
+
+/* The row of plane i, which follows the last one asked for. */
+QDS_PORTABLE_INLINE void qds_level_row_at(const qds_level_view *level, int tiled, const qds_level_track *s,
+                                          int i, qds_level_row *row) {
+  if (tiled) {
+    const int tiles = level->rows.tiles;
+    const uint32_t found = QDS_READ(level->rows.row + (int64_t)i * (level->axis[1].n * tiles) +
+                                    (s->j * tiles + s->k / QDS_TILE));
+    if (found != row->which) qds_level_row_tiled(level, s, found, row);
+    return;
+  }
+  row->potential = qds_level_potential(level, 0, i, s->j, s->k) - level->shift;
+  row->sum = 0;
+  QDS_UNROLL
+  for (int side = 0; side < 4; side++) {
+    const qds_level_axis_view *a = &level->axis[1 + side / 2];
+    row->weight[side] = s->edge[side] < 0 || a->edges == 0
+                            ? 0
+                            : s->factor[side] * QDS_READ(a->edge + (int64_t)i * a->stride[0] + s->edge[side]);
+    row->sum += row->weight[side];
+  }
+  const int e = qds_level_edge_of(&level->axis[0], i, 1);
+  row->low = row->high;
+  row->high = e < 0 ? 0 : qds_level_edge(level, 0, 0, e, s->j, s->k);
 }
 
 /* Entry of plane i, which may lie up to two beyond an end, where it is 0 unless the axis is periodic. */
 QDS_PORTABLE_INLINE float qds_level_plane(const qds_level_axis_view *a, const float *column, int i,
-                                          int64_t plane) {
-  if (i < 0 || i >= a->n) {
-    if (!a->periodic) return 0;
-    i = i < 0 ? i + a->n : (i - a->n) % a->n;
-  }
-  return QDS_READ(column + i * plane);
+                                          int plane) {
+  const int inside = i >= 0 && i < a->n;
+  if (!inside && !a->periodic) return 0;
+  if (!inside) i = i < 0 ? i + a->n : i - a->n;
+  return QDS_READ(column + (int64_t)(i < a->n ? i : 0) * plane);
 }
 
-/* (A - shift) u at a node; the differences are taken first, so that constants cancel exactly. */
-QDS_PORTABLE_INLINE float qds_level_image(const qds_level_view *level, const qds_level_track *s,
-                                          const qds_level_row *row, const float *u, float own, float below,
-                                          float above) {
-  float sum = row->potential * own;
+/* (A - shift) u at a node, where the neighbours along the first axis are `below` and `above` and count low
+ * and high; the differences are taken first, so that constants cancel exactly. */
+QDS_PORTABLE_INLINE float qds_level_image(const qds_level_track *s, const qds_level_row *row, const float *u,
+                                          float own, float below, float above, float low, float high) {
+  float sum = row->potential * own + low * (own - below) + high * (own - above);
   QDS_UNROLL
   for (int side = 0; side < 4; side++)
-    if (level->axis[1 + side / 2].edges > 0)
-      sum +=
-          row->weight[side] * (own - (s->away[side] != QDS_LEVEL_NOBODY ? QDS_READ(u + s->away[side]) : 0));
-  if (level->axis[0].edges > 0) sum += row->weight[4] * (own - below) + row->weight[5] * (own - above);
+    sum += row->weight[side] * (own - s->there[side] * QDS_READ(u + s->away[side]));
   return sum;
+}
+
+QDS_PORTABLE_INLINE float qds_level_reciprocal(float x) {
+#ifdef __CUDA_ARCH__
+  return __fdividef(1, x);
+#else
+  return 1 / x;
+#endif
 }
 
 #endif

@@ -2,15 +2,14 @@
 
 #include <limits.h>
 
-#include "la/tiled.h"
+#include "la/tensor_rows.h"
 
 struct qds_device_operator {
   qds_stream *stream;
   int64_t rows;
-  int by_element[3];
-  qds_tensor_axis_view axis[3]; /* all but the coefficients */
+  qds_tensor_rows coefficients;
+  qds_tensor_view view;
   double *weight[3];
-  qds_tiled c[3], v;
   qds_couplings_add_arguments couplings; /* rows 0: none */
 };
 
@@ -29,35 +28,41 @@ static void fill_weights(const qds_tensor_operator *t, int a, double *weight) {
                                                                                      : side == 0 ? order
                                                                                                  : 0;
       for (int b = 0; b < count; b++)
-        weight[(side * count + b) * t->n[a] + i] =
-            missing ? 0 : t->element[a][(e * count + local) * count + b];
+        weight[(2 * i + side) * count + b] = missing ? 0 : t->element[a][(e * count + local) * count + b];
     }
   }
 }
 
+/* An axis without coefficients counts as a point, as on the host, with weights of 0. */
 static qds_status create_axis(qds_context *ctx, const qds_tensor_operator *t, int a, qds_device_operator *d) {
   const qds_axis *axis = t->axis[a];
-  if (axis->nodes > INT_MAX / 2)
-    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "an axis of %lld nodes; a device takes at most %d",
-             (long long)axis->nodes, INT_MAX / 2);
-  d->axis[a] = (qds_tensor_axis_view){.order = axis->order,
-                                      .periodic = axis->boundary[0] == QDS_PERIODIC,
-                                      .first = (int)axis->first,
-                                      .n = (int)t->n[a]};
-  d->by_element[a] = t->by_element[a];
-  /* An axis without its coefficients counts as a point, as on the host. */
-  if (axis->elements == 0 || !t->c[a]) return QDS_OK;
-  d->axis[a].elements = (int)axis->elements;
+  const int has = t->c[a] != NULL;
   const int64_t count = 2 * (axis->order + 1) * t->n[a];
   QDS_AUTO_RELEASE double *weight = NULL;
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), count, "operator", &weight));
-  fill_weights(t, a, weight);
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), count, "operator", &weight));
+  if (has) fill_weights(t, a, weight);
   QDS_TRY(QDS_STREAM_NEW(d->stream, count, "operator", &d->weight[a]));
   QDS_TRY(qds_stream_copy(d->stream, d->weight[a], weight, sizeof *weight * (size_t)count));
-  d->axis[a].weight = d->weight[a];
-  const int64_t all = qds_tensor_operator_coefficients(t, a);
-  const int64_t length = t->by_element[a] ? (a == 2 ? all : 1) : a == 2 ? axis->elements : t->n[2];
-  return qds_tiled_create(ctx, d->stream, all / length, length, t->c[a], &d->c[a]);
+  d->view.axis[a] = (qds_tensor_axis_view){.order = axis->order,
+                                           .periodic = axis->boundary[0] == QDS_PERIODIC,
+                                           .first = (int)axis->first,
+                                           .elements = has ? (int)axis->elements : 0,
+                                           .n = (int)t->n[a],
+                                           .weight = d->weight[a]};
+  if (has) d->view.axis[a].c = qds_tensor_rows_coefficient(&d->coefficients, t, a);
+  return QDS_OK;
+}
+
+/* Kernels count nodes of an axis and of a plane in 32 bits. */
+static qds_status check_size(const qds_tensor_operator *t) {
+  for (int a = 0; a < 3; a++)
+    if (t->axis[a]->nodes > INT_MAX / 8)
+      QDS_FAIL(QDS_ERROR_UNSUPPORTED, "an axis of %lld nodes; a device takes at most %d",
+               (long long)t->axis[a]->nodes, INT_MAX / 8);
+  if (t->n[1] * t->n[2] > INT_MAX / 2)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "a plane of %lld x %lld nodes; a device takes at most %d in all",
+             (long long)t->n[1], (long long)t->n[2], INT_MAX / 2);
+  return QDS_OK;
 }
 
 static qds_status upload(qds_stream *stream, size_t count, size_t size, const void *from, const void **to) {
@@ -90,8 +95,11 @@ qds_status qds_device_operator_create(qds_context *ctx, qds_stream *stream, cons
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "operator", &d));
   d->stream = stream;
   d->rows = t->rows;
+  QDS_TRY(check_size(t));
+  QDS_TRY(qds_tensor_rows_create(ctx, stream, t, &d->coefficients));
   for (int a = 0; a < 3; a++) QDS_TRY(create_axis(ctx, t, a, d));
-  QDS_TRY(qds_tiled_create(ctx, stream, t->n[0] * t->n[1], t->n[2], t->v, &d->v));
+  d->view.v = qds_tiled_grid(&d->coefficients.v, t->n[1]);
+  d->view.rows = qds_tensor_rows_of(&d->coefficients);
   QDS_TRY(create_couplings(t, d));
   *out = d;
   d = NULL;
@@ -104,23 +112,13 @@ void qds_device_operator_destroy(qds_device_operator *d) {
   const void *arrays[] = {c->row, c->start, c->column, c->diagonal, c->value};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
     qds_stream_release(d->stream, (void *)(uintptr_t)arrays[i]);
-  for (int a = 0; a < 3; a++) {
-    qds_stream_release(d->stream, d->weight[a]);
-    qds_tiled_clear(&d->c[a]);
-  }
-  qds_tiled_clear(&d->v);
+  for (int a = 0; a < 3; a++) qds_stream_release(d->stream, d->weight[a]);
+  qds_tensor_rows_clear(&d->coefficients);
   qds_release(d);
 }
 
 qds_tensor_view qds_device_operator_view(const qds_device_operator *d) {
-  qds_tensor_view t = {.v = qds_tiled_grid(&d->v, d->axis[1].n)};
-  for (int a = 0; a < 3; a++) {
-    t.axis[a] = d->axis[a];
-    if (d->axis[a].elements == 0) continue;
-    t.axis[a].c = qds_tiled_grid(&d->c[a], a == 1 ? d->axis[1].elements : d->axis[1].n);
-    for (int b = 0; d->by_element[a] && b < 3; b++) t.axis[a].c.stride[b] = a == b;
-  }
-  return t;
+  return d->view;
 }
 
 qds_stream *qds_device_operator_stream(const qds_device_operator *d) {
@@ -128,11 +126,9 @@ qds_stream *qds_device_operator_stream(const qds_device_operator *d) {
 }
 
 size_t qds_device_operator_bytes(const qds_device_operator *d) {
-  size_t bytes = qds_tiled_bytes(&d->v);
+  size_t bytes = qds_tensor_rows_bytes(&d->coefficients);
   for (int a = 0; a < 3; a++)
-    if (d->axis[a].elements > 0)
-      bytes += qds_tiled_bytes(&d->c[a]) +
-               sizeof(double) * 2 * (size_t)(d->axis[a].order + 1) * (size_t)d->axis[a].n;
+    bytes += sizeof(double) * 2 * (size_t)(d->view.axis[a].order + 1) * (size_t)d->view.axis[a].n;
   return bytes;
 }
 
@@ -149,7 +145,7 @@ static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_bl
   (void)ctx;
   if (x->columns == 0) return QDS_OK;
   const qds_columns from = {x->data, x->stride, x->columns}, to = {y->data, y->stride, x->columns};
-  const qds_tensor_apply_arguments k = {qds_device_operator_view(d), from, to, planes_of_march(d->axis)};
+  const qds_tensor_apply_arguments k = {d->view, from, to, planes_of_march(d->view.axis)};
   QDS_TRY(qds_stream_launch(d->stream, &qds_tensor_apply_kernel, &k));
   if (d->couplings.rows == 0) return QDS_OK;
   qds_couplings_add_arguments c = d->couplings;

@@ -8,17 +8,27 @@
 #include "la/tiled_view.h"
 
 /* An unknown belongs to the element below it (side 0) and to the one above it (side 1), or to one only (side
- * 0 where order > 1, inside an element). weight[(side * (order + 1) + b) * n + i] is the scaled stiffness of
+ * 0 where order > 1, inside an element). weight[(2 i + side) * (order + 1) + b] is the scaled stiffness of
  * unknown i with node b of that element, 0 where there is no element or no unknown. */
 typedef struct {
-  int order, periodic, first, elements, n; /* elements 0: the axis is a point */
+  int order, periodic, first, elements, n; /* elements 0: the axis is a point, or has no coefficients */
   const double *weight;
   qds_tiled_view c;
 } qds_tensor_axis_view;
 
+/* Rows of the order-1 form (tensor_rows.h): the potential, then below and above along each axis. */
+enum { QDS_ROW_V, QDS_ROW_C, QDS_ROW_NUMBERS = 7, QDS_ROW_CODES = 8 };
+typedef struct {
+  const uint32_t *row;   /* n0 x n1 x tiles */
+  const uint32_t *seven; /* QDS_ROW_CODES each */
+  const double *numbers[QDS_ROW_NUMBERS];
+  int tiles;
+} qds_tensor_rows_view;
+
 typedef struct {
   qds_tensor_axis_view axis[3];
   qds_tiled_view v;
+  qds_tensor_rows_view rows;
 } qds_tensor_view;
 
 /* y = A x, or a part of it: the columns from the first of both. */
@@ -42,84 +52,52 @@ enum { QDS_TENSOR_MOST_COLUMNS = 4 };
 
 /* --- order 1: a thread goes through planes of the first axis ------------------------------------------- */
 
-QDS_PORTABLE_INLINE int qds_tensor_low_element(const qds_tensor_axis_view *a, int i) {
-  const int e = i + a->first - 1;
-  return e >= 0 ? e : a->periodic ? a->elements - 1 : 0;
-}
+/* No row has this number. */
+#define QDS_ROW_NONE UINT32_MAX
 
-QDS_PORTABLE_INLINE int qds_tensor_high_element(const qds_tensor_axis_view *a, int i) {
-  const int e = i + a->first;
-  return e < a->elements ? e : a->elements - 1;
+QDS_PORTABLE_INLINE void qds_tensor_row_numbers(const qds_tensor_rows_view *rows, uint32_t row, int k,
+                                                double number[QDS_ROW_NUMBERS]) {
+  const uint32_t *seven = rows->seven + (int64_t)row * QDS_ROW_CODES;
+  QDS_UNROLL
+  for (int s = 0; s < QDS_ROW_NUMBERS; s++)
+    number[s] = qds_tiled_number(rows->numbers[s], QDS_READ(seven + s), k);
 }
 
 /* The unknown at i, which may lie up to two beyond an end; behind an end that is not periodic, where all
  * weights are 0, any other. */
 QDS_PORTABLE_INLINE int qds_tensor_wrap(const qds_tensor_axis_view *a, int i) {
   if (i < 0) return a->periodic ? i + a->n : 0;
-  if (i >= a->n) return a->periodic ? (i - a->n) % a->n : a->n - 1;
-  return i;
+  if (i < a->n) return i;
+  if (!a->periodic) return a->n - 1;
+  i -= a->n;
+  return i < a->n ? i : 0;
 }
 
-/* What does not change along the first axis. */
-typedef struct {
-  int j, k, low_j, high_j, low_k, high_k;       /* elements */
-  int64_t before_j, after_j, before_k, after_k; /* neighbours: distances */
-  double wj[4], wk[4];
-} qds_tensor_track;
-
-QDS_PORTABLE_INLINE void qds_tensor_weights(const qds_tensor_axis_view *a, int i, double w[4]) {
-  for (int b = 0; b < 4; b++) w[b] = QDS_READ(a->weight + b * a->n + i);
-}
-
-QDS_PORTABLE_INLINE void qds_tensor_track_start(const qds_tensor_view *t, int j, int k, qds_tensor_track *s) {
-  const qds_tensor_axis_view *a1 = &t->axis[1], *a2 = &t->axis[2];
-  s->j = j;
-  s->k = k;
-  if (a1->elements > 0) {
-    s->low_j = qds_tensor_low_element(a1, j);
-    s->high_j = qds_tensor_high_element(a1, j);
-    s->before_j = (int64_t)(qds_tensor_wrap(a1, j - 1) - j) * a2->n;
-    s->after_j = (int64_t)(qds_tensor_wrap(a1, j + 1) - j) * a2->n;
-    qds_tensor_weights(a1, j, s->wj);
-  }
-  if (a2->elements > 0) {
-    s->low_k = qds_tensor_low_element(a2, k);
-    s->high_k = qds_tensor_high_element(a2, k);
-    s->before_k = qds_tensor_wrap(a2, k - 1) - k;
-    s->after_k = qds_tensor_wrap(a2, k + 1) - k;
-    qds_tensor_weights(a2, k, s->wk);
-  }
-}
-
-/* The row of the operator at a node: the diagonal, and what the neighbours below and above count along each
- * axis. `c_low` is the first axis's coefficient of the element below, and becomes that of the element above.
+/* What a row has that does not change with the weights of the first axis: what the node itself counts by the
+ * potential and the other axes, its neighbours below and above along these, and the first axis's
+ * coefficients.
  */
 typedef struct {
-  double diagonal, below[3], above[3];
+  double own, below[2], above[2], low, high;
 } qds_tensor_row;
 
-QDS_PORTABLE_INLINE void qds_tensor_row_axis(double c_low, double c_high, const double w[4], int axis,
-                                             qds_tensor_row *row) {
-  row->diagonal += c_low * w[1] + c_high * w[2];
-  row->below[axis] = c_low * w[0];
-  row->above[axis] = c_high * w[3];
-}
-
-QDS_PORTABLE_INLINE void qds_tensor_row_at(const qds_tensor_view *t, const qds_tensor_track *s, int i,
-                                           double *c_low, qds_tensor_row *row) {
-  row->diagonal = qds_tiled_at(&t->v, i, s->j, s->k);
-  if (t->axis[2].elements > 0)
-    qds_tensor_row_axis(qds_tiled_at(&t->axis[2].c, i, s->j, s->low_k),
-                        qds_tiled_at(&t->axis[2].c, i, s->j, s->high_k), s->wk, 2, row);
-  if (t->axis[1].elements > 0)
-    qds_tensor_row_axis(qds_tiled_at(&t->axis[1].c, i, s->low_j, s->k),
-                        qds_tiled_at(&t->axis[1].c, i, s->high_j, s->k), s->wj, 1, row);
-  if (t->axis[0].elements > 0) {
+QDS_PORTABLE_INLINE void qds_tensor_row_start(const qds_tensor_view *t, uint32_t which, int j, int k,
+                                              qds_tensor_row *row) {
+  double number[QDS_ROW_NUMBERS];
+  qds_tensor_row_numbers(&t->rows, which, k, number);
+  row->own = number[QDS_ROW_V];
+  row->low = number[QDS_ROW_C];
+  row->high = number[QDS_ROW_C + 1];
+  QDS_UNROLL
+  for (int a = 0; a < 2; a++) {
+    const double *weight = t->axis[1 + a].weight + 4 * (a == 0 ? j : k);
     double w[4];
-    qds_tensor_weights(&t->axis[0], i, w);
-    const double c_high = qds_tiled_at(&t->axis[0].c, qds_tensor_high_element(&t->axis[0], i), s->j, s->k);
-    qds_tensor_row_axis(*c_low, c_high, w, 0, row);
-    *c_low = c_high;
+    qds_read_doubles(weight, w);
+    qds_read_doubles(weight + 2, w + 2);
+    const double low = number[QDS_ROW_C + 2 + 2 * a], high = number[QDS_ROW_C + 3 + 2 * a];
+    row->own += low * w[1] + high * w[2];
+    row->below[a] = low * w[0];
+    row->above[a] = high * w[3];
   }
 }
 
@@ -128,44 +106,46 @@ QDS_PORTABLE_INLINE void qds_tensor_row_at(const qds_tensor_view *t, const qds_t
 QDS_PORTABLE_INLINE void qds_tensor_march(const qds_tensor_apply_arguments *a, int columns, int first,
                                           int begin, int end, int j, int k) {
   const qds_tensor_view *t = &a->t;
-  const qds_tensor_axis_view *a0 = &t->axis[0];
-  const int64_t plane = (int64_t)t->axis[1].n * t->axis[2].n, at = (int64_t)j * t->axis[2].n + k;
+  const qds_tensor_axis_view *a0 = &t->axis[0], *a1 = &t->axis[1], *a2 = &t->axis[2];
+  const int plane = a1->n * a2->n, at = j * a2->n + k, tiles = a1->n * t->rows.tiles;
+  const int before_j = (qds_tensor_wrap(a1, j - 1) - j) * a2->n,
+            after_j = (qds_tensor_wrap(a1, j + 1) - j) * a2->n, before_k = qds_tensor_wrap(a2, k - 1) - k,
+            after_k = qds_tensor_wrap(a2, k + 1) - k;
   const double *x = a->x.data + first * a->x.stride + at;
   double *y = a->y.data + first * a->y.stride + at;
-  const int has[3] = {a0->elements > 0, t->axis[1].elements > 0, t->axis[2].elements > 0};
-  qds_tensor_track s = {0};
+  const uint32_t *rows = t->rows.row + (j * t->rows.tiles + k / QDS_TILE);
+  uint32_t which = QDS_ROW_NONE;
   qds_tensor_row row = {0};
-  qds_tensor_track_start(t, j, k, &s);
   double below[QDS_TENSOR_MOST_COLUMNS], own[QDS_TENSOR_MOST_COLUMNS], above[QDS_TENSOR_MOST_COLUMNS],
-      next[QDS_TENSOR_MOST_COLUMNS], c_low = 0;
-  if (has[0]) c_low = qds_tiled_at(&a0->c, qds_tensor_low_element(a0, begin), j, k);
+      next[QDS_TENSOR_MOST_COLUMNS] = {0};
   QDS_UNROLL
   for (int c = 0; c < columns; c++) {
-    below[c] = has[0] ? QDS_READ(x + c * a->x.stride + qds_tensor_wrap(a0, begin - 1) * plane) : 0;
-    own[c] = QDS_READ(x + c * a->x.stride + begin * plane);
-    above[c] = has[0] ? QDS_READ(x + c * a->x.stride + qds_tensor_wrap(a0, begin + 1) * plane) : 0;
-    next[c] = 0;
+    const double *column = x + c * a->x.stride;
+    below[c] = QDS_READ(column + (int64_t)qds_tensor_wrap(a0, begin - 1) * plane);
+    own[c] = QDS_READ(column + (int64_t)begin * plane);
+    above[c] = QDS_READ(column + (int64_t)qds_tensor_wrap(a0, begin + 1) * plane);
   }
   for (int i = begin; i < end; i++) {
-    const double *here = x + i * plane;
-    double sum[QDS_TENSOR_MOST_COLUMNS];
-    if (i + 1 < end) {
-      const int64_t ahead = qds_tensor_wrap(a0, i + 2) * plane;
-      QDS_UNROLL
-      for (int c = 0; c < columns; c++) next[c] = QDS_READ(x + c * a->x.stride + ahead);
-    }
-    qds_tensor_row_at(t, &s, i, &c_low, &row);
+    const double *here = x + (int64_t)i * plane, *ahead = x + (int64_t)qds_tensor_wrap(a0, i + 2) * plane;
+    double *to = y + (int64_t)i * plane, sum[QDS_TENSOR_MOST_COLUMNS], w[4];
+    QDS_UNROLL
+    for (int c = 0; i + 1 < end && c < columns; c++) next[c] = QDS_READ(ahead + c * a->x.stride);
+    const uint32_t found = QDS_READ(rows + (int64_t)i * tiles);
+    if (found != which) qds_tensor_row_start(t, which = found, j, k, &row);
+    qds_read_doubles(a0->weight + 4 * i, w);
+    qds_read_doubles(a0->weight + 4 * i + 2, w + 2);
+    const double diagonal = row.own + row.low * w[1] + row.high * w[2], low = row.low * w[0],
+                 high = row.high * w[3];
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
       const double *u = here + c * a->x.stride;
-      sum[c] = row.diagonal * own[c];
-      if (has[2]) sum[c] += row.below[2] * QDS_READ(u + s.before_k) + row.above[2] * QDS_READ(u + s.after_k);
-      if (has[1]) sum[c] += row.below[1] * QDS_READ(u + s.before_j) + row.above[1] * QDS_READ(u + s.after_j);
-      if (has[0]) sum[c] += row.below[0] * below[c] + row.above[0] * above[c];
+      sum[c] = diagonal * own[c] + row.below[1] * QDS_READ(u + before_k) +
+               row.above[1] * QDS_READ(u + after_k) + row.below[0] * QDS_READ(u + before_j) +
+               row.above[0] * QDS_READ(u + after_j) + low * below[c] + high * above[c];
     }
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
-      y[c * a->y.stride + i * plane] = sum[c];
+      to[c * a->y.stride] = sum[c];
       below[c] = own[c];
       own[c] = above[c];
       above[c] = next[c];
@@ -189,7 +169,7 @@ QDS_PORTABLE_INLINE double qds_tensor_axis_sum(const qds_tensor_view *t, int axi
     for (int b = 0; b < count; b++) {
       int u = e * a->order + b - a->first;
       if (u < 0 || u >= a->n) u = u == a->n && a->periodic ? 0 : at[axis];
-      sum += QDS_READ(a->weight + (side * count + b) * a->n + at[axis]) *
+      sum += QDS_READ(a->weight + (int64_t)(2 * at[axis] + side) * count + b) *
              QDS_READ(x + (int64_t)(u - at[axis]) * stride);
     }
     total += qds_tiled_at(&a->c, axis == 0 ? e : at[0], axis == 1 ? e : at[1], axis == 2 ? e : at[2]) * sum;

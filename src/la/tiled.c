@@ -6,6 +6,7 @@
 enum { KNOWN = 1024 };
 typedef struct {
   qds_allocator *allocator;
+  double *scratch; /* of a line */
   double *numbers;
   int64_t count, room;
   int64_t open;          /* where the next single number goes; a multiple of QDS_TILE: nowhere yet */
@@ -63,8 +64,7 @@ static qds_status find_code(piece *p, const double *tile, int varies, uint32_t *
 /* One tile, its last number repeated where the line ends inside it. */
 static qds_status compress_tile(piece *p, const double *numbers, int count, uint32_t *code) {
   double copy[QDS_TILE];
-  int varies = 0;
-  for (int i = 0; i < count; i++) varies |= numbers[i] != numbers[0];
+  const int varies = memcmp(numbers, numbers + 1, sizeof *numbers * (size_t)(count - 1)) != 0;
   if (count < QDS_TILE) {
     for (int i = 0; i < QDS_TILE; i++) copy[i] = numbers[i < count ? i : count - 1];
     numbers = copy;
@@ -72,14 +72,21 @@ static qds_status compress_tile(piece *p, const double *numbers, int count, uint
   return find_code(p, numbers, varies, code);
 }
 
-static void compress_lines(piece *p, int64_t first, int64_t last, int64_t length, const double *dense,
-                           uint32_t *code) {
-  for (int64_t line = first; line < last; line++)
-    for (int64_t k = 0; k < length; k += QDS_TILE) {
-      const int count = length - k < QDS_TILE ? (int)(length - k) : QDS_TILE;
-      p->status = compress_tile(p, dense + line * length + k, count, code++);
-      if (p->status != QDS_OK) return;
-    }
+typedef struct {
+  qds_line_source source;
+  const void *self;
+  int64_t length;
+} lines_of;
+
+static void compress_lines(piece *p, const lines_of *from, int64_t first, int64_t last, uint32_t *code) {
+  const int64_t length = from->length;
+  p->status = QDS_NEW(p->allocator, length, "coefficients", &p->scratch);
+  for (int64_t line = first; p->status == QDS_OK && line < last; line++) {
+    const double *numbers = from->source(from->self, line, p->scratch);
+    for (int64_t k = 0; p->status == QDS_OK && k < length; k += QDS_TILE)
+      p->status = compress_tile(p, numbers + k, length - k < QDS_TILE ? (int)(length - k) : QDS_TILE, code++);
+  }
+  qds_release(p->scratch);
 }
 
 /* Moves the pieces' codes and numbers to where the stream has them. */
@@ -112,10 +119,12 @@ static qds_status take_together(qds_stream *stream, int pieces, const piece *p, 
   return upload(pieces, p, t, code);
 }
 
-qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
-                            const double *dense, qds_tiled *out) {
+qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
+                                  qds_line_source source, const void *self, qds_tiled *out,
+                                  uint32_t **host_code) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   const int pieces = lines < qds_context_threads(ctx) ? 1 : qds_context_threads(ctx);
+  const lines_of from = {source, self, length};
   QDS_AUTO_RELEASE piece *p = NULL;
   QDS_AUTO_RELEASE uint32_t *code = NULL;
   *out = (qds_tiled){.lines = lines, .length = length, .tiles = (length + QDS_TILE - 1) / QDS_TILE};
@@ -126,12 +135,29 @@ qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines,
   for (int i = 0; i < pieces; i++) {
     p[i].allocator = allocator;
     const int64_t first = lines * i / pieces;
-    compress_lines(&p[i], first, lines * (i + 1) / pieces, length, dense, code + first * tiles);
+    compress_lines(&p[i], &from, first, lines * (i + 1) / pieces, code + first * tiles);
   }
   const qds_status status = take_together(stream, pieces, p, code, out);
   for (int i = 0; i < pieces; i++) qds_release(p[i].numbers);
-  if (status != QDS_OK) qds_tiled_clear(out);
+  if (status != QDS_OK) {
+    qds_tiled_clear(out);
+  } else if (host_code) {
+    *host_code = code;
+    code = NULL;
+  }
   return status;
+}
+
+const double *qds_dense_line(const void *self, int64_t line, double *scratch) {
+  const qds_dense_lines *from = self;
+  (void)scratch;
+  return from->numbers + line * from->length;
+}
+
+qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
+                            const double *dense, qds_tiled *out) {
+  const qds_dense_lines from = {dense, length};
+  return qds_tiled_create_lines(ctx, stream, lines, length, qds_dense_line, &from, out, NULL);
 }
 
 void qds_tiled_clear(qds_tiled *t) {

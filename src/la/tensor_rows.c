@@ -1,0 +1,201 @@
+#include "la/tensor_rows.h"
+
+#include <string.h>
+
+/* The element below or above unknown i of an axis (side 0, 1) in the order-1 form, where each element has
+ * `order` edges; behind an end, where it counts nothing, any other. */
+static int64_t element_beside(const qds_axis *axis, int64_t i, int side) {
+  const int64_t edges = axis->nodes - 1;
+  int64_t e = i + axis->first - 1 + side;
+  if (axis->boundary[0] == QDS_PERIODIC) e = (e + edges) % edges;
+  return (e < 0 ? 0 : e < edges ? e : edges - 1) / axis->order;
+}
+
+/* --- the last axis: its coefficients below and above each unknown --------------------------------------- */
+
+static const double *side_of_line(const void *self, int64_t line, double *scratch) {
+  const qds_tensor_operator *t = self;
+  const double *c = t->c[2] + line / 2 * t->axis[2]->elements;
+  for (int64_t k = 0; k < t->n[2]; k++) scratch[k] = c[element_beside(t->axis[2], k, (int)(line % 2))];
+  return scratch;
+}
+
+/* --- sevens --------------------------------------------------------------------------------------------- */
+
+/* The codes of the operator's tiles on the host. */
+typedef struct {
+  const qds_tensor_operator *t;
+  uint32_t *v, *c[2], *sides;
+  int64_t tiles;
+} codes;
+
+static void codes_release(codes *c) {
+  qds_release(c->v);
+  qds_release(c->c[0]);
+  qds_release(c->c[1]);
+  qds_release(c->sides);
+}
+
+/* Of axis a = 0 or 1 at tile k of the line (i, j). An axis without coefficients takes those of the potential,
+ * which then count nothing. */
+static uint32_t code_beside(const codes *c, int a, int side, int64_t i, int64_t j, int64_t k) {
+  const qds_tensor_operator *t = c->t;
+  if (!t->c[a]) return c->v[(i * t->n[1] + j) * c->tiles + k];
+  const int64_t e = element_beside(t->axis[a], a == 0 ? i : j, side);
+  if (t->by_element[a]) return c->c[a][e];
+  return c
+      ->c[a]
+         [((a == 0 ? e : i) * (a == 1 ? t->axis[1]->elements : t->n[1]) + (a == 1 ? e : j)) * c->tiles + k];
+}
+
+static void seven_at(const codes *c, int64_t line, int64_t k, uint32_t seven[QDS_ROW_CODES]) {
+  const qds_tensor_operator *t = c->t;
+  const int64_t i = line / t->n[1], j = line % t->n[1];
+  memset(seven, 0, sizeof *seven * QDS_ROW_CODES);
+  seven[QDS_ROW_V] = c->v[line * c->tiles + k];
+  for (int side = 0; side < 2; side++) {
+    seven[QDS_ROW_C + side] = code_beside(c, 0, side, i, j, k);
+    seven[QDS_ROW_C + 2 + side] = code_beside(c, 1, side, i, j, k);
+    const int64_t pair = t->by_element[2] ? 0 : line;
+    seven[QDS_ROW_C + 4 + side] = t->c[2] ? c->sides[(2 * pair + side) * c->tiles + k] : seven[QDS_ROW_V];
+  }
+}
+
+/* What one thread has numbered. */
+enum { KNOWN = 4096 };
+typedef struct {
+  qds_allocator *allocator;
+  uint32_t *sevens;
+  int64_t count, room;
+  uint32_t known[KNOWN]; /* at their hash: 1 + number, 0 for none */
+  qds_status status;
+} piece;
+
+static qds_status number_of(piece *p, const uint32_t seven[QDS_ROW_CODES], uint32_t *number) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (int s = 0; s < QDS_ROW_CODES; s++) hash = (hash ^ seven[s]) * 0x100000001b3u;
+  uint32_t *known = &p->known[(hash ^ hash >> 32) % KNOWN];
+  const size_t bytes = sizeof *seven * QDS_ROW_CODES;
+  if (!*known || memcmp(p->sevens + (size_t)(*known - 1) * QDS_ROW_CODES, seven, bytes) != 0) {
+    if (p->count == p->room) {
+      p->room = p->room ? 2 * p->room : 256;
+      QDS_TRY(QDS_RESIZE(p->allocator, p->room * QDS_ROW_CODES, "coefficients", &p->sevens));
+    }
+    memcpy(p->sevens + p->count * QDS_ROW_CODES, seven, bytes);
+    *known = (uint32_t)++p->count;
+  }
+  *number = *known - 1;
+  return QDS_OK;
+}
+
+static void number_lines(piece *p, const codes *c, int64_t first, int64_t last, uint32_t *row) {
+  uint32_t seven[QDS_ROW_CODES];
+  for (int64_t line = first; line < last; line++)
+    for (int64_t k = 0; p->status == QDS_OK && k < c->tiles; k++) {
+      seven_at(c, line, k, seven);
+      p->status = number_of(p, seven, row++);
+    }
+}
+
+/* Numbers on from piece to piece, and uploads. */
+static qds_status upload(int pieces, const piece *p, uint32_t *row, qds_tensor_rows *out) {
+  for (int i = 0; i < pieces; i++) {
+    if (p[i].status != QDS_OK) QDS_FAIL(p[i].status, "no memory to number the rows of an operator");
+    out->count += p[i].count;
+  }
+  QDS_TRY(QDS_STREAM_NEW(out->stream, out->count * QDS_ROW_CODES, "coefficients", &out->sevens));
+  QDS_TRY(QDS_STREAM_NEW(out->stream, out->lines * out->tiles, "coefficients", &out->row));
+  int64_t before = 0;
+  for (int i = 0; i < pieces; i++) {
+    const int64_t first = out->lines * i / pieces * out->tiles,
+                  last = out->lines * (i + 1) / pieces * out->tiles;
+    for (int64_t r = first; before > 0 && r < last; r++) row[r] += (uint32_t)before;
+    QDS_TRY(qds_stream_copy(out->stream, out->sevens + before * QDS_ROW_CODES, p[i].sevens,
+                            sizeof *p->sevens * (size_t)(p[i].count * QDS_ROW_CODES)));
+    before += p[i].count;
+  }
+  return qds_stream_copy(out->stream, out->row, row, sizeof *row * (size_t)(out->lines * out->tiles));
+}
+
+static qds_status number_rows(qds_context *ctx, const codes *c, qds_tensor_rows *out) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  const int pieces = out->lines < qds_context_threads(ctx) ? 1 : qds_context_threads(ctx);
+  QDS_AUTO_RELEASE piece *p = NULL;
+  QDS_AUTO_RELEASE uint32_t *row = NULL;
+  QDS_TRY(QDS_NEW(allocator, out->lines * out->tiles, "coefficients", &row));
+  QDS_TRY(QDS_NEW_ZERO(allocator, pieces, "coefficients", &p));
+#pragma omp parallel for num_threads(pieces) schedule(static, 1)
+  for (int i = 0; i < pieces; i++) {
+    p[i].allocator = allocator;
+    const int64_t first = out->lines * i / pieces;
+    number_lines(&p[i], c, first, out->lines * (i + 1) / pieces, row + first * out->tiles);
+  }
+  const qds_status status = upload(pieces, p, row, out);
+  for (int i = 0; i < pieces; i++) qds_release(p[i].sevens);
+  return status;
+}
+
+/* --- together ------------------------------------------------------------------------------------------- */
+
+static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, codes *c, qds_tensor_rows *out) {
+  const qds_dense_lines v = {t->v, t->n[2]};
+  QDS_TRY(qds_tiled_create_lines(ctx, out->stream, out->lines, v.length, qds_dense_line, &v, &out->v, &c->v));
+  for (int a = 0; a < 3; a++) {
+    if (!t->c[a]) continue;
+    const int64_t all = qds_tensor_operator_coefficients(t, a);
+    const qds_dense_lines d = {t->c[a], t->by_element[a] ? (a == 2 ? all : 1)
+                                        : a == 2         ? t->axis[2]->elements
+                                                         : t->n[2]};
+    QDS_TRY(qds_tiled_create_lines(ctx, out->stream, all / d.length, d.length, qds_dense_line, &d, &out->c[a],
+                                   a < 2 ? &c->c[a] : NULL));
+  }
+  if (!t->c[2]) return QDS_OK;
+  return qds_tiled_create_lines(ctx, out->stream, 2 * (t->by_element[2] ? 1 : out->lines), t->n[2],
+                                side_of_line, t, &out->sides, &c->sides);
+}
+
+qds_status qds_tensor_rows_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
+                                  qds_tensor_rows *out) {
+  *out = (qds_tensor_rows){
+      .stream = stream, .lines = t->n[0] * t->n[1], .tiles = (t->n[2] + QDS_TILE - 1) / QDS_TILE};
+  __attribute__((cleanup(codes_release))) codes c = {.t = t, .tiles = out->tiles};
+  qds_status status = compress(ctx, t, &c, out);
+  if (status == QDS_OK) status = number_rows(ctx, &c, out);
+  if (status != QDS_OK) qds_tensor_rows_clear(out);
+  return status;
+}
+
+void qds_tensor_rows_clear(qds_tensor_rows *rows) {
+  if (rows->stream) {
+    qds_stream_release(rows->stream, rows->row);
+    qds_stream_release(rows->stream, rows->sevens);
+  }
+  for (int a = 0; a < 3; a++) qds_tiled_clear(&rows->c[a]);
+  qds_tiled_clear(&rows->sides);
+  qds_tiled_clear(&rows->v);
+  *rows = (qds_tensor_rows){0};
+}
+
+size_t qds_tensor_rows_bytes(const qds_tensor_rows *rows) {
+  size_t bytes = sizeof *rows->row * (size_t)(rows->lines * rows->tiles + rows->count * QDS_ROW_CODES) +
+                 qds_tiled_bytes(&rows->v) + qds_tiled_bytes(&rows->sides);
+  for (int a = 0; a < 3; a++) bytes += qds_tiled_bytes(&rows->c[a]);
+  return bytes;
+}
+
+qds_tensor_rows_view qds_tensor_rows_of(const qds_tensor_rows *rows) {
+  qds_tensor_rows_view view = {rows->row, rows->sevens, {0}, (int)rows->tiles};
+  view.numbers[QDS_ROW_V] = rows->v.numbers;
+  for (int s = 0; s < 6; s++) {
+    const qds_tiled *c = s / 2 == 2 ? &rows->sides : &rows->c[s / 2];
+    view.numbers[QDS_ROW_C + s] = c->numbers ? c->numbers : rows->v.numbers;
+  }
+  return view;
+}
+
+qds_tiled_view qds_tensor_rows_coefficient(const qds_tensor_rows *rows, const qds_tensor_operator *t,
+                                           int axis) {
+  qds_tiled_view view = qds_tiled_grid(&rows->c[axis], axis == 1 ? t->axis[1]->elements : t->n[1]);
+  for (int b = 0; t->by_element[axis] && b < 3; b++) view.stride[b] = axis == b;
+  return view;
+}
