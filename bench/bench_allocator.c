@@ -61,8 +61,7 @@ static double median(double *values, int count) {
   return values[count / 2];
 }
 
-/* --- small blocks, in the child
- * ------------------------------------------------------------------------------------- */
+/* --- small blocks, in the child ------------------------------------------------------------------------ */
 
 typedef struct {
   qds_heap *heaps[SUBJECTS];
@@ -182,8 +181,7 @@ static qds_status measure_small(int batches) {
   return QDS_OK;
 }
 
-/* --- a large matrix
- * ---------------------------------------------------------------------------------------------------- */
+/* --- a large matrix ------------------------------------------------------------------------------------ */
 
 enum { MATRIX_ORDER = 5000, MATRIX_ROUNDS = 9, TIMES = 6 };
 static const size_t matrix_bytes = (size_t)MATRIX_ORDER * MATRIX_ORDER * 16;
@@ -269,8 +267,7 @@ static qds_status measure_pages(qds_json *json) {
   return QDS_OK;
 }
 
-/* --- a random trace of large blocks
- * -------------------------------------------------------------------------------------- */
+/* --- a random trace of large blocks -------------------------------------------------------------------- */
 
 /* 73 % of the operations take a block, of 1 MiB to `most`; before the cap is passed, random blocks are given
  * back. */
@@ -320,8 +317,7 @@ static qds_status measure_trace(size_t operations, size_t most, size_t cap, uint
   return QDS_OK;
 }
 
-/* --- the parent
- * ------------------------------------------------------------------------------------------------------- */
+/* --- the parent ---------------------------------------------------------------------------------------- */
 
 static void report_scenario(qds_json *json, const peer *p, const scenario *how, const double *numbers) {
   qds_json_open_map(json, NULL);

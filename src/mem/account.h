@@ -65,8 +65,7 @@ void qds_account_total(qds_account *account, qds_account_next_fn next, void *sha
 int qds_account_tag(qds_account *account, qds_account_next_fn next, void *shares, size_t index,
                     qds_memory_row *out);
 
-/* --- the fast path
- * ----------------------------------------------------------------------------------------------- */
+/* --- the fast path ------------------------------------------------------------------------------------- */
 
 static inline size_t qds_account_get(const atomic_size_t *number) {
   return atomic_load_explicit(number, memory_order_relaxed);

@@ -34,8 +34,7 @@ static qds_account_share *share_of(qds_class_cache *cache) {
   return (qds_account_share *)cache->caller;
 }
 
-/* --- admission
- * -------------------------------------------------------------------------------------------------- */
+/* --- admission ----------------------------------------------------------------------------------------- */
 
 static qds_status inject(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
   pthread_mutex_lock(&heap->lock);
@@ -89,8 +88,7 @@ static void note_peak(qds_heap *heap) {
   while (peak < taken && !atomic_compare_exchange_weak(&heap->peak, &peak, taken)) continue;
 }
 
-/* --- allocation
- * --------------------------------------------------------------------------------------------------- */
+/* --- allocation ---------------------------------------------------------------------------------------- */
 
 static size_t large_room(size_t bytes) {
   return LARGE_HEADER_BYTES + bytes + QDS_REDZONE_BYTES;
@@ -197,8 +195,7 @@ QDS_UNCHECKED static void heap_release(qds_allocator *self, void *block) {
     qds_class_pool_release(NULL, r);
 }
 
-/* --- begin and end
- * -------------------------------------------------------------------------------------------------- */
+/* --- begin and end ------------------------------------------------------------------------------------- */
 
 static qds_status create_pools(qds_heap *heap) {
   static const size_t unit[QDS_HEAP_POOLS] = {QDS_PAGE_BYTES, QDS_ALIGNMENT, QDS_PAGE_BYTES};
@@ -210,7 +207,7 @@ static qds_status create_pools(qds_heap *heap) {
     options.allocator = qds_system_allocator();
     options.unit = unit[i];
     options.segment_bytes = segment_bytes[i];
-    options.reserve_ratio = 1.15;
+    if (i == QDS_HEAP_LARGE) options.reserve_ratio = 1.15;
     options.idle_bytes = QDS_HEAP_IDLE_BYTES;
     QDS_TRY(qds_best_fit_create(&options, &heap->pools[i]));
   }
@@ -279,8 +276,7 @@ qds_allocator *qds_heap_allocator(qds_heap *heap) {
   return &heap->interface;
 }
 
-/* --- looking
- * -------------------------------------------------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------------------------------------- */
 
 static void *next_share(void *pool, void *share) {
   return qds_class_pool_next(pool, share);

@@ -11,8 +11,8 @@
  * two atomic additions, so that the limit is exact however many threads share it.
  *
  * What is given back stays with the heap, at most as much as is in use or QDS_HEAP_IDLE_BYTES, whichever is
- * more; the rest goes back to the system. The heap grows beyond 1.15 times the most that was ever used at
- * once only when no wholly free segment is left to give back. */
+ * more; the rest goes back to the system. The pool of large blocks holds at most 1.15 times the most that it
+ * ever lent at once: beyond that, free memory goes back before fresh memory is taken. */
 #ifndef QDS_MEM_HEAP_H
 #define QDS_MEM_HEAP_H
 

@@ -57,11 +57,21 @@ qds_status qds_best_fit_create(const qds_best_fit_options *options, qds_best_fit
   return QDS_OK;
 }
 
-/* --- giving back
- * -------------------------------------------------------------------------------------------------- */
+/* --- giving back --------------------------------------------------------------------------------------- */
 
-static size_t reserved_bytes(const qds_best_fit *pool) {
+/* The address ranges that were taken from the provider or that it is being asked for. */
+static size_t taken_bytes(const qds_best_fit *pool) {
   return pool->map.used_bytes + pool->map.free_bytes + pool->growing;
+}
+
+/* Whether memory comes to lie behind a range only when it is touched. */
+static int is_lazy(const qds_best_fit *pool) {
+  return pool->options.provider.table->purge != NULL;
+}
+
+/* What of these ranges has memory behind it, at most. */
+static size_t reserved_bytes(const qds_best_fit *pool) {
+  return taken_bytes(pool) - pool->map.purged_bytes - (is_lazy(pool) ? pool->growing : 0);
 }
 
 /* Takes idle segments out of the records, the smallest first, which are of least use, until at least `wanted`
@@ -112,18 +122,21 @@ static size_t give_back_idle(qds_best_fit *pool, size_t wanted) {
 static qds_range *next_to_purge(const qds_best_fit *pool, const qds_range *last) {
   const qds_range_map *map = &pool->map;
   qds_range *range = last ? qds_range_previous_free(map, last) : qds_range_last(map->free_root);
-  while (range && (range->purged || qds_range_is_segment(range))) range = qds_range_previous_free(map, range);
+  while (range && (range->purged == range->bytes || qds_range_is_segment(range)))
+    range = qds_range_previous_free(map, range);
   return range;
 }
 
-/* A range that is being purged stands among the used ones, so that the lock can be given up meanwhile;
- * `purging` keeps it out of the figures. Call with the lock held. Returns how many bytes went. */
-static size_t purge(qds_best_fit *pool) {
+/* Purges until `wanted` bytes went, the largest ranges first. A range that is being purged stands among the
+ * used ones, so that the lock can be given up meanwhile; `purging` keeps it out of the figures. Call with the
+ * lock held. Returns how many bytes went. */
+static size_t purge(qds_best_fit *pool, size_t wanted) {
   const qds_provider *provider = &pool->options.provider;
   size_t went = 0;
   qds_range last;
   if (!provider->table->purge) return 0;
-  for (qds_range *range = next_to_purge(pool, NULL); range; range = next_to_purge(pool, &last)) {
+  for (qds_range *range = next_to_purge(pool, NULL); range && went < wanted;
+       range = next_to_purge(pool, &last)) {
     last = *range;
     range = qds_range_map_take(&pool->map, range, last.bytes, 1);
     pool->purging_bytes += last.bytes;
@@ -133,8 +146,8 @@ static size_t purge(qds_best_fit *pool) {
     pthread_mutex_lock(&pool->lock);
     pool->purging_bytes -= last.bytes;
     pool->purging_ranges--;
-    qds_range_map_give_back(&pool->map, range, 0, 1);
-    went += last.bytes;
+    qds_range_map_give_back(&pool->map, range, 0, last.bytes);
+    went += last.bytes - last.purged;
   }
   return went;
 }
@@ -143,13 +156,12 @@ size_t qds_best_fit_trim(qds_best_fit *pool, size_t keep) {
   pthread_mutex_lock(&pool->lock);
   size_t went = 0;
   if (pool->map.idle_bytes > keep) went = give_back_idle(pool, pool->map.idle_bytes - keep);
-  went += purge(pool);
+  went += purge(pool, SIZE_MAX);
   pthread_mutex_unlock(&pool->lock);
   return went;
 }
 
-/* --- allocation
- * ----------------------------------------------------------------------------------------------------- */
+/* --- allocation ---------------------------------------------------------------------------------------- */
 
 typedef struct {
   size_t bytes, alignment; /* rounded up */
@@ -188,29 +200,58 @@ static void *take(qds_best_fit *pool, qds_range *range, const need *n) {
   range = qds_range_map_take(&pool->map, range, n->bytes, n->alignment);
   const size_t used = pool->map.used_bytes - pool->purging_bytes;
   if (used > pool->peak_used) pool->peak_used = used;
+  if (reserved_bytes(pool) > pool->peak_reserved) pool->peak_reserved = reserved_bytes(pool);
   pool->total_blocks++;
   return (void *)range->begin;
 }
 
-/* Gives idle segments back before growing beyond the ratio. Call with the lock held. */
-static void keep_ratio(qds_best_fit *pool, const need *n) {
-  if (pool->options.reserve_ratio == 0 || !pool->map.idle_bytes) return;
+/* By how much a block that needs `fresh` bytes would carry the pool beyond its ratio. */
+static size_t beyond_ratio(const qds_best_fit *pool, const need *n, size_t fresh) {
+  if (pool->options.reserve_ratio == 0) return 0;
   const size_t used = pool->map.used_bytes + n->bytes;
   const size_t peak = used > pool->peak_used ? used : pool->peak_used;
   const size_t allowed = (size_t)(pool->options.reserve_ratio * (double)peak);
-  const size_t reserved = reserved_bytes(pool) + n->segment;
-  if (reserved > allowed) give_back_idle(pool, reserved - allowed);
+  const size_t reserved = reserved_bytes(pool) + fresh;
+  return reserved > allowed ? reserved - allowed : 0;
+}
+
+/* The bytes that must come to lie behind a block from this range, or from a new segment when there is none.
+ */
+static size_t fresh_bytes(const qds_best_fit *pool, const qds_range *range, const need *n) {
+  if (!range) return is_lazy(pool) ? n->bytes : n->segment;
+  return range->purged < n->bytes ? range->purged : n->bytes;
+}
+
+/* Gives up to `wanted` bytes of free memory back. Call with the lock held, which may be given up meanwhile.
+ */
+static size_t give_back(qds_best_fit *pool, size_t wanted) {
+  qds_range *held = qds_range_map_hold(&pool->map, QDS_RANGES_PER_BLOCK);
+  size_t went = give_back_idle(pool, wanted);
+  if (went < wanted) went += purge(pool, wanted - went);
+  qds_range_map_put_back(&pool->map, held);
+  return went;
+}
+
+/* The free range for a block, or NULL. Before fresh memory carries the pool beyond its ratio, other memory
+ * goes back; as that may be the range that was found, it is looked for anew. Call with the lock held, which
+ * may be given up meanwhile. */
+static qds_range *find(qds_best_fit *pool, const need *n) {
+  for (;;) {
+    qds_range *range = qds_range_map_find(&pool->map, 0, n->bytes, n->alignment, pool->options.unit);
+    const size_t fresh = fresh_bytes(pool, range, n), beyond = fresh ? beyond_ratio(pool, n, fresh) : 0;
+    if (!beyond || !give_back(pool, beyond)) return range;
+  }
 }
 
 static int within_limit(const qds_best_fit *pool, size_t bytes) {
-  const size_t limit = pool->options.limit, reserved = reserved_bytes(pool);
-  return !limit || (bytes <= limit && reserved <= limit - bytes);
+  const size_t limit = pool->options.limit;
+  return !limit || (bytes <= limit && taken_bytes(pool) <= limit - bytes);
 }
 
 static qds_status refuse(const qds_best_fit *pool, size_t bytes) {
   char more[QDS_BYTES_TEXT], held[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
   qds_format_bytes(bytes, more);
-  qds_format_bytes(reserved_bytes(pool), held);
+  qds_format_bytes(taken_bytes(pool), held);
   qds_format_bytes(pool->options.limit, limit);
   QDS_FAIL(QDS_ERROR_BUDGET, "memory budget exceeded: %s: %s more on top of %s pass the limit of %s",
            pool->options.name, more, held, limit);
@@ -218,7 +259,6 @@ static qds_status refuse(const qds_best_fit *pool, size_t bytes) {
 
 /* Reserves room for a segment under the limit. Call with the lock held, which may be given up meanwhile. */
 static qds_status reserve(qds_best_fit *pool, need *n) {
-  keep_ratio(pool, n);
   if (!within_limit(pool, n->segment)) n->segment = n->least;
   if (!within_limit(pool, n->segment)) give_back_idle(pool, SIZE_MAX);
   if (!within_limit(pool, n->segment)) return refuse(pool, n->bytes);
@@ -256,8 +296,8 @@ static qds_status grow(qds_best_fit *pool, need *n, void **out) {
   qds_range_map_put_back(&pool->map, held);
   QDS_TRY(status);
   qds_range *range = qds_range_map_add_segment(&pool->map, (uintptr_t)begin, n->segment);
+  if (is_lazy(pool)) qds_range_map_note_purged(&pool->map, range);
   pool->growths++;
-  if (reserved_bytes(pool) > pool->peak_reserved) pool->peak_reserved = reserved_bytes(pool);
   *out = take(pool, range, n);
   return QDS_OK;
 }
@@ -267,7 +307,7 @@ static qds_status allocate(qds_best_fit *pool, size_t bytes, size_t alignment, i
   *out = NULL;
   QDS_TRY(describe(pool, bytes, alignment, &n));
   QDS_TRY(lock_with_spares(pool));
-  qds_range *range = qds_range_map_find(&pool->map, 0, n.bytes, n.alignment, pool->options.unit);
+  qds_range *range = find(pool, &n);
   qds_status status = QDS_OK;
   if (range)
     *out = take(pool, range, &n);
@@ -313,8 +353,7 @@ size_t qds_best_fit_bytes(qds_best_fit *pool, const void *block) {
   return bytes;
 }
 
-/* --- looking
- * ---------------------------------------------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------------------------------------- */
 
 void qds_best_fit_read(qds_best_fit *pool, qds_best_fit_statistics *out) {
   pthread_mutex_lock(&pool->lock);
@@ -361,14 +400,14 @@ void qds_best_fit_visit(qds_best_fit *pool, void (*visit)(void *user, void *bloc
 qds_status qds_best_fit_check(qds_best_fit *pool) {
   pthread_mutex_lock(&pool->lock);
   qds_status status = qds_range_map_check(&pool->map, pool->options.unit);
-  const size_t limit = pool->options.limit, reserved = reserved_bytes(pool);
+  const size_t limit = pool->options.limit, taken = taken_bytes(pool);
   const size_t used = pool->map.used_bytes - pool->purging_bytes;
-  const int peaks = used <= pool->peak_used && reserved - pool->growing <= pool->peak_reserved;
+  const int peaks = used <= pool->peak_used && used <= pool->peak_reserved;
   pthread_mutex_unlock(&pool->lock);
   QDS_TRY(status);
   if (!peaks) QDS_FAIL(QDS_ERROR_INTERNAL, "%s: a peak is lower than the present", pool->options.name);
-  if (limit && reserved > limit)
-    QDS_FAIL(QDS_ERROR_INTERNAL, "%s: %zu bytes reserved pass the limit of %zu", pool->options.name, reserved,
+  if (limit && taken > limit)
+    QDS_FAIL(QDS_ERROR_INTERNAL, "%s: %zu bytes taken pass the limit of %zu", pool->options.name, taken,
              limit);
   return QDS_OK;
 }

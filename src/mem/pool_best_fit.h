@@ -23,12 +23,12 @@ typedef struct {
   qds_allocator *allocator; /* of the host, for the records; outlives the pool */
   size_t unit;              /* of sizes and addresses: a power of two from 64 to the provider's alignment */
   size_t segment_bytes;     /* the least that is taken from the provider at once */
-  size_t limit;             /* bytes that may be reserved at once, 0: none */
-  /* Before the pool grows beyond this ratio of the most bytes ever used at once, it gives segments that are
-   * wholly free back. At least 1; 0: it never does, except at the limit. */
+  size_t limit;             /* bytes that may be taken from the provider at once, 0: none */
+  /* Before the pool reserves more than this times the most bytes that were ever used at once, it gives back
+   * what is free and of no use for the block: segments that are wholly free, then the pages of other free
+   * ranges where the provider can purge. At least 1; 0: it never does, except at the limit. */
   double reserve_ratio;
-  /* After a release, idle segments beyond this or what is in use, whichever is more, go back; 0: they stay.
-   */
+  /* After a release, idle segments beyond this or what is in use, whichever is more, go back; 0: none do. */
   size_t idle_bytes;
 } qds_best_fit_options;
 
@@ -37,10 +37,12 @@ typedef struct {
 
 typedef struct {
   size_t used_bytes, peak_used_bytes; /* of blocks, rounded up to the unit */
+  /* Taken from the provider and not purged. Ranges of a provider that can purge have no memory behind them
+   * before they are first used. */
   size_t reserved_bytes, peak_reserved_bytes;
   size_t free_bytes, largest_free_bytes;
   size_t idle_bytes;   /* of segments that are wholly free: what trim can give back */
-  size_t purged_bytes; /* free bytes whose pages the system has back */
+  size_t purged_bytes; /* free bytes without memory behind them */
   size_t used_blocks, free_ranges, segments;
   uint64_t total_blocks, growths, trims; /* ever: blocks, segments taken and given back */
   double fragmentation;                  /* 1 - largest free range / free bytes; 0 when nothing is free */

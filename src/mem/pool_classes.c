@@ -49,8 +49,7 @@ static qds_class_block *block_at(const qds_class_slab *slab, size_t index) {
   return (qds_class_block *)((uintptr_t)slab + first + index * strides[slab->class]);
 }
 
-/* --- slabs
- * ------------------------------------------------------------------------------------------------------ */
+/* --- slabs --------------------------------------------------------------------------------------------- */
 
 static void list(qds_class_slab *slab) {
   qds_class_slab **head = &slab->cache->with_free[slab->class];
@@ -117,8 +116,7 @@ static void settle(qds_class_slab *slab) {
   }
 }
 
-/* --- returns from other threads
- * ------------------------------------------------------------------------------------ */
+/* --- returns from other threads ------------------------------------------------------------------------ */
 
 QDS_UNCHECKED static void post(qds_class_slab *slab, qds_class_block *block) {
   qds_class_cache *cache = slab->cache;
@@ -158,8 +156,7 @@ static void read_mail(qds_class_cache *cache) {
   }
 }
 
-/* --- allocation and release
- * ------------------------------------------------------------------------------------------ */
+/* --- allocation and release ---------------------------------------------------------------------------- */
 
 /* Sees to it that the current slab of a class has a free block. */
 static qds_status refill(qds_class_cache *cache, size_t class) {
@@ -199,8 +196,7 @@ QDS_UNCHECKED void qds_class_pool_release(qds_class_cache *cache, qds_class_bloc
   settle(slab);
 }
 
-/* --- caches and threads
- * ----------------------------------------------------------------------------------------------- */
+/* --- caches and threads -------------------------------------------------------------------------------- */
 
 /* Call as the cache's owner. */
 static void give_empty_slabs_back(qds_class_cache *cache) {
@@ -312,9 +308,7 @@ void qds_class_pool_destroy(qds_class_pool *pool) {
   qds_release(pool);
 }
 
-/* --- looking
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- looking ------------------------------------------------------------------------------------------- */
 
 void *qds_class_pool_next(qds_class_pool *pool, void *caller) {
   const qds_class_cache *last = NULL;

@@ -123,8 +123,7 @@ void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, qds_cl
 /* For tests, at rest: compares lists, counters and links. Errors: INTERNAL, which names the fault. */
 qds_status qds_class_pool_check(qds_class_pool *pool);
 
-/* --- the fast path
- * ----------------------------------------------------------------------------------------------- */
+/* --- the fast path ------------------------------------------------------------------------------------- */
 
 /* The class whose blocks hold `bytes` and their header, by 64-byte steps. */
 extern const uint8_t qds_class_of_step[QDS_CLASS_LARGEST / 64 + 1];

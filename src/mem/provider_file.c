@@ -98,7 +98,7 @@ size_t qds_file_provider_room(const qds_file_provider *p) {
   return __builtin_mul_overflow(system.f_bavail, system.f_frsize, &bytes) ? SIZE_MAX : bytes;
 }
 
-/* --- regions --- */
+/* --- regions ------------------------------------------------------------------------------------------- */
 
 /* A file without a name, of `bytes` bytes that the disk has reserved. Returns an errno. */
 static int open_nameless(const qds_file_provider *p, unsigned long number, size_t bytes, int *descriptor) {
@@ -213,7 +213,7 @@ void qds_file_provider_give_back(qds_file_provider *p, void *memory) {
   if (r) close_region(r);
 }
 
-/* --- pages --- */
+/* --- pages --------------------------------------------------------------------------------------------- */
 
 /* The whole pages that a range touches, and where they lie in the file. */
 typedef struct {

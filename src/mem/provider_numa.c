@@ -16,8 +16,7 @@ typedef struct {
 
 enum { MOST_NODES = 1024, WORD_BITS = 8 * sizeof(long) };
 
-/* --- what the kernel says
- * --------------------------------------------------------------------------------------------- */
+/* --- what the kernel says ------------------------------------------------------------------------------ */
 
 /* Whether the memory at the address is bound to the node and to no other. */
 static qds_status verify_binding(const void *address, int node) {
@@ -67,9 +66,7 @@ qds_status qds_numa_verify(const void *range, size_t bytes, int node, qds_numa_p
   return QDS_OK;
 }
 
-/* --- the provider
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the provider -------------------------------------------------------------------------------------- */
 
 static qds_status bind(const numa_memory *memory, void *range, size_t bytes) {
   if (hwloc_set_area_membind(memory->topology, range, bytes, memory->nodes, HWLOC_MEMBIND_BIND,

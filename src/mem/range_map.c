@@ -60,8 +60,7 @@ void qds_range_map_destroy(qds_range_map *map) {
   *map = (qds_range_map){0};
 }
 
-/* --- the trees
- * -------------------------------------------------------------------------------------------------- */
+/* --- the trees ----------------------------------------------------------------------------------------- */
 
 /* The order of the tree that ranges of this kind stand in. */
 static int precedes(const qds_range *a, const qds_range *b) {
@@ -141,15 +140,14 @@ void qds_range_visit(qds_range *root, void (*visit)(void *user, qds_range *range
   }
 }
 
-/* --- the map
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the map ------------------------------------------------------------------------------------------- */
 
 static void count_free(qds_range_map *map, const qds_range *range, int sign) {
   const size_t bytes = sign > 0 ? range->bytes : 0 - range->bytes, one = sign > 0 ? 1 : SIZE_MAX;
   map->free_ranges += one;
   map->free_bytes += bytes;
   if (qds_range_is_segment(range)) map->idle_bytes += bytes;
-  if (range->purged) map->purged_bytes += bytes;
+  map->purged_bytes += sign > 0 ? range->purged : 0 - range->purged;
 }
 
 /* The neighbours of `range` are final when it enters or leaves. */
@@ -171,6 +169,11 @@ qds_range *qds_range_map_add_segment(qds_range_map *map, uintptr_t begin, size_t
   map->segments++;
   enter_free(map, range);
   return range;
+}
+
+void qds_range_map_note_purged(qds_range_map *map, qds_range *range) {
+  map->purged_bytes += range->bytes - range->purged;
+  range->purged = range->bytes;
 }
 
 void qds_range_map_remove_segment(qds_range_map *map, qds_range *range) {
@@ -217,12 +220,18 @@ qds_range *qds_range_map_largest(const qds_range_map *map, uint32_t owner) {
   return owned(qds_range_previous_free(map, &key), owner);
 }
 
+/* What of `purged` bytes must lie in a part whose other part has `others` bytes. */
+static size_t at_least(size_t purged, size_t others) {
+  return purged > others ? purged - others : 0;
+}
+
 /* A new range of the first `bytes` of `range`, which keeps the rest. Neither stands in a tree. */
 static qds_range *cut_front(qds_range_map *map, qds_range *range, size_t bytes) {
   qds_range *front = take_spare(map);
   front->begin = range->begin;
   front->bytes = bytes;
-  front->purged = range->purged;
+  front->purged = at_least(range->purged, range->bytes - bytes);
+  range->purged = at_least(range->purged, bytes);
   front->owner = range->owner;
   front->before = range->before;
   front->after = range;
@@ -261,49 +270,46 @@ qds_range *qds_range_map_used(const qds_range_map *map, uintptr_t begin) {
 /* Takes the free range `next` into `range`, which stands directly before it and in no tree. */
 static void join(qds_range_map *map, qds_range *range, qds_range *next) {
   range->bytes += next->bytes;
+  range->purged += next->purged;
   range->after = next->after;
   if (next->after) next->after->before = range;
   put_spare(map, next);
 }
 
 /* Makes `range`, which stands in no tree, a free one of its owner. */
-static qds_range *settle(qds_range_map *map, qds_range *range, int purged) {
+static qds_range *settle(qds_range_map *map, qds_range *range) {
   qds_range *before = range->before, *after = range->after;
   if (after && !after->used && after->owner == range->owner) {
-    purged &= after->purged;
     leave_free(map, after);
     join(map, range, after);
   }
   if (before && !before->used && before->owner == range->owner) {
-    purged &= before->purged;
     leave_free(map, before);
     join(map, before, range);
     range = before;
   }
-  range->purged = purged != 0;
   enter_free(map, range);
   return range;
 }
 
-void qds_range_map_give_back(qds_range_map *map, qds_range *range, uint32_t owner, int purged) {
+void qds_range_map_give_back(qds_range_map *map, qds_range *range, uint32_t owner, size_t purged) {
   erase(&map->used_root, range);
   map->used_ranges--;
   map->used_bytes -= range->bytes;
   range->used = 0;
-  range->purged = 0;
+  range->purged = purged;
   range->note = NULL;
   range->owner = owner;
-  settle(map, range, purged);
+  settle(map, range);
 }
 
 qds_range *qds_range_map_assign(qds_range_map *map, qds_range *range, uint32_t owner) {
   leave_free(map, range);
   range->owner = owner;
-  return settle(map, range, range->purged);
+  return settle(map, range);
 }
 
-/* --- invariants
- * ------------------------------------------------------------------------------------------------- */
+/* --- invariants ---------------------------------------------------------------------------------------- */
 
 typedef struct {
   const qds_range_map *map;
@@ -325,12 +331,12 @@ static void inspect(void *user, qds_range *range) {
     i->fault = "neighbours do not touch";
   if (!range->used && after && !after->used && after->owner == range->owner)
     i->fault = "two free neighbours were not joined";
-  if (range->used && range->purged) i->fault = "a used range counts as purged";
+  if (range->purged > (range->used ? 0 : range->bytes)) i->fault = "more is purged than is free";
   i->last = range;
   i->ranges++;
   i->bytes += range->bytes;
   i->segments += !range->before;
-  if (range->purged) i->purged += range->bytes;
+  i->purged += range->purged;
   if (!range->used && qds_range_is_segment(range)) i->idle += range->bytes;
 }
 

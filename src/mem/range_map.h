@@ -21,8 +21,9 @@ struct qds_range {
   qds_range *child[2];       /* in the tree it stands in; child[0] also links spare records */
   uint32_t priority;
   uint32_t owner; /* of a free range; see below */
-  uint8_t used, purged;
-  void *note; /* what the pool knows of a used range */
+  uint8_t used;
+  size_t purged; /* of a free range: how many of its bytes, at least, have no memory behind them */
+  void *note;    /* what the pool knows of a used range */
 };
 
 typedef struct qds_range_slab qds_range_slab;
@@ -50,6 +51,8 @@ void qds_range_map_put_back(qds_range_map *map, qds_range *chain);
 
 /* The segment becomes one free range. Takes a spare record. */
 qds_range *qds_range_map_add_segment(qds_range_map *map, uintptr_t begin, size_t bytes);
+/* No memory lies behind a free range any more, or yet. */
+void qds_range_map_note_purged(qds_range_map *map, qds_range *range);
 /* Forgets a segment: `range` is its only range, and free. */
 void qds_range_map_remove_segment(qds_range_map *map, qds_range *range);
 static inline int qds_range_is_segment(const qds_range *range) {
@@ -68,9 +71,9 @@ qds_range *qds_range_map_take(qds_range_map *map, qds_range *range, size_t bytes
 qds_range *qds_range_map_take_at(qds_range_map *map, qds_range *range, uintptr_t begin, size_t bytes);
 /* The used range that begins at the address, or NULL. */
 qds_range *qds_range_map_used(const qds_range_map *map, uintptr_t begin);
-/* Makes a used range free and joins it with free neighbours of the same owner; `purged` says that the system
- * has its pages back. */
-void qds_range_map_give_back(qds_range_map *map, qds_range *range, uint32_t owner, int purged);
+/* Makes a used range free and joins it with free neighbours of the same owner; `purged` of its
+ * bytes have no memory behind them. */
+void qds_range_map_give_back(qds_range_map *map, qds_range *range, uint32_t owner, size_t purged);
 /* Gives a free range to another owner and joins it with what that one has beside it; returns the joined
  * range. */
 qds_range *qds_range_map_assign(qds_range_map *map, qds_range *range, uint32_t owner);

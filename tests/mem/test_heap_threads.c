@@ -202,8 +202,7 @@ static void free_memory_stays_within_bounds(void **state) {
   qds_heap_destroy(heap, NULL, NULL);
 }
 
-/* --- what the address sanitizer sees
- * ------------------------------------------------------------------------------------ */
+/* --- what the address sanitizer sees ------------------------------------------------------------------- */
 
 #ifdef QDS_ADDRESS_SANITIZER
 static void read_after_release(volatile char *block, size_t bytes) {
