@@ -65,8 +65,7 @@ typedef enum {
 QDS_API const char *qds_mem_strategy_name(qds_mem_strategy strategy);
 QDS_API const char *qds_place_name(qds_place place);
 
-/* --- life ------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 /* A buffer with one reference, of the library. `bytes` may be 0. Memory is taken at the first access. `tag`
  * and `file` are copied. Errors: ARGUMENT, UNSUPPORTED (gpu_only without a device: the reason), MEMORY,
@@ -87,8 +86,7 @@ QDS_API qds_status qds_buffer_drop_for(qds_buffer *buffer, qds_owner owner);
 QDS_API void qds_buffer_retain(qds_buffer *buffer);        /* for QDS_OWNER_LIBRARY */
 QDS_API qds_status qds_buffer_destroy(qds_buffer *buffer); /* qds_buffer_drop_for QDS_OWNER_LIBRARY */
 
-/* --- access ----------------------------------------------------------------------------------------------
- */
+/* --- access --------------------------------------------------------------------------------------------- */
 
 /* place: HOST or DEVICE. Errors: ARGUMENT (held in a way that forbids it; never written, and the access wants
  * the contents; a stream of another device), UNSUPPORTED (the strategy refuses the place), MEMORY and BUDGET
@@ -128,16 +126,14 @@ typedef struct {
 } qds_buffer_info;
 QDS_API void qds_buffer_get_info(qds_buffer *buffer, qds_buffer_info *out);
 
-/* --- streams ---------------------------------------------------------------------------------------------
- */
+/* --- streams -------------------------------------------------------------------------------------------- */
 
 /* A stream of the context's device, or of the host. */
 QDS_API qds_status qds_context_stream_create(qds_context *ctx, qds_stream **out);
 QDS_API qds_status qds_context_stream_wait(qds_stream *stream); /* until the work in it is done */
 QDS_API void qds_context_stream_destroy(qds_stream *stream);    /* waits; NULL is allowed */
 
-/* --- budgets and spilling --------------------------------------------------------------------------------
- */
+/* --- budgets, spilling, defragmentation ----------------------------------------------------------------- */
 
 /* The budgets of host and device are memory_limit and device_memory_limit of the context. When one of them,
  * or the machine, has no room for a buffer, others are moved down the chain device, pinned, host, file. */
@@ -158,8 +154,22 @@ QDS_API qds_status qds_memory_configure(qds_context *ctx, const qds_memory_optio
  * none is left; tells how many were. Errors: FILE, MEMORY: none could be moved, and why. */
 QDS_API qds_status qds_memory_spill(qds_context *ctx, qds_place place, size_t bytes, size_t *freed);
 
-/* --- statistics ------------------------------------------------------------------------------------------
- */
+typedef struct {
+  size_t used_bytes, reserved_bytes; /* held by callers; held of the device */
+  size_t largest_free_bytes;
+  double fragmentation; /* 1 - largest free range / free bytes; 0 when nothing is free */
+} qds_pool_shape;
+typedef struct {
+  qds_pool_shape before, after;
+  size_t moved_buffers, moved_bytes;
+} qds_defragment_report;
+/* Makes room for one block of `bytes` on the device: buffers that nobody holds move together within the pool
+ * and, when that is not enough, to the host, from which they come back when they are acquired. Other threads
+ * wait meanwhile. Errors: UNSUPPORTED (no device); MEMORY, BUDGET (what is held leaves no such room; the
+ * report says how far it came); FILE. */
+QDS_API qds_status qds_memory_defragment(qds_context *ctx, size_t bytes, qds_defragment_report *report);
+
+/* --- statistics ----------------------------------------------------------------------------------------- */
 
 typedef struct {
   size_t current_bytes, peak_bytes;
@@ -171,6 +181,15 @@ typedef struct {
   const char *tag; /* lives as long as the context */
   qds_memory_count places[QDS_PLACES];
 } qds_memory_tag_row;
+
+typedef struct {
+  const char *name; /* "device" */
+  qds_place place;
+  size_t used_bytes, peak_used_bytes;         /* held by callers */
+  size_t reserved_bytes, peak_reserved_bytes; /* held of the system */
+  size_t largest_free_bytes;
+  double fragmentation;
+} qds_memory_pool_row;
 
 typedef struct {
   size_t buffers, total_buffers;        /* there now, ever made */
@@ -186,6 +205,8 @@ QDS_API void qds_memory_get_statistics(qds_context *ctx, qds_memory_statistics *
 /* One row per tag of a buffer, in the order of first use; returns 0 past the last. What is no buffer stands
  * in qds_context_memory_tag. */
 QDS_API int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row);
+/* One row per pool; returns 0 past the last. */
+QDS_API int qds_memory_pool(qds_context *ctx, size_t index, qds_memory_pool_row *row);
 
 #ifdef __cplusplus
 }

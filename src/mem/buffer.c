@@ -6,6 +6,8 @@
 
 #include "mem/buffer_internal.h"
 #include "mem/limits.h"
+#include "mem/pool_stream.h"
+#include "mem/provider_device.h"
 
 static const char *const strategy_names[] = {"cpu_only", "gpu_only", "unified", "adaptive"};
 static const char *const place_names[] = {"host", "pinned", "device", "unified", "file"};
@@ -18,10 +20,24 @@ const char *qds_place_name(qds_place place) {
   return place >= 0 && place < QDS_PLACES ? place_names[place] : NULL;
 }
 
-/* --- the manager ------------------------------------------------------------------------------------------
- */
+/* --- the manager ---------------------------------------------------------------------------------------- */
+
+/* Page-locking costs milliseconds, so it is done for many buffers at once. */
+static qds_status create_pinned_pool(qds_buffer_manager *m) {
+  if (!m->accelerator) return QDS_OK;
+  QDS_TRY(qds_heap_create(0, &m->records));
+  qds_best_fit_options options = QDS_BEST_FIT_OPTIONS_INIT;
+  options.name = "pinned pool";
+  options.provider = qds_provider_device(m->accelerator, QDS_MEMORY_PINNED);
+  options.allocator = qds_heap_allocator(m->records);
+  options.segment_bytes = (size_t)16 << 20;
+  options.reserve_ratio = 1.25;
+  return qds_best_fit_create(&options, &m->pinned);
+}
 
 static void free_manager(qds_buffer_manager *m) {
+  qds_best_fit_destroy(m->pinned);
+  if (m->records) qds_heap_destroy(m->records, NULL, NULL);
   qds_lanes_close(m);
   pthread_cond_destroy(&m->changed);
   pthread_mutex_destroy(&m->lock);
@@ -46,6 +62,7 @@ qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *
   pthread_mutex_init(&m->staging_lock, NULL);
   pthread_cond_init(&m->changed, NULL);
   qds_status status = qds_lanes_open(m);
+  if (status == QDS_OK) status = create_pinned_pool(m);
   if (status == QDS_OK) status = qds_buffer_manager_configure(m, &defaults);
   if (status != QDS_OK) {
     free_manager(m);
@@ -120,8 +137,7 @@ void qds_buffer_manager_destroy(qds_buffer_manager *m) {
   free_manager(m);
 }
 
-/* --- references -------------------------------------------------------------------------------------------
- */
+/* --- references ----------------------------------------------------------------------------------------- */
 
 static uint64_t one_reference(qds_owner owner) {
   return (uint64_t)1 << (32 * (int)owner);
@@ -260,8 +276,7 @@ qds_status qds_buffer_destroy(qds_buffer *b) {
   return qds_buffer_drop_for(b, QDS_OWNER_LIBRARY);
 }
 
-/* --- creation ---------------------------------------------------------------------------------------------
- */
+/* --- creation ------------------------------------------------------------------------------------------- */
 
 static qds_tag_entry *find_tag(qds_buffer_manager *m, const char *tag) {
   pthread_mutex_lock(&m->lock);
@@ -339,8 +354,7 @@ qds_status qds_buffer_new(qds_buffer_manager *m, size_t bytes, qds_mem_strategy 
   return QDS_OK;
 }
 
-/* --- what there is ----------------------------------------------------------------------------------------
- */
+/* --- what there is -------------------------------------------------------------------------------------- */
 
 void qds_buffer_get_info(qds_buffer *b, qds_buffer_info *out) {
   qds_buffer_claim(b);
@@ -374,4 +388,39 @@ int qds_buffer_manager_tag(qds_buffer_manager *m, size_t index, qds_memory_tag_r
   if (entry) *row = entry->row;
   pthread_mutex_unlock(&m->lock);
   return entry != NULL;
+}
+
+static void read_device_pool(const qds_buffer_manager *m, qds_memory_pool_row *row) {
+  qds_stream_pool_statistics s;
+  qds_stream_pool_statistics_read(m->accelerator->pool, &s);
+  *row = (qds_memory_pool_row){.name = "device",
+                               .place = QDS_PLACE_DEVICE,
+                               .used_bytes = s.used_bytes,
+                               .peak_used_bytes = s.peak_used_bytes,
+                               .reserved_bytes = s.reserved_bytes,
+                               .peak_reserved_bytes = s.peak_reserved_bytes,
+                               .largest_free_bytes = s.largest_free_bytes,
+                               .fragmentation = s.fragmentation};
+}
+
+static void read_pinned_pool(const qds_buffer_manager *m, qds_memory_pool_row *row) {
+  qds_best_fit_statistics s;
+  qds_best_fit_read(m->pinned, &s);
+  *row = (qds_memory_pool_row){.name = "pinned",
+                               .place = QDS_PLACE_PINNED,
+                               .used_bytes = s.used_bytes,
+                               .peak_used_bytes = s.peak_used_bytes,
+                               .reserved_bytes = s.reserved_bytes,
+                               .peak_reserved_bytes = s.peak_reserved_bytes,
+                               .largest_free_bytes = s.largest_free_bytes,
+                               .fragmentation = s.fragmentation};
+}
+
+int qds_buffer_manager_pool(qds_buffer_manager *m, size_t index, qds_memory_pool_row *row) {
+  if (!m->accelerator || index > 1) return 0;
+  if (index == 0)
+    read_device_pool(m, row);
+  else
+    read_pinned_pool(m, row);
+  return 1;
 }

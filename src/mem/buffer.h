@@ -31,7 +31,10 @@ qds_status qds_buffer_new(qds_buffer_manager *manager, size_t bytes, qds_mem_str
                           const char *tag, const char *file, int line, qds_buffer **out);
 qds_status qds_buffer_manager_spill(qds_buffer_manager *manager, qds_place place, size_t bytes,
                                     size_t *freed);
+qds_status qds_buffer_manager_defragment(qds_buffer_manager *manager, size_t bytes,
+                                         qds_defragment_report *report);
 void qds_buffer_manager_statistics(qds_buffer_manager *manager, qds_memory_statistics *out);
+int qds_buffer_manager_pool(qds_buffer_manager *manager, size_t index, qds_memory_pool_row *row);
 int qds_buffer_manager_tag(qds_buffer_manager *manager, size_t index, qds_memory_tag_row *row);
 
 #endif

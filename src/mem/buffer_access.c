@@ -41,8 +41,7 @@ qds_status qds_buffer_check_use(const qds_buffer *b, qds_access access) {
   return QDS_OK;
 }
 
-/* --- brackets ---------------------------------------------------------------------------------------------
- */
+/* --- brackets ------------------------------------------------------------------------------------------- */
 
 static void note_use(qds_buffer *b, qds_place place) {
   const int device = place == QDS_PLACE_DEVICE;
@@ -96,7 +95,8 @@ qds_status qds_buffer_acquire(qds_buffer *b, qds_place place, qds_access access,
   QDS_TRY(check_place(b, place));
   QDS_TRY(qds_buffer_check_stream(b, stream));
   request r = {b, place, access, stream, NULL};
-  QDS_TRY(qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, open_bracket, &r}));
+  QDS_TRY(
+      qds_buffer_work_run(b->manager, &(qds_buffer_work){.buffers = {b}, .run = open_bracket, .data = &r}));
   *out = r.pointer;
   return QDS_OK;
 }
@@ -146,8 +146,7 @@ qds_status qds_buffer_release(qds_buffer *b, qds_stream *stream) {
   return status;
 }
 
-/* --- prefetch ---------------------------------------------------------------------------------------------
- */
+/* --- prefetch ------------------------------------------------------------------------------------------- */
 
 static qds_status prefetch(void *data) {
   const request *r = data;
@@ -173,5 +172,5 @@ qds_status qds_buffer_prefetch(qds_buffer *b, qds_place place, qds_stream *strea
   QDS_TRY(check_place(b, place));
   QDS_TRY(qds_buffer_check_stream(b, stream));
   request r = {b, place, QDS_ACCESS_READ, stream, NULL};
-  return qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, prefetch, &r});
+  return qds_buffer_work_run(b->manager, &(qds_buffer_work){.buffers = {b}, .run = prefetch, .data = &r});
 }

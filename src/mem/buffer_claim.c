@@ -37,8 +37,7 @@ static void take_both(qds_buffer *const buffers[2]) {
     if (buffers[i ^ swapped]) take(buffers[i ^ swapped]);
 }
 
-/* --- without the lock -------------------------------------------------------------------------------------
- */
+/* --- without the lock ----------------------------------------------------------------------------------- */
 
 void qds_buffer_claim(qds_buffer *b) {
   qds_buffer_manager *m = b->manager;
@@ -83,7 +82,7 @@ static qds_status work_once(qds_buffer_manager *m, const qds_buffer_work *w, int
 
 qds_status qds_buffer_work_run(qds_buffer_manager *m, const qds_buffer_work *work) {
   int crowded;
-  const qds_status status = work_once(m, work, 0, &crowded);
+  const qds_status status = work_once(m, work, work->alone, &crowded);
   const int lacking = status == QDS_ERROR_MEMORY || status == QDS_ERROR_BUDGET;
-  return lacking && crowded ? work_once(m, work, 1, &crowded) : status;
+  return lacking && crowded && !work->alone ? work_once(m, work, 1, &crowded) : status;
 }

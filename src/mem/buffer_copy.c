@@ -65,7 +65,7 @@ qds_status qds_buffer_copy_part(qds_buffer *to, size_t to_offset, qds_buffer *fr
   QDS_REQUIRE(to->manager == from->manager, "%s and %s belong to different contexts",
               qds_buffer_name(to).text, qds_buffer_name(from).text);
   part p = {to, from, to_offset, from_offset, bytes, qds_buffer_queue(stream)};
-  return qds_buffer_work_run(to->manager, &(qds_buffer_work){{to, from}, copy, &p});
+  return qds_buffer_work_run(to->manager, &(qds_buffer_work){.buffers = {to, from}, .run = copy, .data = &p});
 }
 
 qds_status qds_buffer_copy(qds_buffer *to, qds_buffer *from, qds_stream *stream) {
@@ -75,8 +75,7 @@ qds_status qds_buffer_copy(qds_buffer *to, qds_buffer *from, qds_stream *stream)
   return qds_buffer_copy_part(to, 0, from, 0, from->bytes, stream);
 }
 
-/* --- filling ----------------------------------------------------------------------------------------------
- */
+/* --- filling -------------------------------------------------------------------------------------------- */
 
 static qds_status fill_queued(qds_buffer_manager *m, qds_copy *copy, int byte, size_t bytes,
                               qds_stream *queue) {
@@ -123,5 +122,5 @@ qds_status qds_buffer_fill(qds_buffer *b, int byte, qds_stream *stream) {
   QDS_REQUIRE(b, "qds_buffer_fill: no buffer");
   QDS_TRY(qds_buffer_check_stream(b, stream));
   filling f = {b, byte, qds_buffer_queue(stream)};
-  return qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, fill, &f});
+  return qds_buffer_work_run(b->manager, &(qds_buffer_work){.buffers = {b}, .run = fill, .data = &f});
 }

@@ -19,6 +19,8 @@
 #include <stdatomic.h>
 
 #include "mem/buffer.h"
+#include "mem/pool_best_fit.h"
+#include "mem/heap.h"
 #include "mem/spill_file.h"
 
 /* An open bracket, and after its release the fence of its work. */
@@ -36,7 +38,7 @@ typedef struct {
   int held;             /* memory is taken */
   int valid;            /* and has the contents */
   int leaving;          /* it goes back as soon as its fences are done */
-  qds_memory_kind kind; /* of page-locked and unified memory */
+  qds_memory_kind kind; /* of unified memory */
   uint64_t used;        /* when it was last wanted; 0: not since it became stale */
   uint64_t batch;       /* of copies in the background that it belongs to; 0: it is known to be whole */
   void *block;
@@ -100,19 +102,20 @@ struct qds_buffer_manager {
   int disposing;            /* threads that give up the last reference of a buffer */
   void (*last)(void *user); /* when the manager is retired */
   void *last_user;
-  qds_lane copying;    /* copies that a thread waits for, so that a failure is its own */
-  qds_lane background; /* copies that nobody waits for */
-  qds_lane returning;  /* memory on its way back, which waits for the work of others */
-  uint64_t batch;      /* of the background copies made now */
-  uint64_t failures;   /* bit i: batch - 1 - i failed */
+  qds_lane copying;     /* copies that a thread waits for, so that a failure is its own */
+  qds_lane background;  /* copies that nobody waits for */
+  qds_lane returning;   /* memory on its way back, which waits for the work of others */
+  uint64_t batch;       /* of the background copies made now */
+  uint64_t failures;    /* bit i: batch - 1 - i failed */
+  qds_heap *records;    /* of the pinned pool; it keeps them, so they lie below the account */
+  qds_best_fit *pinned; /* NULL without a device */
   pthread_mutex_t staging_lock;
   void *staging; /* page-locked, for copies between device and files */
 };
 
 enum { QDS_STAGING_BYTES = 4 << 20 };
 
-/* --- buffer_claim.c ---------------------------------------------------------------------------------------
- */
+/* --- buffer_claim.c ------------------------------------------------------------------------------------- */
 void qds_buffer_claim(qds_buffer *b);
 void qds_buffer_unclaim(qds_buffer *b);
 void qds_buffer_unclaim_locked(qds_buffer *b); /* with the lock held */
@@ -122,11 +125,11 @@ typedef struct {
   qds_buffer *buffers[2];
   qds_status (*run)(void *data);
   void *data;
+  int alone; /* from the beginning */
 } qds_buffer_work;
 qds_status qds_buffer_work_run(qds_buffer_manager *m, const qds_buffer_work *work);
 
-/* --- buffer.c ---------------------------------------------------------------------------------------------
- */
+/* --- buffer.c ------------------------------------------------------------------------------------------- */
 /* "psi" (dot.c:12), for messages. */
 typedef struct {
   char text[320];
@@ -135,8 +138,7 @@ qds_buffer_title qds_buffer_name(const qds_buffer *b);
 /* Takes a buffer out of the ring and of memory. Call with the lock held. */
 void qds_buffer_unlink(qds_buffer *b);
 
-/* --- buffer_lane.c ----------------------------------------------------------------------------------------
- */
+/* --- buffer_lane.c -------------------------------------------------------------------------------------- */
 qds_status qds_lanes_open(qds_buffer_manager *m);
 void qds_lanes_close(qds_buffer_manager *m);
 /* The stream to enqueue on, for this thread alone when it is a lane; NULL: the copying lane. */
@@ -148,8 +150,7 @@ qds_status qds_lane_synchronise(qds_buffer_manager *m, qds_stream *stream);
  * it serves as no source, and what it was made from stays valid. */
 int qds_copy_is_whole(qds_buffer_manager *m, qds_copy *copy);
 
-/* --- buffer_fence.c ---------------------------------------------------------------------------------------
- */
+/* --- buffer_fence.c ------------------------------------------------------------------------------------- */
 qds_status qds_fence_take(qds_buffer_manager *m, qds_fence **out);
 void qds_fence_give(qds_buffer_manager *m, qds_fence *fence);
 void qds_fences_clear(qds_buffer_manager *m, qds_copy *copy);
@@ -159,8 +160,7 @@ qds_status qds_fences_wait(const qds_copy *copy, int writes, qds_stream *stream)
 void qds_fence_put(qds_buffer_manager *m, qds_copy *copy, qds_fence *fence, int writes);
 int qds_fences_done(const qds_copy *copy);
 
-/* --- buffer_place.c: memory by place ----------------------------------------------------------------------
- */
+/* --- buffer_place.c: memory by place -------------------------------------------------------------------- */
 /* Takes memory without moving anything. Device memory comes in the order of `stream` (NULL: of the copying
  * lane). */
 qds_status qds_copy_take(qds_buffer *b, qds_place slot, qds_stream *stream);
@@ -169,8 +169,7 @@ void qds_copy_give(qds_buffer *b, qds_place slot);
 /* Gives back what waited and is done; wait: all of it that is not claimed. Returns how many copies. */
 size_t qds_copies_reap(qds_buffer_manager *m, int wait);
 
-/* --- buffer_transfer.c ------------------------------------------------------------------------------------
- */
+/* --- buffer_transfer.c ---------------------------------------------------------------------------------- */
 typedef struct {
   qds_copy *to, *from;
   qds_place to_slot, from_slot;
@@ -179,8 +178,7 @@ typedef struct {
 /* stream NULL: done at return. */
 qds_status qds_transfer_run(qds_buffer_manager *m, const qds_transfer *t, qds_stream *stream);
 
-/* --- buffer_coherence.c -----------------------------------------------------------------------------------
- */
+/* --- buffer_coherence.c --------------------------------------------------------------------------------- */
 /* Where an access at `place` finds its memory. */
 qds_place qds_buffer_slot(const qds_buffer *b, qds_place place);
 /* The valid copy that is read fastest, other than the one at `except`; QDS_PLACES: none. */
@@ -197,8 +195,7 @@ void qds_copy_touch(qds_buffer *b, qds_place slot);
 /* After a success of bring or fetch: what is valid from now on. */
 void qds_buffer_settle(qds_buffer *b, qds_place slot, qds_access access);
 
-/* --- buffer_access.c ---------------------------------------------------------------------------------------
- */
+/* --- buffer_access.c ------------------------------------------------------------------------------------ */
 /* Whether the brackets and the history of a claimed buffer allow an access. */
 qds_status qds_buffer_check_use(const qds_buffer *b, qds_access access);
 qds_status qds_buffer_check_stream(const qds_buffer *b, const qds_stream *stream);
@@ -206,11 +203,12 @@ qds_status qds_buffer_check_stream(const qds_buffer *b, const qds_stream *stream
  * called. */
 qds_stream *qds_buffer_queue(qds_stream *stream);
 
-/* --- buffer_spill.c ---------------------------------------------------------------------------------------
- */
+/* --- buffer_spill.c ------------------------------------------------------------------------------------- */
 /* Whether room was made at `slot` for a request that failed with `status`, so that it is worth another try.
  * When not, the last error says why nothing could be moved. */
 int qds_buffer_make_room(qds_buffer_manager *m, qds_place slot, size_t bytes, qds_status status);
+/* Gives the memory of a claimed buffer at `slot` back and moves what lies only there down the chain. */
+qds_status qds_buffer_vacate(qds_buffer *b, qds_place slot);
 /* A block of the host for records, for which buffers may be moved. */
 qds_status qds_buffer_record(qds_buffer_manager *m, size_t bytes, void **out);
 

@@ -83,8 +83,7 @@ static qds_status take(qds_buffer *b, qds_place slot, qds_stream *stream, qds_co
   case QDS_PLACE_HOST:
     return qds_allocate(m->allocator, bytes, 1, "buffers", __FILE__, __LINE__, &copy->block);
   case QDS_PLACE_PINNED:
-    copy->kind = QDS_MEMORY_PINNED;
-    return qds_accelerator_allocate(m->accelerator, copy->kind, bytes, &copy->block);
+    return qds_best_fit_allocate(m->pinned, bytes, 0, &copy->block);
   case QDS_PLACE_UNIFIED:
     return take_unified(m, bytes, copy);
   case QDS_PLACE_DEVICE: {
@@ -138,6 +137,8 @@ static void give(qds_buffer *b, qds_place slot) {
     qds_spill_file_close(&copy->file);
   else if (slot == QDS_PLACE_HOST)
     qds_release(copy->block);
+  else if (slot == QDS_PLACE_PINNED)
+    (void)qds_best_fit_release(m->pinned, copy->block); /* it is one of the pool's */
   else
     qds_accelerator_release(m->accelerator, copy->kind, copy->block);
   qds_fences_clear(m, copy);

@@ -49,7 +49,7 @@ static qds_status move_down(qds_buffer *b, qds_place from) {
   return status;
 }
 
-static qds_status vacate(qds_buffer *b, qds_place from) {
+qds_status qds_buffer_vacate(qds_buffer *b, qds_place from) {
   if (b->copies[from].valid && qds_buffer_source(b, from) == QDS_PLACES) QDS_TRY(move_down(b, from));
   qds_copy_give(b, from);
   return QDS_OK;
@@ -97,7 +97,7 @@ static int spill_one(search *s, qds_place place) {
   qds_buffer_manager *m = s->manager;
   qds_buffer *b = claim_victim(s, place);
   if (!b) return 0;
-  s->status = vacate(b, place);
+  s->status = qds_buffer_vacate(b, place);
   if (s->status == QDS_OK)
     s->freed += b->bytes;
   else
@@ -162,7 +162,7 @@ qds_status qds_buffer_manager_spill(qds_buffer_manager *m, qds_place place, size
   QDS_REQUIRE(place >= 0 && place < QDS_PLACE_FILE,
               "buffers are spilled from host, pinned, device or unified memory");
   request r = {.manager = m, .place = place, .bytes = bytes};
-  const qds_status status = qds_buffer_work_run(m, &(qds_buffer_work){{NULL, NULL}, spill_any, &r});
+  const qds_status status = qds_buffer_work_run(m, &(qds_buffer_work){.run = spill_any, .data = &r});
   *freed = r.freed;
   return status;
 }
@@ -188,5 +188,5 @@ qds_status qds_buffer_spill(qds_buffer *b, qds_place place) {
   const int pinned = b->manager->accelerator && b->strategy != QDS_MEM_CPU_ONLY;
   if (place == QDS_PLACE_PINNED && !pinned) place = QDS_PLACE_HOST;
   request r = {.buffer = b, .place = place};
-  return qds_buffer_work_run(b->manager, &(qds_buffer_work){{b, NULL}, spill_this, &r});
+  return qds_buffer_work_run(b->manager, &(qds_buffer_work){.buffers = {b}, .run = spill_this, .data = &r});
 }

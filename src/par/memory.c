@@ -38,10 +38,19 @@ qds_status qds_memory_spill(qds_context *ctx, qds_place place, size_t bytes, siz
   return qds_buffer_manager_spill(qds_context_buffers(ctx), place, bytes, freed);
 }
 
+qds_status qds_memory_defragment(qds_context *ctx, size_t bytes, qds_defragment_report *report) {
+  QDS_REQUIRE(ctx && report, "qds_memory_defragment: no context, or no report");
+  return qds_buffer_manager_defragment(qds_context_buffers(ctx), bytes, report);
+}
+
 void qds_memory_get_statistics(qds_context *ctx, qds_memory_statistics *out) {
   qds_buffer_manager_statistics(qds_context_buffers(ctx), out);
 }
 
 int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row) {
   return qds_buffer_manager_tag(qds_context_buffers(ctx), index, row);
+}
+
+int qds_memory_pool(qds_context *ctx, size_t index, qds_memory_pool_row *row) {
+  return qds_buffer_manager_pool(qds_context_buffers(ctx), index, row);
 }

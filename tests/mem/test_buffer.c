@@ -25,8 +25,7 @@ static qds_memory_statistics statistics_of(qds_context *ctx) {
   return s;
 }
 
-/* --- strategies -------------------------------------------------------------------------------------------
- */
+/* --- strategies ----------------------------------------------------------------------------------------- */
 
 /* Fault 72: strategies that are ignored. Each has its own places, and refuses the others'. */
 static void strategies_differ(qds_context *ctx) {
@@ -144,8 +143,7 @@ static void adaptive_remembers(qds_context *ctx) {
   assert_ok(qds_buffer_destroy(b));
 }
 
-/* --- brackets ---------------------------------------------------------------------------------------------
- */
+/* --- brackets ------------------------------------------------------------------------------------------- */
 
 static void many_readers_or_one_writer(qds_context *ctx) {
   qds_buffer *b = make(ctx, QDS_MEM_ADAPTIVE);
@@ -246,8 +244,7 @@ static void empty_buffers_work(qds_context *ctx) {
   assert_ok(qds_buffer_destroy(c));
 }
 
-/* --- copies -----------------------------------------------------------------------------------------------
- */
+/* --- copies --------------------------------------------------------------------------------------------- */
 
 /* Fault 54: a copy that truncates to the smaller size; NULL that means some stream or other. */
 static void sizes_must_agree(qds_context *ctx) {
@@ -317,8 +314,7 @@ static void fills_every_byte(qds_context *ctx) {
   }
 }
 
-/* --- references -------------------------------------------------------------------------------------------
- */
+/* --- references ----------------------------------------------------------------------------------------- */
 
 static void destroy_while_acquired_is_refused(qds_context *ctx) {
   qds_buffer *b = make(ctx, QDS_MEM_ADAPTIVE);
@@ -425,8 +421,7 @@ static void threads_share_a_buffer(qds_context *ctx) {
   assert_int_equal(statistics_of(ctx).python_buffers, 0);
 }
 
-/* --- contexts ---------------------------------------------------------------------------------------------
- */
+/* --- contexts ------------------------------------------------------------------------------------------- */
 
 typedef struct {
   int count;

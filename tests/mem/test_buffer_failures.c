@@ -10,8 +10,7 @@
 
 enum { BYTES = 3000 };
 
-/* --- the n-th failure of every function -------------------------------------------------------------------
- */
+/* --- the n-th failure of every function ----------------------------------------------------------------- */
 
 /* What each function works with; made anew for each failure, so that nothing is at hand from before. */
 typedef struct {
@@ -135,8 +134,7 @@ static void test_each_failure_is_survived(void **state) {
   with_limits(0, 0, each_failure_is_survived);
 }
 
-/* --- random failures lose nothing -------------------------------------------------------------------------
- */
+/* --- random failures lose nothing ----------------------------------------------------------------------- */
 
 enum { COUNT = 4, STEPS = 3000 };
 

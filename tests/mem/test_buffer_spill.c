@@ -71,8 +71,7 @@ static void check_all(qds_context *ctx, qds_buffer **b, int count, size_t bytes)
   assert_ok(qds_buffer_destroy(back));
 }
 
-/* --- the chain --------------------------------------------------------------------------------------------
- */
+/* --- the chain ------------------------------------------------------------------------------------------ */
 
 /* Room for three: the fourth sends the least recently used away, and an acquired one stays. */
 static void oldest_goes_first(qds_context *ctx) {
@@ -211,8 +210,7 @@ static void test_spill_by_hand(void **state) {
   with_limits(0, 0, spill_by_hand);
 }
 
-/* --- refusals ---------------------------------------------------------------------------------------------
- */
+/* --- refusals ------------------------------------------------------------------------------------------- */
 
 /* Nothing can be moved: the budget's own message stands, and nothing is lost. */
 static void held_buffers_stay(qds_context *ctx) {
@@ -353,8 +351,7 @@ static void test_descriptors_run_out(void **state) {
   with_limits(100000, 0, no_descriptors);
 }
 
-/* --- options ----------------------------------------------------------------------------------------------
- */
+/* --- options -------------------------------------------------------------------------------------------- */
 
 static void options_are_checked(qds_context *ctx) {
   qds_memory_options options = QDS_MEMORY_OPTIONS_INIT;

@@ -1,0 +1,160 @@
+/* Moving buffers together on the device. */
+#include "buffers.h"
+
+#include "mem/pool_stream.h"
+
+/* Ten blocks fill a piece of 16 MiB of the pool nearly; smaller ones than a MiB it keeps apart. */
+enum { MIB = 1 << 20, BLOCK = 3 * MIB / 2, COUNT = 10 };
+
+static qds_buffer *device_buffer(qds_context *ctx, size_t bytes, uint64_t seed) {
+  qds_buffer *b;
+  void *p;
+  assert_ok(qds_buffer_create(ctx, bytes, QDS_MEM_ADAPTIVE, "scattered", &b));
+  buffer_put(b, bytes, seed);
+  assert_ok(qds_buffer_acquire(b, QDS_PLACE_DEVICE, QDS_ACCESS_WRITE, NULL, &p));
+  assert_ok(qds_buffer_release(b, NULL));
+  return b;
+}
+
+static int on_device(qds_buffer *b) {
+  qds_buffer_info info;
+  qds_buffer_get_info(b, &info);
+  return info.valid[QDS_PLACE_DEVICE];
+}
+
+static void scatter(qds_context *ctx, qds_buffer *b[COUNT]) {
+  for (int i = 0; i < COUNT; i++) b[i] = device_buffer(ctx, BLOCK, (uint64_t)i);
+  for (int i = 0; i < COUNT; i += 2) {
+    assert_ok(qds_buffer_destroy(b[i]));
+    b[i] = NULL;
+  }
+}
+
+static void check_and_destroy(qds_buffer *b[COUNT]) {
+  for (int i = 0; i < COUNT; i++) {
+    if (!b[i]) continue;
+    buffer_check(b[i], BLOCK, (uint64_t)i);
+    assert_ok(qds_buffer_destroy(b[i]));
+  }
+}
+
+static qds_stream_pool_statistics pool_of(qds_context *ctx) {
+  qds_stream_pool_statistics s;
+  qds_stream_pool_statistics_read(qds_context_accelerator(ctx)->pool, &s);
+  return s;
+}
+
+/* Every other block is free; the room of four together is wanted. */
+static void holes_become_one(qds_context *ctx) {
+  qds_buffer *b[COUNT];
+  qds_defragment_report report;
+  void *held;
+  if (!has_device(ctx)) {
+    assert_fails(qds_memory_defragment(ctx, MIB, &report), QDS_ERROR_UNSUPPORTED, "there is no device");
+    return;
+  }
+  scatter(ctx, b);
+  /* One that is acquired keeps its address. */
+  assert_ok(qds_buffer_acquire(b[1], QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, &held));
+  assert_ok(qds_memory_defragment(ctx, 6 * MIB, &report));
+  assert_int_equal(report.before.used_bytes, report.after.used_bytes);
+  print_message("  %zu moved; largest free range %zu before, %zu after\n", report.moved_buffers,
+                report.before.largest_free_bytes, report.after.largest_free_bytes);
+  assert_true(report.after.largest_free_bytes >= 6 * MIB);
+  if (*pool_of(ctx).whole) { /* this device cannot put its memory behind other addresses */
+    assert_true(report.before.largest_free_bytes < 6 * MIB && report.moved_buffers > 0);
+    assert_true(report.after.fragmentation < report.before.fragmentation);
+  }
+  assert_ok(qds_stream_pool_check(qds_context_accelerator(ctx)->pool));
+  for (int i = 1; i < COUNT; i += 2) assert_true(on_device(b[i]));
+  void *again;
+  assert_ok(qds_buffer_acquire(b[1], QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, &again));
+  assert_ptr_equal(held, again);
+  assert_ok(qds_buffer_release(b[1], NULL));
+  assert_ok(qds_buffer_release(b[1], NULL));
+  const size_t grown = pool_of(ctx).growths;
+  qds_buffer *large = device_buffer(ctx, 6 * MIB, 99);
+  assert_int_equal(pool_of(ctx).growths, grown);
+  buffer_check(large, 6 * MIB, 99);
+  assert_ok(qds_buffer_destroy(large));
+  check_and_destroy(b);
+}
+
+static void test_holes_become_one(void **state) {
+  (void)state;
+  with_limits(0, 16 * MIB, holes_become_one);
+}
+
+/* More than all holes together: the buffers leave for the host, and come back. */
+static void buffers_leave(qds_context *ctx) {
+  qds_buffer *b[COUNT];
+  qds_defragment_report report;
+  if (!has_device(ctx)) return;
+  scatter(ctx, b);
+  assert_ok(qds_memory_defragment(ctx, 12 * MIB, &report));
+  assert_true(report.moved_buffers >= 3);
+  assert_true(report.after.used_bytes < report.before.used_bytes);
+  int left = 0;
+  for (int i = 1; i < COUNT; i += 2) left += !on_device(b[i]);
+  assert_true(left >= 3);
+  check_and_destroy(b);
+}
+
+static void test_buffers_leave(void **state) {
+  (void)state;
+  with_limits(0, 16 * MIB, buffers_leave);
+}
+
+/* What is held leaves no room: an error, and everything is as it was. */
+static void held_memory_stays(qds_context *ctx) {
+  qds_buffer *b[COUNT];
+  qds_defragment_report report;
+  void *p;
+  if (!has_device(ctx)) return;
+  scatter(ctx, b);
+  for (int i = 1; i < COUNT; i += 2)
+    assert_ok(qds_buffer_acquire(b[i], QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, &p));
+  assert_fails(qds_memory_defragment(ctx, 12 * MIB, &report), QDS_ERROR_BUDGET, "budget exceeded");
+  assert_int_equal(report.moved_buffers, 0);
+  assert_int_equal(report.after.used_bytes, report.before.used_bytes);
+  for (int i = 1; i < COUNT; i += 2) assert_ok(qds_buffer_release(b[i], NULL));
+  check_and_destroy(b);
+}
+
+static void test_held_memory_stays(void **state) {
+  (void)state;
+  with_limits(0, 16 * MIB, held_memory_stays);
+}
+
+static void pools_are_told(qds_context *ctx) {
+  qds_memory_pool_row row;
+  if (!has_device(ctx)) {
+    assert_int_equal(qds_memory_pool(ctx, 0, &row), 0);
+    return;
+  }
+  qds_buffer *b = device_buffer(ctx, MIB, 1);
+  static const char *const names[] = {"device", "pinned"};
+  for (size_t i = 0; i < 2; i++) {
+    assert_int_equal(qds_memory_pool(ctx, i, &row), 1);
+    assert_string_equal(row.name, names[i]);
+    assert_true(row.used_bytes >= MIB || i == 1); /* the stale page-locked copy may be gone */
+    assert_true(row.peak_used_bytes >= MIB && row.reserved_bytes >= row.used_bytes);
+  }
+  assert_int_equal(qds_memory_pool(ctx, 2, &row), 0);
+  assert_ok(qds_buffer_destroy(b));
+}
+
+static void test_pools_are_told(void **state) {
+  (void)state;
+  with_limits(0, 0, pools_are_told);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_holes_become_one),
+      cmocka_unit_test(test_buffers_leave),
+      cmocka_unit_test(test_held_memory_stays),
+      cmocka_unit_test(test_pools_are_told),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
