@@ -300,6 +300,18 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
   return status;
 }
 
+/* Of the host's memory: on a device only the states come to the host. */
+static qds_status host_solve_bytes(const qds_device *d, size_t *bytes) {
+  const int parts = qds_device_parts(d);
+  const int64_t unknowns = parts * qds_device_unknowns(d);
+  char why[256];
+  QDS_TRY(qds_spectrum_obstacle(d->ctx, unknowns, d->states, d->dimension, parts > 1, why, sizeof why));
+  *bytes = d->open.method != QDS_CLOSED ? qds_open_bytes(d)
+           : *why                       ? qds_spectrum_bytes(unknowns, parts * d->states, d->dimension)
+                                        : sizeof(double) * (size_t)unknowns * (size_t)d->states;
+  return QDS_OK;
+}
+
 qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
   QDS_REQUIRE(d && out, "qds_device_estimate: a NULL argument");
   const int64_t unknowns = qds_device_unknowns(d), nodes = qds_device_nodes(d);
@@ -309,8 +321,8 @@ qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
     out->nodes[user] = user < d->dimension ? d->axis[qds_device_axis(d, user)]->nodes : 1;
   /* Complex vectors are twice as long, and the solver holds each with i times it. */
   const int parts = qds_device_parts(d), open = d->open.method != QDS_CLOSED;
-  const size_t solve_bytes =
-      open ? qds_open_bytes(d) : qds_spectrum_bytes(parts * unknowns, parts * d->states, d->dimension);
+  size_t solve_bytes;
+  QDS_TRY(host_solve_bytes(d, &solve_bytes));
   const size_t result_bytes =
       sizeof(double) * ((size_t)nodes + (size_t)(parts * unknowns + nodes) * (size_t)(parts * d->states));
   out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) +

@@ -42,6 +42,10 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
                         qds_block *x, double *eigenvalues, double *residuals,
                         qds_spectrum_statistics *statistics);
 
+/* Why the context's device cannot solve such a problem, so that the CPU does; "" when it can.
+ * `other_operator`: it is not the tensor operator's. */
+qds_status qds_spectrum_obstacle(qds_context *ctx, int64_t rows, int states, int dimension,
+                                 int other_operator, char *why, size_t size);
 /* Bytes that the solve holds at its peak beside the operator. */
 size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions);
 /* The same of a device's memory, the operator included where it does not vary from node to node. */

@@ -11,12 +11,13 @@ enum { MOST_DEVICE_VECTORS = QDS_COMBINE_MOST_OUTPUTS / 2 };
 /* What a problem needs beside its vectors: a device's stream-ordered pool and its library take some. */
 static const double share_of_free_memory = 0.97;
 
-/* Why the device cannot solve the problem; "" when it can. */
-static qds_status find_obstacle(const qds_search *s, char *why, size_t size) {
-  qds_accelerator *device = qds_context_accelerator(s->ctx);
-  const int states = s->options->states;
+qds_status qds_spectrum_obstacle(qds_context *ctx, int64_t rows, int states, int dimension,
+                                 int other_operator, char *why, size_t size) {
+  qds_accelerator *device = qds_context_accelerator(ctx);
   *why = 0;
-  if (s->options->operator_) {
+  if (!device) {
+    snprintf(why, size, "there is no device");
+  } else if (other_operator) {
     snprintf(why, size, "it has no kernels for a magnetic field");
   } else if (qds_search_most_vectors(states) > MOST_DEVICE_VECTORS) {
     snprintf(why, size, "%d states and their guards are more than its %d vectors", states,
@@ -24,7 +25,7 @@ static qds_status find_obstacle(const qds_search *s, char *why, size_t size) {
   } else {
     size_t free_bytes, total_bytes;
     QDS_TRY(qds_accelerator_memory(device, &free_bytes, &total_bytes));
-    const double needed = (double)qds_spectrum_device_bytes(s->target.rows, states, qds_search_dimension(s));
+    const double needed = (double)qds_spectrum_device_bytes(rows, states, dimension);
     if (needed <= share_of_free_memory * (double)free_bytes) return QDS_OK;
     char need[QDS_BYTES_TEXT], have[QDS_BYTES_TEXT];
     qds_format_bytes((size_t)needed, need);
@@ -38,7 +39,9 @@ qds_status qds_search_choose_place(qds_search *s) {
   qds_spectrum_statistics *statistics = s->statistics;
   statistics->device = "cpu";
   if (!qds_context_accelerator(s->ctx)) return QDS_OK;
-  QDS_TRY(find_obstacle(s, statistics->fallback, sizeof statistics->fallback));
+  QDS_TRY(qds_spectrum_obstacle(s->ctx, s->target.rows, s->options->states, qds_search_dimension(s),
+                                s->options->operator_ != NULL, statistics->fallback,
+                                sizeof statistics->fallback));
   if (*statistics->fallback) {
     qds_context_fall_back(s->ctx, statistics->fallback);
     return QDS_OK;
