@@ -23,6 +23,27 @@ foreach(source ${QDSIM_TEST_SOURCES})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
 endforeach()
 
+# Linear algebra and dots run a second time on the simulated device and, where the plugin for CUDA was built, on a GPU if
+# there is one. The programs that do so make their contexts with with_context(); those of lower layers run on every device
+# in one go. The bundle reads their names from device_tests.
+set(device_tests "")
+foreach(source ${QDSIM_TEST_SOURCES})
+  file(STRINGS ${source} uses REGEX "[^_]with_context\\(")
+  if(NOT uses OR NOT source MATCHES "/tests/(la|dot)/")
+    continue()
+  endif()
+  get_filename_component(name ${source} NAME_WE)
+  string(APPEND device_tests "${name}\n")
+  foreach(device sim cuda)
+    if(TARGET qdsim_${device})
+      add_test(NAME ${name}_on_${device} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+      set_tests_properties(${name}_on_${device} PROPERTIES TIMEOUT 600 SKIP_REGULAR_EXPRESSION "no device \"cuda\":"
+        ENVIRONMENT "QDSIM_TEST_DEVICE=${device};${test_environment}")
+    endif()
+  endforeach()
+endforeach()
+file(WRITE ${PROJECT_BINARY_DIR}/device_tests "${device_tests}")
+
 # What test_plugin loads from beside itself.
 set(QDSIM_FAKE_PLUGINS good without_symbol without_table wrong_abi small_table missing_slot without_kernels
     two_kinds_of_kernels half_graphs without_devices)

@@ -170,28 +170,28 @@ static void check_out_of_memory(qds_context *ctx) {
 }
 
 static void test_gemm(void **state) {
-  (void)state, with_context(1, check_gemm);
+  (void)state, with_context_on("cpu", 1, check_gemm);
 }
 static void test_eigen(void **state) {
-  (void)state, with_context(1, check_eigen);
+  (void)state, with_context_on("cpu", 1, check_eigen);
 }
 static void test_known_eigenvalues(void **state) {
-  (void)state, with_context(1, check_known_eigenvalues);
+  (void)state, with_context_on("cpu", 1, check_known_eigenvalues);
 }
 static void test_refusals(void **state) {
-  (void)state, with_context(1, check_refusals);
+  (void)state, with_context_on("cpu", 1, check_refusals);
 }
 static void test_environment(void **state) {
-  (void)state, with_context(1, check_environment);
+  (void)state, with_context_on("cpu", 1, check_environment);
 }
 static void test_missing_library(void **state) {
-  (void)state, with_context(1, check_missing_library);
+  (void)state, with_context_on("cpu", 1, check_missing_library);
 }
 static void test_separate_lapack(void **state) {
-  (void)state, with_context(1, check_separate_lapack);
+  (void)state, with_context_on("cpu", 1, check_separate_lapack);
 }
 static void test_out_of_memory(void **state) {
-  (void)state, with_context(1, check_out_of_memory);
+  (void)state, with_context_on("cpu", 1, check_out_of_memory);
 }
 
 static char loaded_name[4096];
@@ -205,7 +205,7 @@ static void check_and_keep_name(qds_context *ctx) {
 /* The library goes with its context. */
 static void test_unloading(void **state) {
   (void)state;
-  with_context(1, check_and_keep_name);
+  with_context_on("cpu", 1, check_and_keep_name);
   assert_null(dlopen(loaded_name, RTLD_LAZY | RTLD_NOLOAD));
 }
 
@@ -225,9 +225,9 @@ static void test_reloading(void **state) {
 #ifdef QDSIM_THREAD_SANITIZER /* its shadow of what was unloaded stays mapped */
   skip();
 #endif
-  for (int i = 0; i < 3; i++) with_context(1, check_gemm);
+  for (int i = 0; i < 3; i++) with_context_on("cpu", 1, check_gemm);
   const size_t before = mapped_kib();
-  for (int i = 0; i < 20; i++) with_context(1, check_gemm);
+  for (int i = 0; i < 20; i++) with_context_on("cpu", 1, check_gemm);
   const size_t after = mapped_kib();
   if (after > before + 1024) fail_msg("%zu KiB mapped before, %zu after", before, after);
 }

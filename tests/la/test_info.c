@@ -85,19 +85,19 @@ static void check_out_of_memory(qds_context *ctx) {
 }
 
 static void test_text(void **state) {
-  (void)state, with_context(2, check_text);
+  (void)state, with_context_on("cpu", 2, check_text);
 }
 static void test_json(void **state) {
-  (void)state, with_context(1, check_json);
+  (void)state, with_context_on("cpu", 1, check_json);
 }
 static void test_missing_blas(void **state) {
-  (void)state, with_context(1, check_missing_blas);
+  (void)state, with_context_on("cpu", 1, check_missing_blas);
 }
 static void test_speed(void **state) {
-  (void)state, with_context(2, check_speed);
+  (void)state, with_context_on("cpu", 2, check_speed);
 }
 static void test_out_of_memory(void **state) {
-  (void)state, with_context(1, check_out_of_memory);
+  (void)state, with_context_on("cpu", 1, check_out_of_memory);
 }
 
 int main(void) {

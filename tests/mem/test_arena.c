@@ -134,19 +134,19 @@ static void failures_body(qds_context *ctx) {
 }
 
 static void blocks(void **state) {
-  (void)state, with_context(1, blocks_body);
+  (void)state, with_context_on("cpu", 1, blocks_body);
 }
 static void marks(void **state) {
-  (void)state, with_context(1, marks_body);
+  (void)state, with_context_on("cpu", 1, marks_body);
 }
 static void repetition(void **state) {
-  (void)state, with_context(1, repetition_body);
+  (void)state, with_context_on("cpu", 1, repetition_body);
 }
 static void random_use(void **state) {
-  (void)state, with_context(1, random_body);
+  (void)state, with_context_on("cpu", 1, random_body);
 }
 static void failures(void **state) {
-  (void)state, with_context(1, failures_body);
+  (void)state, with_context_on("cpu", 1, failures_body);
 }
 
 int main(void) {
