@@ -13,8 +13,11 @@
 static const size_t least_in_file = (size_t)64 << 10;
 /* Small blocks and the pages in use at one time need that much. */
 static const size_t least_limit = (size_t)16 << 20;
-/* The part of the budget that is kept for mapped pages: large blocks in memory leave it free. */
-static const double window = 0.25;
+/* What large blocks may fill of the budget in memory. When work is known to fit, all of it. When it is known
+ * to overflow, the pages in use need some room. Before anything is known: what is made first, such as the
+ * axes of a grid, is seldom what is used most. */
+typedef enum { UNPLANNED, FITS, OVERFLOWS } plan;
+static const double part_for_blocks[] = {[UNPLANNED] = 0.25, [FITS] = 1, [OVERFLOWS] = 0.75};
 
 struct qds_overflow {
   qds_allocator interface; /* first, so that a qds_allocator * is a qds_overflow * */
@@ -24,7 +27,7 @@ struct qds_overflow {
   qds_file_provider *provider; /* NULL: nothing has overflowed yet */
   qds_pager *pager;
   size_t current_blocks, total_blocks, current_bytes, peak_bytes;
-  int tight; /* the whole is known not to fit */
+  plan plan;
   const char *often_used[QDS_OVERFLOW_MOST_TAGS];
   char folder[];
 };
@@ -61,11 +64,12 @@ static qds_status open_provider(qds_overflow *s) {
 static int goes_to_memory(qds_overflow *s, size_t bytes, const char *tag) {
   if (bytes < least_in_file) return 1;
   pthread_mutex_lock(&s->lock);
-  int wanted = !s->tight;
+  int wanted = s->plan != OVERFLOWS;
   for (int i = 0; i < QDS_OVERFLOW_MOST_TAGS && s->often_used[i]; i++)
     wanted |= !strcmp(tag, s->often_used[i]);
+  const size_t most = (size_t)(part_for_blocks[s->plan] * (double)s->limit);
   pthread_mutex_unlock(&s->lock);
-  const size_t most = s->limit - (size_t)(window * (double)s->limit), held = held_in_memory(s);
+  const size_t held = held_in_memory(s);
   return wanted && bytes <= most && held <= most - bytes;
 }
 
@@ -189,18 +193,14 @@ qds_status qds_overflow_reserve_check(qds_overflow *s, size_t bytes, const char 
                                       const char *const *often_used, size_t *file_bytes) {
   const size_t held = held_in_memory(s), left = held < s->limit ? s->limit - held : 0;
   *file_bytes = bytes > left ? bytes - left : 0;
-  pthread_mutex_lock(&s->lock);
-  s->tight = 0;
-  pthread_mutex_unlock(&s->lock);
-  if (bytes <= left) return qds_heap_reserve_check(s->heap, bytes, purpose);
-  QDS_TRY(check_files(s, bytes, purpose));
+  if (bytes > left) QDS_TRY(check_files(s, bytes, purpose));
   /* What the budget allows must be there all the same. */
-  QDS_TRY(qds_heap_reserve_check(s->heap, left, purpose));
+  QDS_TRY(qds_heap_reserve_check(s->heap, bytes < left ? bytes : left, purpose));
+  if (!often_used) return QDS_OK;
   pthread_mutex_lock(&s->lock);
-  s->tight = 1;
+  s->plan = bytes > left ? OVERFLOWS : FITS;
   memset(s->often_used, 0, sizeof s->often_used);
-  for (int i = 0; i < QDS_OVERFLOW_MOST_TAGS && often_used && often_used[i]; i++)
-    s->often_used[i] = often_used[i];
+  for (int i = 0; i < QDS_OVERFLOW_MOST_TAGS && often_used[i]; i++) s->often_used[i] = often_used[i];
   pthread_mutex_unlock(&s->lock);
   return QDS_OK;
 }

@@ -21,9 +21,10 @@ void qds_overflow_destroy(qds_overflow *overflow);
 qds_allocator *qds_overflow_allocator(qds_overflow *overflow);
 
 /* As qds_heap_reserve_check, for `bytes` of which files may take what the budget does not hold, *file_bytes.
- * Once some must go to files, only large blocks whose tags are listed in `often_used` (NULL-terminated,
- * literals) go to memory, as long as they fit: those that a computation touches most. Errors: BUDGET (the
- * limit is below what cannot be in files; the scratch folder cannot be used, or has no room: named). */
+ * With `often_used` (NULL-terminated, literals) it is also the plan for what follows: when all of it fits,
+ * all goes to memory; else only large blocks with one of these tags do, as long as they fit: those that the
+ * computation touches most. NULL: a check alone. Errors: BUDGET (the limit is below what cannot be in files;
+ * the scratch folder cannot be used, or has no room: named). */
 qds_status qds_overflow_reserve_check(qds_overflow *overflow, size_t bytes, const char *purpose,
                                       const char *const *often_used, size_t *file_bytes);
 

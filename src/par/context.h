@@ -27,7 +27,7 @@ qds_status qds_context_reserve_check(qds_context *ctx, size_t bytes, const char 
 
 /* As qds_context_reserve_check for work whose large blocks may lie in files: with a memory limit and a
  * scratch folder, what passes the limit, *file_bytes, goes there. From then on only large blocks with a tag
- * of `often_used` (NULL-terminated, literals; NULL: none) stay in memory, as far as they fit. */
+ * of `often_used` (NULL-terminated, literals) stay in memory, as far as they fit. NULL: a check alone. */
 qds_status qds_context_plan(qds_context *ctx, size_t bytes, const char *purpose,
                             const char *const *often_used, size_t *file_bytes);
 

@@ -47,7 +47,7 @@ static void large_blocks_beyond_the_limit_go_to_files(void **state) {
   qds_memory_row row;
   qds_memory_files files;
   double *inside = NULL, *outside = NULL, *small = NULL;
-  assert_ok(QDS_NEW(allocator, 12 * MIB / 8, "inside", &inside));
+  assert_ok(QDS_NEW(allocator, 4 * MIB / 8, "inside", &inside));
   qds_context_files(ctx, &files);
   assert_int_equal(files.current_bytes, 0);
   assert_string_equal(files.folder, *state);
@@ -64,7 +64,7 @@ static void large_blocks_beyond_the_limit_go_to_files(void **state) {
   assert_int_equal(files.current_blocks, 1);
   assert_int_equal(files.total_blocks, 2);
   qds_context_memory(ctx, &row);
-  assert_true(row.current_bytes < 13 * MIB);
+  assert_true(row.current_bytes >= 4 * MIB && row.current_bytes < 5 * MIB);
   assert_int_equal(folder_entries(*state), 0);
   qds_release(inside);
   qds_release(outside);
