@@ -33,7 +33,7 @@ grid: {x: {from_nm: -20, to_nm: 20, nodes: 301}, y: {from_nm: -20, to_nm: 20, no
 """,
     "2D in a magnetic field": HEAD.format(dimension=2) + """\
 regions: [{shape: ellipsoid, center_nm: [0, 0], radii_nm: [9, 7], material: well}]
-grid: {x: {from_nm: -20, to_nm: 20, nodes: 101}, y: {from_nm: -20, to_nm: 20, nodes: 101}}
+grid: {x: {from_nm: -20, to_nm: 20, nodes: 141}, y: {from_nm: -20, to_nm: 20, nodes: 141}}
 magnetic_field: {tesla: [0, 0, 5], gauge: symmetric}
 """,
     "2D with fast diagonalisation": HEAD.format(dimension=2) + """\
