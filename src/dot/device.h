@@ -101,6 +101,7 @@ struct qds_device {
   unsigned fields; /* QDS_FIELD_ flags to write */
   int plot;
   qds_preconditioner preconditioner;
+  qds_precision precision; /* of fast diagonalisation */
   int max_iterations; /* on each grid */
 };
 

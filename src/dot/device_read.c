@@ -66,16 +66,25 @@ static qds_status read_states(qds_device *d, const qds_yaml_node *root) {
 }
 
 static qds_status read_solver(qds_device *d, const qds_yaml_node *root) {
-  static const char *const keys[] = {"preconditioner", "max_iterations", NULL};
+  static const char *const keys[] = {"preconditioner", "precision", "max_iterations", NULL};
   static const char *const words[] = {"multigrid", "fast_diagonalisation", NULL};
+  static const char *const precisions[] = {
+      [QDS_FLOAT32] = "float32", [QDS_FLOAT64] = "float64", [QDS_TF32] = "tf32", NULL};
   const qds_yaml_node *solver = qds_yaml_find(root, "solver"), *node;
-  int choice = QDS_PRECONDITION_MULTIGRID;
+  int choice = QDS_PRECONDITION_MULTIGRID, precision = QDS_FLOAT32;
   int64_t iterations = d->max_iterations;
   if (!solver) return QDS_OK;
   QDS_TRY(qds_yaml_check_keys(solver, keys));
   if ((node = qds_yaml_find(solver, "preconditioner"))) QDS_TRY(qds_yaml_choice(node, words, &choice));
+  if ((node = qds_yaml_find(solver, "precision"))) {
+    QDS_TRY(qds_yaml_choice(node, precisions, &precision));
+    if (choice != QDS_PRECONDITION_FAST_DIAGONALISATION)
+      QDS_YAML_FAIL(node, "multigrid has one precision; this key goes with preconditioner: "
+                          "fast_diagonalisation");
+  }
   if ((node = qds_yaml_find(solver, "max_iterations"))) QDS_TRY(qds_yaml_int64(node, 1, 100000, &iterations));
   d->preconditioner = (qds_preconditioner)choice;
+  d->precision = (qds_precision)precision;
   d->max_iterations = (int)iterations;
   return QDS_OK;
 }

@@ -136,6 +136,7 @@ qds_spectrum_options qds_hamiltonian_options(const qds_device *d, const qds_tens
   const int threads = qds_context_threads(d->ctx);
   return (qds_spectrum_options){.states = states,
                                 .preconditioner = d->preconditioner,
+                                .precision = d->precision,
                                 .tolerance =
                                     d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t, threads),
                                 .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,

@@ -9,6 +9,7 @@
 #include "dot/open_states.h"
 #include "dot/result.h"
 #include "dot/self_consistent.h"
+#include "la/fdm.h"
 
 static qds_status copy_text(qds_context *ctx, const char *from, char **to) {
   return QDS_STRDUP(qds_context_allocator(ctx), from, "result", to);
@@ -305,7 +306,12 @@ static qds_status host_solve_bytes(const qds_device *d, size_t *bytes) {
   const int parts = qds_device_parts(d);
   const int64_t unknowns = parts * qds_device_unknowns(d);
   char why[256];
-  QDS_TRY(qds_spectrum_obstacle(d->ctx, unknowns, d->states, d->dimension, parts > 1, why, sizeof why));
+  const int64_t n[3] = {d->axis[0]->unknowns, d->axis[1]->unknowns, d->axis[2]->unknowns};
+  const size_t preconditioner = d->preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION
+                                    ? qds_fdm_bytes_on_stream(n, d->precision)
+                                    : 0;
+  QDS_TRY(qds_spectrum_obstacle(d->ctx, unknowns, d->states, d->dimension, parts > 1, preconditioner, why,
+                                sizeof why));
   *bytes = d->open.method != QDS_CLOSED ? qds_open_bytes(d)
            : *why                       ? qds_spectrum_bytes(unknowns, parts * d->states, d->dimension)
                                         : sizeof(double) * (size_t)unknowns * (size_t)d->states;

@@ -119,6 +119,23 @@ static qds_status check_size(const qds_fdm_shape *s) {
   return QDS_OK;
 }
 
+/* Lets a library of matrix products that is not there show now, and what it sets up with its first product
+ * happen before a stream is captured. */
+static qds_status try_product(qds_context *ctx, const qds_fdm *fdm, const qds_fdm_device *d) {
+  const qds_matrix_product_arguments k = {.precision = fdm->precision,
+                                          .m = 1,
+                                          .n = 1,
+                                          .k = 1,
+                                          .lda = 1,
+                                          .ldb = 1,
+                                          .ldc = 1,
+                                          .batches = 1,
+                                          .a = d->offsets[0],
+                                          .b = d->offsets[1],
+                                          .c = d->folded};
+  return qds_matrix_product(ctx, d->stream, &k);
+}
+
 qds_status qds_fdm_device_create(qds_context *ctx, qds_stream *stream, const qds_fdm *fdm,
                                  qds_fdm_device **out) {
   QDS_AUTO(qds_fdm_device) *d = NULL;
@@ -135,6 +152,7 @@ qds_status qds_fdm_device_create(qds_context *ctx, qds_stream *stream, const qds
   QDS_TRY(new_numbers(fdm, stream, numbers, &d->folded));
   if (needs_second(fdm, &d->shape)) QDS_TRY(new_numbers(fdm, stream, numbers, &d->second));
   if (fdm->precision != QDS_FLOAT64) QDS_TRY(QDS_STREAM_NEW(stream, 1, "fast diagonalisation", &d->peak));
+  QDS_TRY(try_product(ctx, fdm, d));
   *out = d;
   d = NULL;
   return QDS_OK;

@@ -7,13 +7,14 @@
 #ifndef QDS_LA_SEPARABLE_H
 #define QDS_LA_SEPARABLE_H
 
+#include "la/device_operator.h"
 #include "la/fdm.h"
-#include "la/tensor_operator.h"
 
 /* states: vectors of the operator's unknowns that say where to average. The shift is on the scale of the
- * operator's eigenvalues; the one wanted, or one below the separable operator's lowest level. */
-qds_status qds_separable_create(qds_context *ctx, const qds_tensor_operator *operator_,
-                                const qds_block *states, double shift, qds_precision precision,
-                                qds_fdm **out);
+ * operator's eigenvalues; the one wanted, or one below the separable operator's lowest level. `device`: the
+ * operator on a stream, whose blocks the states are and the inverse works on; NULL: the host. */
+qds_status qds_separable_create(qds_context *ctx, const qds_device_operator *device,
+                                const qds_tensor_operator *operator_, const qds_block *states, double shift,
+                                qds_precision precision, qds_fdm **out);
 
 #endif

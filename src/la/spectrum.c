@@ -225,8 +225,18 @@ static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
   const int fast = s->options->preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION;
   const qds_block where = {x->data, s->operator_->rows, s->parts * x->stride,
                            (s->options->states + s->parts - 1) / s->parts, x->stream};
-  s->statistics->preconditioner = fast ? "fast diagonalisation" : "multigrid";
-  if (fast) QDS_TRY(qds_separable_create(s->ctx, s->operator_, &where, s->shift, QDS_FLOAT32, &s->fdm));
+  static const char *const names[] = {[QDS_FLOAT32] = "fast diagonalisation",
+                                      [QDS_FLOAT64] = "fast diagonalisation in float64",
+                                      [QDS_TF32] = "fast diagonalisation in TF32"};
+  qds_precision precision = s->options->precision;
+  if (fast && precision == QDS_TF32 && !s->stream) {
+    qds_log(s->ctx, QDS_LOG_WARNING, "TF32 exists on GPUs only; fast diagonalisation takes float32");
+    precision = QDS_FLOAT32;
+  }
+  s->statistics->preconditioner = fast ? names[precision] : "multigrid";
+  if (fast)
+    QDS_TRY(
+        qds_separable_create(s->ctx, s->device_operator, s->operator_, &where, s->shift, precision, &s->fdm));
   s->part_preconditioner = fast ? qds_fdm_operator(s->fdm) : qds_multigrid_cycle(s->multigrid, 0);
   s->preconditioner = s->parts == 1 ? s->part_preconditioner : qds_search_precondition_parts(s);
   return QDS_OK;
@@ -279,6 +289,7 @@ static qds_status set_up_and_solve(qds_search *s, qds_block *x, double *eigenval
   if (s->stream) {
     QDS_TRY(qds_device_operator_create(s->ctx, s->stream, s->operator_, &device_operator));
     s->target = qds_device_operator_apply(device_operator);
+    s->device_operator = device_operator;
   }
   QDS_TRY(qds_multigrid_create(s->ctx, device_operator, s->operator_, &multigrid));
   s->statistics->setup_s = qds_seconds() - start;

@@ -4,6 +4,7 @@
 #define QDS_LA_SPECTRUM_H
 
 #include "la/lobpcg.h"
+#include "la/matrix_product.h"
 #include "la/tensor_operator.h"
 
 /* Of the finest grid; the coarser ones always use multigrid. docs/solver.md says where each wins. */
@@ -16,6 +17,7 @@ typedef struct {
   const qds_operator *operator_;
   int states;
   qds_preconditioner preconditioner;
+  qds_precision precision; /* of fast diagonalisation */
   /* Converged when ||A x - lambda x|| <= tolerance + relative_tolerance * (lambda - floor). */
   double tolerance, relative_tolerance, floor;
   int max_iterations; /* on each grid */
@@ -43,9 +45,10 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
                         qds_spectrum_statistics *statistics);
 
 /* Why the context's device cannot solve such a problem, so that the CPU does; "" when it can.
- * `other_operator`: it is not the tensor operator's. */
+ * `other_operator`: it is not the tensor operator's. `preconditioner`: bytes of another one than
+ * multigrid. */
 qds_status qds_spectrum_obstacle(qds_context *ctx, int64_t rows, int states, int dimension,
-                                 int other_operator, char *why, size_t size);
+                                 int other_operator, size_t preconditioner, char *why, size_t size);
 /* Bytes that the solve holds at its peak beside the operator. */
 size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions);
 /* The same of a device's memory, the operator included where it does not vary from node to node. */

@@ -13,9 +13,10 @@ enum { QDS_START_STREAM = 1, QDS_CHECK_STREAM = 100000, QDS_SEARCH_STREAMS = 100
 typedef struct {
   qds_context *ctx;
   qds_tensor_operator *operator_;
-  qds_operator target; /* what is diagonalised */
-  int parts;           /* vectors of the tensor operator in one of the target's */
-  qds_stream *stream;  /* of the device that solves; NULL: the CPU */
+  qds_operator target;                        /* what is diagonalised */
+  int parts;                                  /* vectors of the tensor operator in one of the target's */
+  qds_stream *stream;                         /* of the device that solves; NULL: the CPU */
+  const qds_device_operator *device_operator; /* the tensor operator there */
   const qds_spectrum_options *options;
   qds_spectrum_statistics *statistics;
   qds_multigrid *multigrid;

@@ -17,6 +17,7 @@
   X(FDM_FOLD)                                                                                                \
   X(FDM_UNFOLD)                                                                                              \
   X(FDM_DIVIDE)                                                                                              \
+  X(AXIS_MEANS)                                                                                              \
   X(FDM_PEAK)                                                                                                \
   X(TENSOR_APPLY)                                                                                            \
   X(COUPLINGS_ADD)                                                                                           \

@@ -186,6 +186,11 @@ static void fast_diagonalisation_finds_the_same_levels(qds_context *ctx) {
   assert_string_equal(s.statistics.preconditioner, "fast diagonalisation");
   assert_true(s.statistics.finest.iterations < 15);
   qds_block_clear(&s.x);
+  options.precision = QDS_FLOAT64;
+  assert_ok(qds_spectrum(ctx, p.t, &options, &s.x, s.values, s.residuals, &s.statistics));
+  check_spectrum(ctx, &p, &options, expected, &s, "fast diagonalisation in float64");
+  assert_string_equal(s.statistics.preconditioner, "fast diagonalisation in float64");
+  qds_block_clear(&s.x);
   free(expected);
   problem_clear(&p);
 }
