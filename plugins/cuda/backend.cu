@@ -158,8 +158,8 @@ static const qds_backend backend = {
     .piece_destroy = qds_cuda_piece_destroy,
     .addresses_reserve = qds_cuda_addresses_reserve,
     .addresses_release = qds_cuda_addresses_release,
-    .pieces_map = qds_cuda_pieces_map,
-    .pieces_unmap = qds_cuda_pieces_unmap,
+    .piece_map = qds_cuda_piece_map,
+    .piece_unmap = qds_cuda_piece_unmap,
 };
 
 extern "C" QDS_API const qds_backend *qds_plugin_backend(void) {

@@ -105,7 +105,7 @@ void qds_cuda_addresses_release(void *state, void *begin, size_t bytes) {
   keep(device, device->driver->cuMemAddressFree((CUdeviceptr)begin, bytes), "cuMemAddressFree");
 }
 
-qds_status qds_cuda_pieces_map(void *state, void *begin, void *const *pieces, size_t count, size_t bytes) {
+qds_status qds_cuda_piece_map(void *state, void *begin, void *piece, size_t bytes) {
   CUDA_ENTER(device, state);
   const qds_cuda_driver *driver = device->driver;
   const CUdeviceptr address = (CUdeviceptr)begin;
@@ -113,29 +113,15 @@ qds_status qds_cuda_pieces_map(void *state, void *begin, void *const *pieces, si
   access.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
   access.location.id = device->index;
   access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  CUresult result = CUDA_SUCCESS;
-  const char *call = "cuMemMap";
-  size_t mapped = 0;
-  while (mapped < count && result == CUDA_SUCCESS) {
-    result =
-        driver->cuMemMap(address + mapped * bytes, bytes, 0, (CUmemGenericAllocationHandle)pieces[mapped], 0);
-    mapped += result == CUDA_SUCCESS;
-  }
-  if (result == CUDA_SUCCESS) {
-    call = "cuMemSetAccess";
-    result = driver->cuMemSetAccess(address, count * bytes, &access, 1);
-  }
+  CUresult result = driver->cuMemMap(address, bytes, 0, (CUmemGenericAllocationHandle)piece, 0);
+  if (result != CUDA_SUCCESS) return fail(device, result, "cuMemMap");
+  result = driver->cuMemSetAccess(address, bytes, &access, 1);
   if (result == CUDA_SUCCESS) return QDS_OK;
-  for (size_t i = 0; i < mapped; i++)
-    keep(device, driver->cuMemUnmap(address + i * bytes, bytes), "cuMemUnmap");
-  return fail(device, result, call);
+  keep(device, driver->cuMemUnmap(address, bytes), "cuMemUnmap");
+  return fail(device, result, "cuMemSetAccess");
 }
 
-/* One call for all of them where the driver takes that. */
-void qds_cuda_pieces_unmap(void *state, void *begin, size_t count, size_t bytes) {
+void qds_cuda_piece_unmap(void *state, void *begin, size_t bytes) {
   CUDA_ENTER_KEEPING(device, state);
-  const CUdeviceptr address = (CUdeviceptr)begin;
-  if (device->driver->cuMemUnmap(address, count * bytes) == CUDA_SUCCESS) return;
-  for (size_t i = 0; i < count; i++)
-    keep(device, device->driver->cuMemUnmap(address + i * bytes, bytes), "cuMemUnmap");
+  keep(device, device->driver->cuMemUnmap((CUdeviceptr)begin, bytes), "cuMemUnmap");
 }

@@ -113,7 +113,7 @@ qds_status qds_cuda_piece_create(void *state, size_t bytes, void **piece);
 void qds_cuda_piece_destroy(void *state, void *piece);
 qds_status qds_cuda_addresses_reserve(void *state, size_t bytes, void **begin);
 void qds_cuda_addresses_release(void *state, void *begin, size_t bytes);
-qds_status qds_cuda_pieces_map(void *state, void *begin, void *const *pieces, size_t count, size_t bytes);
-void qds_cuda_pieces_unmap(void *state, void *begin, size_t count, size_t bytes);
+qds_status qds_cuda_piece_map(void *state, void *begin, void *piece, size_t bytes);
+void qds_cuda_piece_unmap(void *state, void *begin, size_t bytes);
 
 #endif

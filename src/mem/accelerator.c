@@ -24,7 +24,7 @@ static qds_status check_slots(const qds_backend *backend) {
   if (graphs != 0 && graphs != 4)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table has some of the operations of graphs and lacks others");
   const int pieces = !!backend->piece_create + !!backend->piece_destroy + !!backend->addresses_reserve +
-                     !!backend->addresses_release + !!backend->pieces_map + !!backend->pieces_unmap;
+                     !!backend->addresses_release + !!backend->piece_map + !!backend->piece_unmap;
   if (pieces != 0 && pieces != 6)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table has some of the operations of memory in pieces and lacks others");
   return QDS_OK;

@@ -102,16 +102,16 @@ typedef struct qds_backend {
   qds_status (*inject)(void *state, qds_injection what, uint64_t n); /* 0 switches it off */
 
   /* --- memory in pieces: optional, all or none. Thread-safe. ---------------------------------------------
-   * Physical memory of one size that is put behind any part of a range of addresses, so that free memory which
-   * lies scattered serves a large block. Sizes are multiples of 2 MiB; pieces are memory of the device. */
+   * Physical memory that is put behind any part of a range of addresses, so that free memory which lies
+   * scattered serves a large block. Sizes are multiples of 2 MiB; pieces are memory of the device. */
   qds_status (*piece_create)(void *state, size_t bytes, void **piece); /* errors as allocate */
   void (*piece_destroy)(void *state, void *piece);                     /* lies behind no address */
   qds_status (*addresses_reserve)(void *state, size_t bytes, void **begin);
   void (*addresses_release)(void *state, void *begin, size_t bytes); /* nothing lies behind them */
-  /* Puts `count` pieces of `bytes` each behind the addresses from `begin` on, all or none of them. */
-  qds_status (*pieces_map)(void *state, void *begin, void *const *pieces, size_t count, size_t bytes);
-  /* No operation that uses the addresses may be under way. */
-  void (*pieces_unmap)(void *state, void *begin, size_t count, size_t bytes);
+  /* Puts a piece of `bytes` behind the addresses from `begin` on. */
+  qds_status (*piece_map)(void *state, void *begin, void *piece, size_t bytes);
+  /* Takes it away from there. No operation that uses the addresses may be under way. */
+  void (*piece_unmap)(void *state, void *begin, size_t bytes);
 } qds_backend;
 
 /* The one function that a plugin exports, under this name. */

@@ -217,8 +217,7 @@ static size_t largest_free(const qds_stream_pool *pool) {
 void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_statistics *out) {
   pthread_mutex_lock(&pool->lock);
   *out = pool->statistics;
-  out->segments =
-      pool->space.bytes ? pool->statistics.reserved_bytes / pool->space.piece : pool->map.segments;
+  out->segments = pool->space.bytes ? pool->space.pieces : pool->map.segments;
   out->free_bytes = pool->map.free_bytes - pool->space.void_bytes;
   out->largest_free_bytes = largest_free(pool);
   out->moved = pool->space.moved;

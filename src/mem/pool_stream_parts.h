@@ -63,12 +63,14 @@ typedef struct pool_slab pool_slab;
  */
 typedef struct {
   uintptr_t begin;
-  size_t bytes, piece; /* in all; of a piece */
-  void **table;        /* the piece behind each part of the addresses, or NULL */
-  size_t void_bytes;   /* in free ranges of VOID */
-  size_t moves;        /* under way */
-  size_t moved;        /* pieces put elsewhere, ever */
-  char refused[256];   /* why the device's memory comes in segments */
+  size_t bytes, unit; /* in all; what pieces are multiples of */
+  void **table;       /* the piece behind each unit of the addresses, or NULL */
+  uint8_t *units;     /* of the piece that begins there, else 0 */
+  size_t pieces;      /* behind addresses */
+  size_t void_bytes;  /* in free ranges of VOID */
+  size_t moves;       /* under way */
+  size_t moved;       /* pieces put elsewhere, ever */
+  char refused[256];  /* why the device's memory comes in segments */
 } pool_space;
 
 struct qds_stream_pool {

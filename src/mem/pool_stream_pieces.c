@@ -10,28 +10,37 @@
  * works. The host waits for the work that may still use pieces before they are taken from behind their
  * addresses. */
 #include <stdio.h>
+#include <string.h>
 
 #include "mem/pool_stream_parts.h"
 
-/* Addresses per byte of the device, the least size of a piece, the greatest, and pieces per device. */
-enum { ADDRESSES = 8, PIECES = 4096, SOURCES = 64, SPARES = 2 * (SOURCES + 2) + QDS_RANGES_PER_BLOCK };
-static const size_t least_piece = (size_t)2 << 20, most_piece = (size_t)32 << 20;
+enum {
+  ADDRESSES = 8, /* per byte of the device */
+  UNITS = 4096,  /* per device */
+  PIECES_OF_BLOCK = 8,
+  MOST_UNITS = 8, /* of a piece */
+  SOURCES = 64,   /* of a move */
+  SPARES = 2 * (SOURCES + 2) + QDS_RANGES_PER_BLOCK,
+};
+static const size_t least_unit = (size_t)2 << 20, most_unit = (size_t)32 << 20;
 
 /* --- beginning and end
  * -------------------------------------------------------------------------------------------- */
 
-static size_t piece_size(size_t memory_bytes) {
-  size_t piece = least_piece;
-  while (piece < most_piece && piece * PIECES < memory_bytes) piece *= 2;
-  return piece;
+static size_t unit_of(size_t memory_bytes) {
+  size_t unit = least_unit;
+  while (unit < most_unit && unit * UNITS < memory_bytes) unit *= 2;
+  return unit;
 }
 
 static qds_status make_records(qds_stream_pool *pool) {
   pool_space *space = &pool->space;
+  qds_allocator *allocator = qds_heap_allocator(pool->records);
+  const size_t units = space->bytes / space->unit;
   qds_range_slab *slab;
-  QDS_TRY(QDS_NEW_ZERO(qds_heap_allocator(pool->records), space->bytes / space->piece, "device pool records",
-                       &space->table));
-  QDS_TRY(qds_range_slab_create(qds_heap_allocator(pool->records), &slab));
+  QDS_TRY(QDS_NEW_ZERO(allocator, units, "device pool records", &space->table));
+  QDS_TRY(QDS_NEW_ZERO(allocator, units, "device pool records", &space->units));
+  QDS_TRY(qds_range_slab_create(allocator, &slab));
   qds_range_map_feed(&pool->map, slab);
   qds_range *all = qds_range_map_add_segment(&pool->map, space->begin, space->bytes);
   qds_range_map_assign(&pool->map, all, POOL_VOID);
@@ -41,74 +50,111 @@ static qds_status make_records(qds_stream_pool *pool) {
 
 /* One piece there and back: a device that offers pieces and fails here, as some virtual machines do, is used
  * by segments. */
-static qds_status try_one(const qds_accelerator *a, void *begin, size_t piece) {
-  void *one = NULL;
-  QDS_TRY(a->backend->piece_create(a->state, piece, &one));
-  const qds_status status = a->backend->pieces_map(a->state, begin, &one, 1, piece);
-  if (status == QDS_OK) a->backend->pieces_unmap(a->state, begin, 1, piece);
-  a->backend->piece_destroy(a->state, one);
+static qds_status try_one(const qds_accelerator *a, void *begin, size_t bytes) {
+  void *piece = NULL;
+  QDS_TRY(a->backend->piece_create(a->state, bytes, &piece));
+  const qds_status status = a->backend->piece_map(a->state, begin, piece, bytes);
+  if (status == QDS_OK) a->backend->piece_unmap(a->state, begin, bytes);
+  a->backend->piece_destroy(a->state, piece);
   return status;
 }
 
-static qds_status reserve(const qds_accelerator *a, size_t bytes, size_t piece, void **begin) {
+static qds_status reserve(const qds_accelerator *a, size_t bytes, size_t unit, void **begin) {
   QDS_TRY(a->backend->addresses_reserve(a->state, bytes, begin));
-  const qds_status status = try_one(a, *begin, piece);
+  const qds_status status = try_one(a, *begin, unit);
   if (status != QDS_OK) a->backend->addresses_release(a->state, *begin, bytes);
   return status;
+}
+
+static void release_records(pool_space *space) {
+  qds_release(space->table);
+  qds_release(space->units);
+  *space = (pool_space){0};
 }
 
 qds_status qds_pieces_open(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
   void *begin = NULL;
-  const size_t piece = piece_size(a->properties.memory_bytes);
-  const size_t bytes = (a->properties.memory_bytes + piece - 1) / piece * piece * ADDRESSES;
-  if (!a->backend->piece_create || reserve(a, bytes, piece, &begin) != QDS_OK) {
+  const size_t unit = unit_of(a->properties.memory_bytes);
+  const size_t bytes = (a->properties.memory_bytes + unit - 1) / unit * unit * ADDRESSES;
+  if (!a->backend->piece_create || reserve(a, bytes, unit, &begin) != QDS_OK) {
     snprintf(pool->space.refused, sizeof pool->space.refused, "%s",
              a->backend->piece_create ? qds_last_error()->message : "the device offers none");
     return QDS_OK;
   }
-  pool->space = (pool_space){.begin = (uintptr_t)begin, .bytes = bytes, .piece = piece};
+  pool->space = (pool_space){.begin = (uintptr_t)begin, .bytes = bytes, .unit = unit};
   const qds_status made = make_records(pool);
   if (made != QDS_OK) {
     a->backend->addresses_release(a->state, begin, bytes);
-    pool->space.bytes = 0;
+    release_records(&pool->space);
   }
   return made;
 }
 
-static void **entry(const qds_stream_pool *pool, uintptr_t address) {
-  return pool->space.table + (address - pool->space.begin) / pool->space.piece;
+static size_t index_of(const qds_stream_pool *pool, uintptr_t address) {
+  return (address - pool->space.begin) / pool->space.unit;
+}
+
+/* Takes the piece that begins at unit `i` from behind its addresses. */
+static void *unmap(qds_stream_pool *pool, size_t i, size_t *units) {
+  const qds_accelerator *a = pool->accelerator;
+  pool_space *space = &pool->space;
+  void *piece = space->table[i];
+  *units = space->units[i];
+  a->backend->piece_unmap(a->state, (void *)(space->begin + i * space->unit), *units * space->unit);
+  memset(space->table + i, 0, *units * sizeof *space->table);
+  space->units[i] = 0;
+  return piece;
+}
+
+static qds_status map(qds_stream_pool *pool, size_t i, void *piece, size_t units) {
+  const qds_accelerator *a = pool->accelerator;
+  pool_space *space = &pool->space;
+  QDS_TRY(
+      a->backend->piece_map(a->state, (void *)(space->begin + i * space->unit), piece, units * space->unit));
+  for (size_t j = 0; j < units; j++) space->table[i + j] = piece;
+  space->units[i] = (uint8_t)units;
+  return QDS_OK;
 }
 
 void qds_pieces_close(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
-  const pool_space *space = &pool->space;
-  for (size_t i = 0; i < space->bytes / space->piece; i++) {
-    if (!space->table[i]) continue;
-    a->backend->pieces_unmap(a->state, (void *)(space->begin + i * space->piece), 1, space->piece);
-    a->backend->piece_destroy(a->state, space->table[i]);
-  }
-  a->backend->addresses_release(a->state, (void *)space->begin, space->bytes);
-  qds_release(space->table);
+  for (size_t i = 0, units; i < pool->space.bytes / pool->space.unit; i++)
+    if (pool->space.units[i]) a->backend->piece_destroy(a->state, unmap(pool, i, &units));
+  a->backend->addresses_release(a->state, (void *)pool->space.begin, pool->space.bytes);
+  release_records(&pool->space);
 }
 
-const char *qds_pieces_fault(const qds_stream_pool *pool) {
+static const char *fault_in_void(const qds_stream_pool *pool) {
   const pool_space *space = &pool->space;
-  size_t bytes = 0, mapped = 0;
+  size_t bytes = 0;
   for (const qds_range *range = qds_range_map_smallest(&pool->map, POOL_VOID); range;
        range = qds_range_map_next(&pool->map, POOL_VOID, range->bytes, range->begin)) {
     bytes += range->bytes;
-    if ((range->begin - space->begin) % space->piece || range->bytes % space->piece)
+    if ((range->begin - space->begin) % space->unit || range->bytes % space->unit)
       return "addresses without memory end inside a piece";
-    for (size_t i = 0; i < range->bytes / space->piece; i++)
-      if (entry(pool, range->begin)[i]) return "a piece lies behind addresses without memory";
+    for (size_t i = 0; i < range->bytes / space->unit; i++)
+      if (space->table[index_of(pool, range->begin) + i])
+        return "a piece lies behind addresses without memory";
   }
-  /* The pieces of a move are in nobody's hands but its own. */
-  for (size_t i = 0; !space->moves && i < space->bytes / space->piece; i++) mapped += space->table[i] != NULL;
-  if (bytes != space->void_bytes) return "addresses without memory are miscounted";
-  if (!space->moves && mapped * space->piece != pool->statistics.reserved_bytes)
+  return bytes == space->void_bytes ? NULL : "addresses without memory are miscounted";
+}
+
+/* The pieces of a move that is under way are in nobody's hands but its own. */
+const char *qds_pieces_fault(const qds_stream_pool *pool) {
+  const pool_space *space = &pool->space;
+  size_t units = 0, pieces = 0;
+  const char *fault = fault_in_void(pool);
+  if (fault || space->moves) return fault;
+  for (size_t i = 0; i < space->bytes / space->unit; i++) {
+    units += space->table[i] != NULL;
+    pieces += space->units[i] != 0;
+    if (space->table[i] && !space->units[i] && (i == 0 || space->table[i - 1] != space->table[i]))
+      return "a piece has no beginning";
+  }
+  if (pieces != space->pieces || units * space->unit != pool->statistics.reserved_bytes)
     return "pieces are miscounted";
-  if (!space->moves && pool->map.used_bytes + pool->map.free_bytes - bytes != pool->statistics.reserved_bytes)
+  if (pool->map.used_bytes + pool->map.free_bytes - space->void_bytes != pool->statistics.reserved_bytes)
     return "a block lies at addresses without memory";
   return NULL;
 }
@@ -121,20 +167,25 @@ typedef struct {
   qds_range *target;           /* addresses without memory beside it */
   qds_range *sources[SOURCES]; /* whose pieces go to the target */
   int source_count;
-  size_t fresh, used; /* pieces: new ones, and those of the sources */
+  size_t fresh, used; /* units: of new pieces, and of the sources */
 } move;
 
-static size_t pieces_for(const qds_stream_pool *pool, size_t bytes) {
-  return (bytes + pool->space.piece - 1) / pool->space.piece;
+static size_t units_for(const qds_stream_pool *pool, size_t bytes) {
+  return (bytes + pool->space.unit - 1) / pool->space.unit;
 }
 
-/* The whole pieces inside a free range. */
-static size_t whole_pieces(const qds_stream_pool *pool, const qds_range *range, uintptr_t *begin) {
-  const size_t piece = pool->space.piece;
-  const size_t first = (range->begin - pool->space.begin + piece - 1) / piece;
-  const size_t last = (range->begin - pool->space.begin + range->bytes) / piece;
-  *begin = pool->space.begin + first * piece;
-  return last > first ? last - first : 0;
+/* The first run of whole pieces inside a free range, up to the piece with which it has `wanted` units; 0:
+ * there is none. */
+static size_t whole_pieces(const qds_stream_pool *pool, const qds_range *range, size_t wanted,
+                           uintptr_t *begin) {
+  const pool_space *space = &pool->space;
+  const size_t end = index_of(pool, range->begin + range->bytes);
+  size_t first = index_of(pool, range->begin + space->unit - 1), units = 0;
+  while (first < end && !space->units[first]) first++;
+  while (units < wanted && first + units < end && first + units + space->units[first + units] <= end)
+    units += space->units[first + units];
+  *begin = space->begin + first * space->unit;
+  return units;
 }
 
 static const qds_range *free_of(const qds_range *range, uint32_t owner) {
@@ -143,21 +194,22 @@ static const qds_range *free_of(const qds_range *range, uint32_t owner) {
 
 typedef struct {
   qds_range *addresses, *base;
-  size_t pieces;
+  size_t units;
   int above; /* the addresses lie above the base */
 } place;
 
-/* The place for a block that needs the fewest pieces; 0 where no addresses hold it. */
-static place choose_place(const qds_stream_pool *pool, const pool_lane *own, size_t size) {
+/* The place for a block that needs the least memory, with addresses for `spare` units more; 0 units: there is
+ * none. */
+static place choose_place(const qds_stream_pool *pool, const pool_lane *own, size_t size, size_t spare) {
   place best = {0};
   for (qds_range *v = qds_range_map_smallest(&pool->map, POOL_VOID); v;
        v = qds_range_map_next(&pool->map, POOL_VOID, v->bytes, v->begin)) {
     const qds_range *beside[3] = {NULL, free_of(v->before, own->owner), free_of(v->after, own->owner)};
     for (int i = 0; i < 3; i++) {
       if (i && !beside[i]) continue;
-      const size_t pieces = pieces_for(pool, size - (i ? beside[i]->bytes : 0));
-      if (pieces * pool->space.piece <= v->bytes && (!best.pieces || pieces < best.pieces))
-        best = (place){v, (qds_range *)beside[i], pieces, i != 2};
+      const size_t units = units_for(pool, size - (i ? beside[i]->bytes : 0));
+      if ((units + spare) * pool->space.unit <= v->bytes && (!best.units || units < best.units))
+        best = (place){v, (qds_range *)beside[i], units, i != 2};
     }
   }
   return best;
@@ -165,19 +217,19 @@ static place choose_place(const qds_stream_pool *pool, const pool_lane *own, siz
 
 /* The part of the addresses next to the base that the pieces of the move fill. */
 static void claim_target(qds_stream_pool *pool, const place *p, move *m) {
-  const size_t bytes = (m->fresh + m->used) * pool->space.piece;
+  const size_t bytes = (m->fresh + m->used) * pool->space.unit;
   const uintptr_t begin = p->above ? p->addresses->begin : p->addresses->begin + p->addresses->bytes - bytes;
   m->target = qds_range_map_take_at(&pool->map, p->addresses, begin, bytes);
   pool->space.void_bytes -= bytes;
 }
 
 /* So that small blocks do not ask the device each time. */
-static size_t some_more(const qds_stream_pool *pool, const place *p, size_t pieces, size_t allowed) {
-  const size_t there = p->addresses->bytes / pool->space.piece;
-  size_t more = pieces_for(pool, qds_pool_step(pool));
+static size_t some_more(const qds_stream_pool *pool, const place *p, size_t units, size_t allowed) {
+  const size_t there = p->addresses->bytes / pool->space.unit;
+  size_t more = units_for(pool, qds_pool_step(pool));
   if (more > allowed) more = allowed;
   if (more > there) more = there;
-  return more > pieces ? more : pieces;
+  return more > units ? more : units;
 }
 
 /* Small ranges first: large ones serve large blocks as they are. */
@@ -187,12 +239,11 @@ static void claim_sources(qds_stream_pool *pool, uint32_t owner, size_t wanted, 
     const size_t bytes = range->bytes;
     const uintptr_t at = range->begin;
     uintptr_t begin;
-    size_t count = whole_pieces(pool, range, &begin);
-    if (count > wanted - m->used) count = wanted - m->used;
-    if (count) {
+    const size_t units = whole_pieces(pool, range, wanted - m->used, &begin);
+    if (units) {
       m->sources[m->source_count++] =
-          qds_range_map_take_at(&pool->map, range, begin, count * pool->space.piece);
-      m->used += count;
+          qds_range_map_take_at(&pool->map, range, begin, units * pool->space.unit);
+      m->used += units;
     }
     range = qds_range_map_next(&pool->map, owner, bytes, at);
   }
@@ -214,76 +265,104 @@ static void settle(qds_stream_pool *pool, const pool_lane *own, const move *m, u
 /* --- moving, without the lock
  * ------------------------------------------------------------------------------------- */
 
-static qds_status create_pieces(const qds_stream_pool *pool, size_t count, void **pieces) {
+typedef struct {
+  void *piece;
+  size_t units;
+} hand;
+
+/* What the device takes for a piece hardly depends on its size, so a large block gets large ones; but a piece
+ * can be moved only when all of it is free, so they are a small part of the block. */
+static size_t piece_units(const qds_stream_pool *pool, size_t block, size_t wanted) {
+  size_t units = 1;
+  while (units < MOST_UNITS && 2 * units <= wanted && 2 * units * pool->space.unit <= block / PIECES_OF_BLOCK)
+    units *= 2;
+  return units;
+}
+
+static qds_status create_pieces(const qds_stream_pool *pool, size_t block, size_t wanted, hand *hands,
+                                size_t *count) {
   const qds_accelerator *a = pool->accelerator;
-  for (size_t i = 0; i < count; i++) {
-    const qds_status status = a->backend->piece_create(a->state, pool->space.piece, &pieces[i]);
-    if (status == QDS_OK) continue;
-    while (i--) a->backend->piece_destroy(a->state, pieces[i]);
-    return status;
+  while (wanted) {
+    hand *h = &hands[*count];
+    h->units = piece_units(pool, block, wanted);
+    QDS_TRY(a->backend->piece_create(a->state, h->units * pool->space.unit, &h->piece));
+    wanted -= h->units;
+    ++*count;
   }
   return QDS_OK;
 }
 
-/* Takes the pieces from behind the addresses of a claimed range. */
-static size_t unmap(const qds_stream_pool *pool, const qds_range *range, void **pieces) {
-  const qds_accelerator *a = pool->accelerator;
-  const size_t count = range->bytes / pool->space.piece;
-  void **table = entry(pool, range->begin);
-  a->backend->pieces_unmap(a->state, (void *)range->begin, count, pool->space.piece);
-  for (size_t i = 0; i < count; i++) {
-    pieces[i] = table[i];
-    table[i] = NULL;
+static void take_pieces(qds_stream_pool *pool, const qds_range *range, hand *hands, size_t *count) {
+  size_t i = index_of(pool, range->begin);
+  const size_t end = i + range->bytes / pool->space.unit;
+  while (i < end) {
+    hand *h = &hands[(*count)++];
+    h->piece = unmap(pool, i, &h->units);
+    i += h->units;
   }
-  return count;
 }
 
-/* On failure the sources keep their pieces unless *emptied. */
-static qds_status carry_out(qds_stream_pool *pool, const pool_lane *own, const move *m, int *emptied) {
+static qds_status place_pieces(qds_stream_pool *pool, const qds_range *range, const hand *hands,
+                               size_t count) {
+  const size_t begin = index_of(pool, range->begin);
+  size_t i = begin, units;
+  for (size_t k = 0; k < count; k++) {
+    const qds_status status = map(pool, i, hands[k].piece, hands[k].units);
+    if (status != QDS_OK) {
+      for (size_t j = begin; j < i; j += units) unmap(pool, j, &units);
+      return status;
+    }
+    i += hands[k].units;
+  }
+  return QDS_OK;
+}
+
+/* On failure the sources keep their pieces unless *emptied. `pieces`: how many there are more, or less. */
+static qds_status carry_out(qds_stream_pool *pool, const pool_lane *own, const move *m, size_t block,
+                            int *emptied, ptrdiff_t *pieces) {
   const qds_accelerator *a = pool->accelerator;
-  const size_t count = m->fresh + m->used;
-  QDS_AUTO_RELEASE void **pieces = NULL;
+  QDS_AUTO_RELEASE hand *hands = NULL;
+  size_t count = 0, fresh;
   *emptied = 0;
-  QDS_TRY(QDS_NEW(qds_heap_allocator(pool->records), count, "device pool records", &pieces));
-  QDS_TRY(create_pieces(pool, m->fresh, pieces));
-  qds_status status = m->used ? a->backend->event_synchronise(a->state, own->event) : QDS_OK;
-  size_t have = m->fresh;
+  *pieces = 0;
+  QDS_TRY(QDS_NEW(qds_heap_allocator(pool->records), m->fresh + m->used, "device pool records", &hands));
+  qds_status status = create_pieces(pool, block, m->fresh, hands, &count);
+  fresh = count;
+  if (status == QDS_OK && m->used) status = a->backend->event_synchronise(a->state, own->event);
   if (status == QDS_OK) {
-    for (int i = 0; i < m->source_count; i++) have += unmap(pool, m->sources[i], pieces + have);
+    for (int i = 0; i < m->source_count; i++) take_pieces(pool, m->sources[i], hands, &count);
     *emptied = 1;
-    status = a->backend->pieces_map(a->state, (void *)m->target->begin, pieces, count, pool->space.piece);
+    status = place_pieces(pool, m->target, hands, count);
   }
-  for (size_t i = 0; i < have; i++) {
-    if (status == QDS_OK)
-      entry(pool, m->target->begin)[i] = pieces[i];
-    else
-      a->backend->piece_destroy(a->state, pieces[i]);
-  }
+  *pieces = status == QDS_OK ? (ptrdiff_t)fresh : (ptrdiff_t)(fresh - count);
+  for (size_t i = 0; status != QDS_OK && i < count; i++) a->backend->piece_destroy(a->state, hands[i].piece);
   return status;
 }
 
 /* Call with the lock, which is given up meanwhile. */
-static qds_status perform(qds_stream_pool *pool, const pool_lane *own, const move *m) {
+static qds_status perform(qds_stream_pool *pool, const pool_lane *own, const move *m, size_t block) {
   qds_stream_pool_statistics *s = &pool->statistics;
-  const size_t fresh = m->fresh * pool->space.piece;
+  const size_t fresh = m->fresh * pool->space.unit;
   int emptied;
+  ptrdiff_t pieces;
   qds_range *kept = qds_range_map_hold(&pool->map, QDS_RANGES_PER_BLOCK);
   pool->growing += fresh;
   pool->space.moves++;
   pthread_mutex_unlock(&pool->lock);
-  const qds_status status = carry_out(pool, own, m, &emptied);
+  const qds_status status = carry_out(pool, own, m, block, &emptied, &pieces);
   pthread_mutex_lock(&pool->lock);
   qds_range_map_put_back(&pool->map, kept);
   pool->space.moves--;
+  pool->space.pieces += (size_t)pieces;
   pool->growing -= fresh;
   settle(pool, own, m, status == QDS_OK ? own->owner : POOL_VOID, emptied ? POOL_VOID : own->owner);
   if (status == QDS_OK) {
     s->reserved_bytes += fresh;
-    s->growths += m->fresh;
+    s->growths += (size_t)pieces;
     pool->space.moved += m->used;
     if (s->reserved_bytes > s->peak_reserved_bytes) s->peak_reserved_bytes = s->reserved_bytes;
   } else if (emptied) {
-    s->reserved_bytes -= m->used * pool->space.piece;
+    s->reserved_bytes -= m->used * pool->space.unit;
   }
   return status;
 }
@@ -291,23 +370,36 @@ static qds_status perform(qds_stream_pool *pool, const pool_lane *own, const mov
 /* --- growing
  * ------------------------------------------------------------------------------------------------------ */
 
-/* Plans a move towards the request, with new pieces as far as `fresh` bytes allow. Where the sources are too
- * many for one move, it makes a part of the way. Call with the lock and with SPARES. */
+/* Claims what the move takes, with new pieces as far as `allowed` units. Where the sources are too many for
+ * one move, it makes a part of the way. */
+static void claim(qds_stream_pool *pool, const pool_lane *own, const place *p, size_t allowed, move *m) {
+  *m = (move){0};
+  m->base = p->base ? qds_range_map_take(&pool->map, p->base, p->base->bytes, 1) : NULL;
+  if (p->units > allowed) claim_sources(pool, own->owner, p->units - allowed, m);
+  m->fresh = p->units > m->used ? p->units - m->used : 0;
+  if (m->fresh > allowed && m->source_count == SOURCES) m->fresh = allowed;
+  if (!m->used) m->fresh = some_more(pool, p, m->fresh, allowed);
+}
+
+/* Plans a move towards the request, with new pieces as far as `fresh` bytes allow. Call with the lock and
+ * with SPARES. */
 static qds_status plan(qds_stream_pool *pool, pool_lane *own, const pool_request *r, size_t fresh, move *m) {
-  const size_t allowed = fresh / pool->space.piece, most = qds_pool_room(pool, r, 1) / pool->space.piece;
-  place p = choose_place(pool, own, r->size);
-  if (!p.pieces || p.pieces > allowed) {
+  const size_t allowed = fresh / pool->space.unit, most = qds_pool_room(pool, r, 1) / pool->space.unit;
+  place p = choose_place(pool, own, r->size, 0);
+  if (!p.units || p.units > allowed) {
     qds_pool_flush(pool, own);
     qds_pool_gather(pool, own);
     qds_pool_assign_all(pool, POOL_COMMON, own->owner);
-    p = choose_place(pool, own, r->size);
+    p = choose_place(pool, own, r->size, 0);
   }
-  if (!p.pieces) QDS_FAIL(QDS_ERROR_MEMORY, "no addresses are left for device memory");
-  m->base = p.base ? qds_range_map_take(&pool->map, p.base, p.base->bytes, 1) : NULL;
-  if (p.pieces > allowed) claim_sources(pool, own->owner, p.pieces - allowed, m);
-  m->fresh = p.pieces - m->used;
-  if (m->fresh > allowed && m->source_count == SOURCES) m->fresh = allowed;
-  if (!m->used) m->fresh = some_more(pool, &p, m->fresh, allowed);
+  if (p.units) claim(pool, own, &p, allowed, m);
+  if (p.units && (m->fresh + m->used) * pool->space.unit > p.addresses->bytes) {
+    /* The last piece is larger than what is still wanted. */
+    settle(pool, own, m, POOL_VOID, own->owner);
+    p = choose_place(pool, own, r->size, MOST_UNITS);
+    if (p.units) claim(pool, own, &p, allowed, m);
+  }
+  if (!p.units) QDS_FAIL(QDS_ERROR_MEMORY, "no addresses are left for device memory");
   qds_status status = m->fresh > most ? qds_pool_refuse(pool, r) : QDS_OK;
   if (status == QDS_OK && m->used) status = qds_pool_record(pool, own); /* which the host waits for */
   if (status == QDS_OK)
@@ -321,7 +413,7 @@ static qds_status grow_by(qds_stream_pool *pool, pool_lane *own, const pool_requ
   move m = {0};
   QDS_TRY(qds_pool_stock(pool, SPARES));
   QDS_TRY(plan(pool, own, r, fresh, &m));
-  return perform(pool, own, &m);
+  return perform(pool, own, &m, r->size);
 }
 
 qds_status qds_pieces_grow(qds_stream_pool *pool, pool_lane *own, const pool_request *r, qds_range **out) {
@@ -349,26 +441,24 @@ qds_status qds_pieces_grow(qds_stream_pool *pool, pool_lane *own, const pool_req
 /* A part of what may go; call with the lock and with SPARES. */
 static size_t release_some(qds_stream_pool *pool, size_t wanted) {
   const qds_accelerator *a = pool->accelerator;
-  const size_t piece = pool->space.piece;
+  size_t pieces = 0;
   move m = {0};
-  claim_sources(pool, POOL_COMMON, pieces_for(pool, wanted), &m);
+  claim_sources(pool, POOL_COMMON, units_for(pool, wanted), &m);
   pool->space.moves++;
   pthread_mutex_unlock(&pool->lock);
   for (int i = 0; i < m.source_count; i++) {
-    void **table = entry(pool, m.sources[i]->begin);
-    const size_t count = m.sources[i]->bytes / piece;
-    a->backend->pieces_unmap(a->state, (void *)m.sources[i]->begin, count, piece);
-    for (size_t j = 0; j < count; j++) {
-      a->backend->piece_destroy(a->state, table[j]);
-      table[j] = NULL;
-    }
+    const size_t begin = index_of(pool, m.sources[i]->begin),
+                 end = begin + m.sources[i]->bytes / pool->space.unit;
+    for (size_t j = begin, units; j < end; j += units, pieces++)
+      a->backend->piece_destroy(a->state, unmap(pool, j, &units));
   }
   pthread_mutex_lock(&pool->lock);
   pool->space.moves--;
+  pool->space.pieces -= pieces;
   for (int i = 0; i < m.source_count; i++) put_back(pool, m.sources[i], POOL_VOID);
-  pool->statistics.reserved_bytes -= m.used * piece;
-  pool->statistics.trims += m.used;
-  return m.used * piece;
+  pool->statistics.reserved_bytes -= m.used * pool->space.unit;
+  pool->statistics.trims += pieces;
+  return m.used * pool->space.unit;
 }
 
 size_t qds_pieces_release(qds_stream_pool *pool, size_t wanted) {

@@ -203,33 +203,29 @@ static inline void idle_addresses_release(void *state, void *begin, size_t bytes
   free(device->table);
 }
 
-static inline qds_status idle_pieces_map(void *state, void *begin, void *const *pieces, size_t count,
-                                         size_t bytes) {
+static inline qds_status idle_piece_map(void *state, void *begin, void *object, size_t bytes) {
   idle_device *device = state;
+  idle_piece *piece = object;
   IDLE_LOCK(device);
-  device->calls += count;
-  for (size_t i = 0; i < count; i++) {
-    idle_piece *piece = pieces[i];
-    idle_assert(!piece->mapped++, "a piece lies in two places");
-    idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST + i * bytes) / IDLE_PIECE;
-    for (size_t j = 0; j < bytes / IDLE_PIECE; j++) {
-      idle_assert(!at[j], "memory lies behind these addresses already");
-      at[j] = piece;
-    }
+  device->calls++;
+  idle_assert(!piece->mapped++, "a piece lies in two places");
+  idle_assert(piece->bytes == bytes, "a part of a piece");
+  idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST) / IDLE_PIECE;
+  for (size_t i = 0; i < bytes / IDLE_PIECE; i++) {
+    idle_assert(!at[i], "memory lies behind these addresses already");
+    at[i] = piece;
   }
   return QDS_OK;
 }
 
-static inline void idle_pieces_unmap(void *state, void *begin, size_t count, size_t bytes) {
+static inline void idle_piece_unmap(void *state, void *begin, size_t bytes) {
   idle_device *device = state;
   IDLE_LOCK(device);
-  device->calls += count;
-  for (size_t i = 0; i < count; i++) {
-    idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST + i * bytes) / IDLE_PIECE;
-    idle_assert(at[0] != NULL, "no memory lies behind these addresses");
-    at[0]->mapped--;
-    for (size_t j = 0; j < bytes / IDLE_PIECE; j++) at[j] = NULL;
-  }
+  device->calls++;
+  idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST) / IDLE_PIECE;
+  idle_assert(at[0] && at[0]->bytes == bytes, "no whole piece lies behind these addresses");
+  at[0]->mapped--;
+  for (size_t i = 0; i < bytes / IDLE_PIECE; i++) at[i] = NULL;
 }
 
 #define IDLE_SLOTS                                                                                           \
@@ -249,8 +245,8 @@ static const qds_backend idle_pieces = {
     .piece_destroy = idle_piece_destroy,
     .addresses_reserve = idle_addresses_reserve,
     .addresses_release = idle_addresses_release,
-    .pieces_map = idle_pieces_map,
-    .pieces_unmap = idle_pieces_unmap,
+    .piece_map = idle_piece_map,
+    .piece_unmap = idle_piece_unmap,
 };
 
 #endif
