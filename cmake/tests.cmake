@@ -66,3 +66,20 @@ endif()
 add_test(NAME install COMMAND sh ${PROJECT_SOURCE_DIR}/tests/install/run ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND}
                               ${CMAKE_C_COMPILER} ${PROJECT_VERSION} ${test_flags})
 set_tests_properties(install PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
+
+# Every examples/*.c is a program that uses the installed interface alone; it must run, on each device that every
+# machine has. The documentation shows it as it is.
+file(GLOB QDSIM_EXAMPLES CONFIGURE_DEPENDS examples/*.c)
+foreach(source ${QDSIM_EXAMPLES})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(example_${name} ${source})
+  target_link_libraries(example_${name} PRIVATE qdsim)
+  target_compile_options(example_${name} PRIVATE ${QDSIM_WARNINGS})
+  foreach(device cpu sim)
+    add_test(NAME example_${name}_${device} COMMAND example_${name} ${device})
+    set_tests_properties(example_${name}_${device} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
+  endforeach()
+endforeach()
+add_test(NAME docs_show_buffers COMMAND sh -c
+         "sed -n '/^```c$/,/^```$/p' docs/memory.md | grep -v '^```' | cmp - examples/buffers.c"
+         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
