@@ -35,14 +35,16 @@ class Device:
     source        the path of a device file (YAML), or a dict with the same keys
     set           changes to it: ["grid.x.nodes=201", ...] or {"grid.x.nodes": 201, ...}
     threads       0: all cores this process may use
-    memory_limit  bytes, or text such as "2GiB"; None: no limit of its own
+    memory_limit  bytes, or text such as "2GiB", to hold in memory; the rest goes to files; None: no limit of its own
+    scratch       the folder for these files, on a disk; None: TMPDIR, or /var/tmp; "": none, what passes the limit is
+                  refused
     device        what computes: "auto" (a GPU, else the CPU), "cpu", "cuda", "cuda:N" or "sim"
 
     Raises InputError with file, line, key and what is allowed when the description is wrong.
     """
 
-    def __init__(self, source, *, set=None, threads=0, memory_limit=None, device="auto"):
-        context = new_context(threads, memory_limit, device)
+    def __init__(self, source, *, set=None, threads=0, memory_limit=None, scratch=None, device="auto"):
+        context = new_context(threads, memory_limit, device, scratch)
         assignments = _assignments(set)
         if isinstance(source, Mapping):
             text = json.dumps(plain(source, ""), ensure_ascii=False)
@@ -92,11 +94,11 @@ class Device:
                 f"{cost.unknowns} unknowns, {cost.states} states>")
 
 
-def new_context(threads, memory_limit, device):
+def new_context(threads, memory_limit, device, scratch=None):
     if not isinstance(device, str):
         raise ArgumentError(f'device: {device!r}; "auto", "cpu", "cuda", "cuda:N" and "sim" are allowed')
     return Context(threads=threads, memory_limit=0 if memory_limit is None else byte_count(memory_limit),
-                   device=device)
+                   device=device, scratch=None if scratch is None else os.fsencode(scratch))
 
 
 def byte_count(value):

@@ -14,7 +14,7 @@ _BOUNDARIES = {"dirichlet": 0, "neumann": 1, "periodic": 2}
 
 
 def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, states=6, boundary="dirichlet", order=1,
-                tolerance_eV=None, threads=0, memory_limit=None, device="auto", progress=None):
+                tolerance_eV=None, threads=0, memory_limit=None, scratch=None, device="auto", progress=None):
     """The lowest bound states of an electron in a potential given on the nodes of a grid, in 1 to 3 dimensions.
 
     potential_eV  array of any real type and layout; one value per node, both ends of every axis included
@@ -40,8 +40,8 @@ def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, st
     mass_value, mass_map = _mass(mass, potential.shape)
     spacing, axes = _grid(spacing_nm, coordinates, potential.shape)
     problem = _Device.from_arrays(
-        new_context(threads, memory_limit, device), potential, shape=potential.shape, coordinates_nm=axes, spacing_nm=spacing,
-        mass=mass_value, mass_map=mass_map, boundary=_boundary(boundary, potential.ndim), order=order, states=states,
+        new_context(threads, memory_limit, device, scratch), potential, shape=potential.shape, coordinates_nm=axes,
+        spacing_nm=spacing, mass=mass_value, mass_map=mass_map, boundary=_boundary(boundary, potential.ndim), order=order, states=states,
         tolerance_eV=0.0 if tolerance_eV is None else tolerance_eV)
     with reporting(progress) as report:
         result = problem.solve(report)

@@ -8,7 +8,7 @@ from .device import Device
 from .errors import FileError
 
 
-def run(source, output=None, *, set=None, threads=0, memory_limit=None, device="auto", progress=None):
+def run(source, output=None, *, set=None, threads=0, memory_limit=None, scratch=None, device="auto", progress=None):
     """Solves a device and returns its Result.
 
     source   the path of a device file (YAML), or a dict with the same keys
@@ -18,7 +18,7 @@ def run(source, output=None, *, set=None, threads=0, memory_limit=None, device="
     """
     if output is not None:
         _check_writable(Path(output))
-    described = Device(source, set=set, threads=threads, memory_limit=memory_limit, device=device)
+    described = Device(source, set=set, threads=threads, memory_limit=memory_limit, scratch=scratch, device=device)
     result = described.solve(progress=progress)
     if output is not None:
         try:

@@ -213,6 +213,35 @@ void qds_file_provider_give_back(qds_file_provider *p, void *memory) {
   if (r) close_region(r);
 }
 
+static qds_status table_allocate(void *state, size_t bytes, void **out) {
+  const qds_status status = qds_file_provider_take(state, bytes, "a pool", out);
+  if (status != QDS_ERROR_FILE) return status;
+  char reason[1024];
+  snprintf(reason, sizeof reason, "%s", qds_last_error()->message);
+  QDS_FAIL_NATIVE(QDS_ERROR_MEMORY, qds_last_error()->native, "out of memory: %s", reason);
+}
+
+static void table_release(void *state, void *range, size_t bytes) {
+  (void)bytes;
+  qds_file_provider_give_back(state, range);
+}
+
+static size_t table_granularity(void *state, size_t bytes) {
+  (void)bytes;
+  return ((const qds_file_provider *)state)->page;
+}
+
+qds_provider qds_provider_files(qds_file_provider *p) {
+  static const qds_provider_table table = {.abi = QDS_PROVIDER_ABI,
+                                           .size = sizeof table,
+                                           .name = "file",
+                                           .alignment = 4096, /* of every page there is */
+                                           .allocate = table_allocate,
+                                           .release = table_release,
+                                           .granularity = table_granularity};
+  return (qds_provider){&table, p};
+}
+
 /* --- pages --------------------------------------------------------------------------------------------- */
 
 /* The whole pages that a range touches, and where they lie in the file. */

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "base/check.h"
+#include "mem/provider.h"
 
 typedef struct qds_file_provider qds_file_provider;
 
@@ -28,6 +28,9 @@ size_t qds_file_provider_room(const qds_file_provider *provider);
 qds_status qds_file_provider_take(qds_file_provider *provider, size_t bytes, const char *purpose, void **out);
 /* `memory` is what `take` handed out. */
 void qds_file_provider_give_back(qds_file_provider *provider, void *memory);
+
+/* The same as a provider for pools: a range is a region. A full disk is MEMORY there. Borrows. */
+qds_provider qds_provider_files(qds_file_provider *provider);
 
 /* Unmaps the pages of a range of a region. What they hold stays in the kernel's cache, which writes it to the
  * file in its own time, and comes back when it is touched, by this thread or another. */

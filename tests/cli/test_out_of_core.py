@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from command import COMMAND
+from command import COMMAND, ROOT
 
 HEAD = """\
 dimension: {dimension}
@@ -22,7 +22,16 @@ states: 6
 output: {{plot: false, fields: [psi]}}
 """
 
+
+def example(name, old, new):
+    text = (ROOT / "examples" / name).read_text()
+    assert old in text
+    return text.replace(old, new)
+
+
 DEVICES = {
+    "self-consistent": example("self_consistent_well.yaml", "nodes: 161", "nodes: 16001"),
+    "open": example("double_barrier.yaml", "nodes: 641", "nodes: 8001"),
     "1D": HEAD.format(dimension=1) + """\
 regions: [{shape: layer, axis: x, from_nm: -10, to_nm: 10, material: well}]
 grid: {x: {from_nm: -50, to_nm: 50, nodes: 40001}}
@@ -62,9 +71,9 @@ def scratch():
 @pytest.mark.parametrize("name", DEVICES)
 def test_same_result_as_in_memory(qdsim, device, tmp_path, scratch, name):
     path = device(DEVICES[name])
-    inside = qdsim("run", path, "--json", "-o", "inside", "--threads", 1)
+    inside = qdsim("run", path, "--json", "--no-plot", "-o", "inside", "--threads", 1)
     inside.assert_status(0)
-    outside = qdsim("run", path, "--json", "-o", "outside", "--threads", 1, "--memory-limit", "16MiB",
+    outside = qdsim("run", path, "--json", "--no-plot", "-o", "outside", "--threads", 1, "--memory-limit", "16MiB",
                     "--scratch", scratch)
     outside.assert_status(0)
     inside, outside = json.loads(inside.stdout), json.loads(outside.stdout)

@@ -11,6 +11,7 @@
 #include "base/philox.h"
 #include "folder.h"
 #include "mem/pager.h"
+#include "mem/pool_best_fit.h"
 #include "mem/provider_file.h"
 
 enum { MIB = 1 << 20 };
@@ -138,6 +139,38 @@ static void killed_process_leaves_nothing(void **state) {
   assert_int_equal(folder_entries(*state), 0);
 }
 
+static void pool_of_files(qds_context *ctx, const char *folder) {
+  QDS_AUTO(qds_file_provider) *p = NULL;
+  QDS_AUTO(qds_best_fit) *pool = NULL;
+  qds_file_usage usage;
+  qds_best_fit_options options = QDS_BEST_FIT_OPTIONS_INIT;
+  char *block[20];
+  assert_ok(qds_file_provider_create(folder, &p));
+  options.provider = qds_provider_files(p);
+  options.allocator = qds_context_allocator(ctx);
+  options.segment_bytes = MIB;
+  assert_ok(qds_provider_check(&options.provider));
+  assert_ok(qds_best_fit_create(&options, &pool));
+  for (int i = 0; i < 20; i++) {
+    assert_ok(qds_best_fit_allocate(pool, 100000, 0, (void **)&block[i]));
+    memset(block[i], i, 100000);
+  }
+  qds_file_provider_usage(p, &usage);
+  assert_true(usage.current_bytes >= 20 * 100000 && usage.current_regions <= 3);
+  qds_file_provider_sweep(p, SIZE_MAX);
+  for (int i = 0; i < 20; i++)
+    for (int at = 0; at < 100000; at += 999) assert_int_equal(block[i][at], i);
+}
+
+static char *folder_of_pool;
+static void pool_of_files_in(qds_context *ctx) {
+  pool_of_files(ctx, folder_of_pool);
+}
+static void pools_work_on_files(void **state) {
+  folder_of_pool = *state;
+  with_context(1, pool_of_files_in);
+}
+
 /* Regions come and go while another thread sweeps and this one writes and reads. */
 static size_t two_mebibytes(void *user) {
   (void)user;
@@ -180,9 +213,13 @@ static void pager_bounds_the_pages_and_loses_nothing(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_FOLDER(contents_survive_every_way_out), IN_FOLDER(usage_is_exact),
-      IN_FOLDER(bad_folders_are_refused),        IN_FOLDER(full_disk_is_an_error_at_once),
-      IN_FOLDER(killed_process_leaves_nothing),  IN_FOLDER(pager_bounds_the_pages_and_loses_nothing),
+      IN_FOLDER(contents_survive_every_way_out),
+      IN_FOLDER(usage_is_exact),
+      IN_FOLDER(bad_folders_are_refused),
+      IN_FOLDER(full_disk_is_an_error_at_once),
+      IN_FOLDER(killed_process_leaves_nothing),
+      IN_FOLDER(pools_work_on_files),
+      IN_FOLDER(pager_bounds_the_pages_and_loses_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import tempfile
 
 import numpy as np
 import pytest
@@ -100,6 +101,19 @@ def test_budget(well):
     with pytest.raises(qdsim.BudgetError) as caught:
         qdsim.run(well, memory_limit="20 kB")
     assert isinstance(caught.value, MemoryError) and caught.value.status == "QDS_ERROR_BUDGET"
+
+
+def test_what_passes_the_limit_goes_to_files(well):
+    larger = {"grid.x.nodes": 40001, "states": 6}
+    inside = qdsim.run(well, set=larger, threads=1, device="cpu", progress=False)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:  # on a disk
+        outside = qdsim.run(well, set=larger, threads=1, device="cpu", progress=False, memory_limit="16MiB",
+                            scratch=pathlib.Path(scratch))
+        assert np.array_equal(outside.energies_eV, inside.energies_eV)
+        assert np.array_equal(outside.psi(0), inside.psi(0))
+    for scratch, reason in [("", "the limit is 16 MiB"), ("/no/folder", '"/no/folder"')]:
+        with pytest.raises(qdsim.BudgetError, match=reason):
+            qdsim.run(well, set=larger, device="cpu", progress=False, memory_limit="16MiB", scratch=scratch)
 
 
 @pytest.mark.parametrize("limit", [0, -1, "2 apples", "", 2**70])

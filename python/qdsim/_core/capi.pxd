@@ -42,6 +42,7 @@ cdef extern from "qdsim/qdsim.h" nogil:
         qds_progress_fn progress
         void *user
         size_t device_memory_limit
+        const char *scratch
 
     qds_status qds_context_create(const qds_context_options *options, qds_context **out)
     void qds_context_destroy(qds_context *ctx)

@@ -146,7 +146,8 @@ cdef void on_log(void *user, qds_log_level level, const char *text) noexcept wit
 cdef class Context:
     """Threads, memory account and messages of one device. It runs one long call at a time."""
 
-    def __cinit__(self, int threads=0, size_t memory_limit=0, str device not None="cpu", size_t device_memory_limit=0):
+    def __cinit__(self, int threads=0, size_t memory_limit=0, str device not None="cpu", size_t device_memory_limit=0,
+                  bytes scratch=None):
         cdef qds_context_options options
         cdef bytes wanted = c_text(device)
         memset(&options, 0, sizeof(options))
@@ -155,6 +156,8 @@ cdef class Context:
         options.threads = threads
         options.memory_limit = memory_limit
         options.device_memory_limit = device_memory_limit
+        if scratch is not None:
+            options.scratch = scratch
         options.log = on_log
         options.progress = on_progress
         options.user = <void *>self
