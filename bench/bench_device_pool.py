@@ -416,7 +416,7 @@ def show(rows, streams):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--library", type=Path, default=ROOT / "build" / "release" / "lib" / "libqdsim.so")
-    options.add_argument("--seconds", type=float, default=2, help="for one run of a trace")
+    options.add_argument("--seconds", type=float, default=4, help="for one run of a trace")
     options.add_argument("--allocations", type=int, nargs="*", default=[1000, 10_000, 100_000])
     options.add_argument("--max-mib", type=int, nargs="*", default=[1, 64, 1024, 4096])
     options.add_argument("--pools", nargs="*", help="only these")

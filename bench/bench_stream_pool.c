@@ -14,8 +14,7 @@
 
 #define MIB ((size_t)1 << 20)
 
-/* --- the trace of bench_device_pool.py
- * ---------------------------------------------------------------------------- */
+/* --- the trace of bench_device_pool.py ------------------------------------------------------------------ */
 
 typedef struct {
   int allocate;

@@ -69,8 +69,7 @@ void qds_stream_pool_destroy(qds_stream_pool *pool, qds_leak_fn leak, void *user
   dismantle(pool);
 }
 
-/* --- allocation
- * --------------------------------------------------------------------------------------------------- */
+/* --- allocation ----------------------------------------------------------------------------------------- */
 
 /* Large sizes are rounded up by at most 1/64, so that blocks leave few odd pieces behind. */
 static qds_status round_up(pool_request *r) {
@@ -141,8 +140,7 @@ qds_status qds_stream_pool_allocate(qds_stream_pool *pool, qds_stream *stream, s
   return status;
 }
 
-/* --- release
- * ------------------------------------------------------------------------------------------------------ */
+/* --- release -------------------------------------------------------------------------------------------- */
 
 /* Call with the lock. lane NULL: nothing uses the block. */
 static void give_back(qds_stream_pool *pool, pool_lane *lane, pool_block *block) {
@@ -177,8 +175,7 @@ qds_status qds_stream_pool_release(qds_stream_pool *pool, qds_stream *stream, vo
   return QDS_OK;
 }
 
-/* --- streams
- * ------------------------------------------------------------------------------------------------------ */
+/* --- streams -------------------------------------------------------------------------------------------- */
 
 void qds_stream_pool_forget(qds_stream_pool *pool, void *native) {
   pthread_mutex_lock(&pool->lock);
@@ -202,8 +199,7 @@ qds_status qds_stream_pool_mark(qds_stream_pool *pool, qds_stream *stream) {
   return status;
 }
 
-/* --- looking
- * ------------------------------------------------------------------------------------------------------ */
+/* --- looking -------------------------------------------------------------------------------------------- */
 
 static size_t largest_free(const qds_stream_pool *pool) {
   size_t largest = 0;

@@ -10,8 +10,7 @@ enum { SEGMENT_FRACTION = 16, BATCH = 32 };
 static const double reserve_ratio = 1.14;
 static const size_t always_allowed = (size_t)64 << 20; /* where a part of little is too little */
 
-/* --- giving back
- * -------------------------------------------------------------------------------------------------- */
+/* --- giving back ---------------------------------------------------------------------------------------- */
 
 typedef struct {
   void *begin;
@@ -98,8 +97,7 @@ qds_status qds_stream_pool_trim(qds_stream_pool *pool) {
   return qds_pool_trim(pool, SIZE_MAX, &went);
 }
 
-/* --- refusing
- * ----------------------------------------------------------------------------------------------------- */
+/* --- refusing ------------------------------------------------------------------------------------------- */
 
 qds_status qds_pool_refuse(const qds_stream_pool *pool, const pool_request *r) {
   char more[QDS_BYTES_TEXT], used[QDS_BYTES_TEXT], held[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
@@ -128,8 +126,7 @@ qds_status qds_pool_explain(qds_stream_pool *pool, const pool_request *r, qds_st
       r->tag, used, held, qds_last_error()->message);
 }
 
-/* --- growing
- * ------------------------------------------------------------------------------------------------------ */
+/* --- growing -------------------------------------------------------------------------------------------- */
 
 static size_t without(size_t bytes, size_t taken) {
   return bytes > taken ? bytes - taken : 0;

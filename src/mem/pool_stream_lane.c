@@ -7,8 +7,7 @@ struct pool_slab {
   pool_block blocks[SLAB_BLOCKS];
 };
 
-/* --- records
- * ------------------------------------------------------------------------------------------------------ */
+/* --- records -------------------------------------------------------------------------------------------- */
 
 pool_block *qds_pool_take_record(qds_stream_pool *pool) {
   pool_block *block = pool->spare_blocks;
@@ -132,8 +131,7 @@ qds_status qds_pool_enter_with_records(qds_stream_pool *pool, void *native, pool
   }
 }
 
-/* --- small blocks
- * ------------------------------------------------------------------------------------------------- */
+/* --- small blocks --------------------------------------------------------------------------------------- */
 
 /* Up to 16 units every multiple of the unit has a bin, then 16 sizes from each power of two to the next, so
  * that at most 1/16 is lost. */
@@ -178,8 +176,7 @@ void qds_pool_flush(qds_stream_pool *pool, pool_lane *lane) {
     }
 }
 
-/* --- order between streams
- * ---------------------------------------------------------------------------------------- */
+/* --- order between streams ------------------------------------------------------------------------------ */
 
 qds_status qds_pool_record(qds_stream_pool *pool, pool_lane *lane) {
   const qds_accelerator *a = pool->accelerator;

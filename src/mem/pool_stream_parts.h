@@ -100,8 +100,7 @@ typedef struct {
   int line;
 } pool_request;
 
-/* --- pool_stream_lane.c
- * ------------------------------------------------------------------------------------------- */
+/* --- pool_stream_lane.c --------------------------------------------------------------------------------- */
 
 /* Takes the lock with the lane of the stream, and with spare records for one block; fails without the lock.
  */
@@ -129,8 +128,7 @@ void qds_pool_gather(qds_stream_pool *pool, pool_lane *own);
 /* Makes records until there are `count` spare ranges; the lock may be given up meanwhile. */
 qds_status qds_pool_stock(qds_stream_pool *pool, size_t count);
 
-/* --- pool_stream_grow.c
- * ------------------------------------------------------------------------------------------- */
+/* --- pool_stream_grow.c --------------------------------------------------------------------------------- */
 
 /* A used range for the request out of memory that is new to the pool or given back to it. Called with the
  * lock, which is given up meanwhile and held again on return. */
@@ -147,8 +145,7 @@ qds_status qds_pool_explain(qds_stream_pool *pool, const pool_request *request, 
 /* As qds_stream_pool_trim, until `wanted` bytes went. Called without the lock. */
 qds_status qds_pool_trim(qds_stream_pool *pool, size_t wanted, size_t *went);
 
-/* --- pool_stream_pieces.c
- * ----------------------------------------------------------------------------------------- */
+/* --- pool_stream_pieces.c ------------------------------------------------------------------------------- */
 
 /* Reserves addresses where the device has memory in pieces. */
 qds_status qds_pieces_open(qds_stream_pool *pool);

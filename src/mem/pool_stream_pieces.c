@@ -24,8 +24,7 @@ enum {
 };
 static const size_t least_unit = (size_t)2 << 20, most_unit = (size_t)32 << 20;
 
-/* --- beginning and end
- * -------------------------------------------------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------------------------------------- */
 
 static size_t unit_of(size_t memory_bytes) {
   size_t unit = least_unit;
@@ -159,8 +158,7 @@ const char *qds_pieces_fault(const qds_stream_pool *pool) {
   return NULL;
 }
 
-/* --- claims
- * ------------------------------------------------------------------------------------------------------- */
+/* --- claims --------------------------------------------------------------------------------------------- */
 
 typedef struct {
   qds_range *base;             /* the free range that is made larger, or NULL */
@@ -262,8 +260,7 @@ static void settle(qds_stream_pool *pool, const pool_lane *own, const move *m, u
   for (int i = 0; i < m->source_count; i++) put_back(pool, m->sources[i], sources);
 }
 
-/* --- moving, without the lock
- * ------------------------------------------------------------------------------------- */
+/* --- moving, without the lock --------------------------------------------------------------------------- */
 
 typedef struct {
   void *piece;
@@ -367,8 +364,7 @@ static qds_status perform(qds_stream_pool *pool, const pool_lane *own, const mov
   return status;
 }
 
-/* --- growing
- * ------------------------------------------------------------------------------------------------------ */
+/* --- growing -------------------------------------------------------------------------------------------- */
 
 /* Claims what the move takes, with new pieces as far as `allowed` units. Where the sources are too many for
  * one move, it makes a part of the way. */
@@ -435,8 +431,7 @@ qds_status qds_pieces_grow(qds_stream_pool *pool, pool_lane *own, const pool_req
   return QDS_OK;
 }
 
-/* --- giving back
- * -------------------------------------------------------------------------------------------------- */
+/* --- giving back ---------------------------------------------------------------------------------------- */
 
 /* A part of what may go; call with the lock and with SPARES. */
 static size_t release_some(qds_stream_pool *pool, size_t wanted) {

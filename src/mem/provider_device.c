@@ -59,14 +59,3 @@ qds_provider qds_provider_device(qds_accelerator *accelerator, qds_memory_kind k
   };
   return (qds_provider){tables[kind], accelerator};
 }
-
-qds_status qds_pinned_pool_create(qds_accelerator *accelerator, size_t limit, qds_best_fit **out) {
-  qds_best_fit_options options = QDS_BEST_FIT_OPTIONS_INIT;
-  options.name = "pinned pool";
-  options.provider = qds_provider_device(accelerator, QDS_MEMORY_PINNED);
-  options.allocator = accelerator->allocator;
-  options.unit = ALIGNMENT;
-  options.segment_bytes = (size_t)16 << 20;
-  options.limit = limit;
-  return qds_best_fit_create(&options, out);
-}

@@ -4,15 +4,10 @@
 #define QDS_MEM_PROVIDER_DEVICE_H
 
 #include "mem/accelerator.h"
-#include "mem/pool_best_fit.h"
+#include "mem/provider.h"
 
 /* The accelerator outlives the provider, which needs no end. Managed memory is refused with QDS_ERROR_MEMORY
  * when the device has less free: it would be moved to and fro for every access. */
 qds_provider qds_provider_device(qds_accelerator *accelerator, qds_memory_kind kind);
-
-/* A pool of page-locked host memory, from which staging buffers for copies are taken: page-locking costs
- * milliseconds, so it is done once. `limit`: bytes that may be locked at once, 0: what the system allows. The
- * pool ends with qds_best_fit_destroy, before the accelerator. Errors: MEMORY. */
-qds_status qds_pinned_pool_create(qds_accelerator *accelerator, size_t limit, qds_best_fit **out);
 
 #endif

@@ -64,8 +64,7 @@ void qds_device_pool_read(qds_device_pool *pool, qds_device_pool_statistics *out
       (qds_device_pool_statistics){s.used_bytes, s.peak_used_bytes, s.reserved_bytes, s.peak_reserved_bytes};
 }
 
-/* --- for callers that know no status
- * ------------------------------------------------------------------------------ */
+/* --- for callers that know no status -------------------------------------------------------------------- */
 
 static void *allocate_or_tell(qds_device_pool *pool, size_t bytes, int device, void *stream) {
   void *block = NULL;

@@ -161,8 +161,7 @@ static inline qds_status idle_run(void *state, void *stream, void (*function)(co
   return QDS_OK;
 }
 
-/* --- pieces
- * ------------------------------------------------------------------------------------------------------- */
+/* --- pieces --------------------------------------------------------------------------------------------- */
 
 static inline qds_status idle_piece_create(void *state, size_t bytes, void **out) {
   idle_device *device = state;

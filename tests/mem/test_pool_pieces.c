@@ -42,8 +42,7 @@ static idle_piece **pieces_behind(const setting *s, const void *address) {
   return s->device->table + ((size_t)address - IDLE_FIRST) / IDLE_PIECE;
 }
 
-/* --- a random trace
- * ----------------------------------------------------------------------------------------------- */
+/* --- a random trace ------------------------------------------------------------------------------------- */
 
 enum { LIVE = 400, OPERATIONS = 6000 };
 
@@ -137,8 +136,7 @@ static void test_trace(void **state) {
   with_context_on("cpu", 1, check_trace);
 }
 
-/* --- the least memory
- * --------------------------------------------------------------------------------------------- */
+/* --- the least memory ----------------------------------------------------------------------------------- */
 
 /* Every second block of a full pool is given back; what is left of it serves one block of half the size,
  * which no hole holds. */
@@ -185,8 +183,7 @@ static void test_least_memory(void **state) {
   with_context_on("cpu", 1, check_device);
 }
 
-/* --- failures
- * ----------------------------------------------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------------------------------------- */
 
 static qds_status merge_two(setting *s) {
   void *blocks[4] = {0};
@@ -232,8 +229,7 @@ static void test_failures(void **state) {
   with_context_on("cpu", 1, check_failures);
 }
 
-/* --- threads
- * ------------------------------------------------------------------------------------------------------ */
+/* --- threads -------------------------------------------------------------------------------------------- */
 
 typedef struct {
   setting *s;

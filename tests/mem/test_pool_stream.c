@@ -56,8 +56,7 @@ static void on_devices(size_t limit, void (*body)(qds_context *ctx)) {
   }
 }
 
-/* --- one stream -------------------------------------------------------------------------------------------
- */
+/* --- one stream ----------------------------------------------------------------------------------------- */
 
 static void check_same_stream(qds_context *ctx) {
   qds_stream *stream = open_stream(ctx);
@@ -121,8 +120,7 @@ static void test_misuse(void **state) {
   on_devices(0, check_misuse);
 }
 
-/* --- several streams --------------------------------------------------------------------------------------
- */
+/* --- several streams ------------------------------------------------------------------------------------ */
 
 enum { FILLERS = 8192 };
 typedef struct {
@@ -240,8 +238,7 @@ static void test_capture(void **state) {
   on_devices(16 * MIB, check_capture);
 }
 
-/* --- random stress ----------------------------------------------------------------------------------------
- */
+/* --- random stress -------------------------------------------------------------------------------------- */
 
 typedef struct {
   uint64_t seed, drawn;
@@ -437,8 +434,7 @@ static void test_threads(void **state) {
   on_devices(0, check_threads);
 }
 
-/* --- limits and failures ----------------------------------------------------------------------------------
- */
+/* --- limits and failures -------------------------------------------------------------------------------- */
 
 static void check_limit(qds_context *ctx) {
   qds_stream *a = open_stream(ctx), *b = open_stream(ctx);
@@ -541,8 +537,7 @@ static void test_small_device(void **state) {
   unsetenv("QDSIM_SIM_MEMORY");
 }
 
-/* --- reports ----------------------------------------------------------------------------------------------
- */
+/* --- reports -------------------------------------------------------------------------------------------- */
 
 typedef struct {
   int count;
