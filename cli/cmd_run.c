@@ -149,10 +149,10 @@ static void print_widths(const qds_result *result) {
   }
 }
 
-/* Where it ran, and why on the CPU when the choice was left to us. */
-static void print_device(const qds_context *ctx) {
-  const char *reason = qds_context_device_reason(ctx);
-  printf("device %s%s%s\n", qds_context_device(ctx), *reason ? ": " : "", reason);
+/* Where it was solved, and why on the CPU when that was not asked for. */
+static void print_device(const qds_result *result) {
+  const char *reason = qds_result_device_reason(result);
+  printf("device %s%s%s\n", qds_result_device(result), *reason ? ": " : "", reason);
 }
 
 static void print_work(const cli_session *session, const qds_result *result, double output_s) {
@@ -207,7 +207,7 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
     print_electrons(result);
     print_widths(result);
     print_work(session, result, output_s);
-    print_device(session->ctx);
+    print_device(result);
     fflush(stdout);
   }
   if (!options->no_plot && qds_device_wants_plot(device)) cli_plot(session, files->paths[0]);

@@ -137,6 +137,9 @@ typedef struct {
   int levels_found_by_verification; /* states that only the check found; they are in the result */
 } qds_result_statistics;
 QDS_API void qds_result_get_statistics(const qds_result *result, qds_result_statistics *out);
+/* Where it was solved, "cpu" or "cuda:0"; and why on the CPU when that was not asked for, else "". */
+QDS_API const char *qds_result_device(const qds_result *result);
+QDS_API const char *qds_result_device_reason(const qds_result *result);
 
 /* The result as JSON (the file format of docs/result.md); `output_s` is the time spent writing so far. Free
  * the text with qds_text_destroy. */

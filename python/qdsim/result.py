@@ -28,13 +28,13 @@ class Result:
 
     @property
     def device(self):
-        """What computed it: "cpu", "cuda:0" or "sim:0"."""
-        return self._core.context.device
+        """What solved it: "cpu", "cuda:0" or "sim:0"."""
+        return self._core.device
 
     @property
     def device_reason(self):
-        """Why device="auto" took the CPU, else ""."""
-        return self._core.context.device_reason
+        """Why the CPU solved it when that was not asked for, else ""."""
+        return self._core.device_reason
 
     @property
     def shape(self):

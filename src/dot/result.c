@@ -79,6 +79,12 @@ const unsigned char *qds_result_materials(const qds_result *r) {
 void qds_result_get_statistics(const qds_result *r, qds_result_statistics *out) {
   *out = r->statistics;
 }
+const char *qds_result_device(const qds_result *r) {
+  return r->device;
+}
+const char *qds_result_device_reason(const qds_result *r) {
+  return r->device_reason;
+}
 
 static int has_axis(const qds_result *r, int axis) {
   return axis >= 0 && axis < r->dimension;

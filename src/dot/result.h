@@ -43,6 +43,7 @@ struct qds_result {
   qds_result_electrostatics electrostatics;
   int64_t unknowns;
   qds_result_statistics statistics;
+  char device[64], device_reason[1024]; /* where it was solved, and why there; "" when that was asked for */
   double setup_s;
 };
 

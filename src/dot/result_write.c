@@ -87,9 +87,8 @@ static void write_result(qds_json *json, const qds_result *r, double output_s) {
   for (int a = 0; a < r->dimension; a++) qds_json_int(json, NULL, r->nodes[a]);
   qds_json_close_list(json);
   qds_json_int(json, "unknowns", r->unknowns);
-  const char *reason = qds_context_device_reason(r->ctx);
-  qds_json_string(json, "device", qds_context_device(r->ctx));
-  qds_json_string(json, "device_reason", *reason ? reason : NULL);
+  qds_json_string(json, "device", r->device);
+  qds_json_string(json, "device_reason", *r->device_reason ? r->device_reason : NULL);
   qds_json_int(json, "threads", r->threads);
   qds_json_double(json, "reference_eV", r->reference_eV);
   qds_json_bool(json, "converged", 1); /* a solve that does not converge has no result */

@@ -222,6 +222,25 @@ static void keep_statistics(const qds_spectrum_statistics *s, qds_result *r) {
                               .levels_found_by_verification = s->found_by_verification};
 }
 
+/* `obstacle`: why the context's device did not solve it; "": it did, or the context is on the CPU. */
+static void keep_place(const qds_context *ctx, const char *obstacle, qds_result *r) {
+  const char *device = qds_context_device(ctx);
+  if (!*obstacle) {
+    snprintf(r->device, sizeof r->device, "%s", device);
+    snprintf(r->device_reason, sizeof r->device_reason, "%s", qds_context_device_reason(ctx));
+    return;
+  }
+  snprintf(r->device, sizeof r->device, "cpu");
+  snprintf(r->device_reason, sizeof r->device_reason, "%s: %s", device, obstacle);
+}
+
+static qds_status solve_open(const qds_device *d, qds_tensor_operator *t, qds_result *r, qds_block *x) {
+  const char *obstacle = qds_context_accelerator(d->ctx) ? "it has no kernels for open systems" : "";
+  if (*obstacle) qds_context_fall_back(d->ctx, obstacle);
+  keep_place(d->ctx, obstacle, r);
+  return qds_open_states(d, t, r, x);
+}
+
 static qds_status solve_closed(const qds_device *d, qds_tensor_operator *t, qds_result *r, qds_block *x) {
   qds_spectrum_statistics statistics;
   const qds_spectrum_options options = qds_hamiltonian_options(d, t, d->states);
@@ -230,6 +249,7 @@ static qds_status solve_closed(const qds_device *d, qds_tensor_operator *t, qds_
   else
     QDS_TRY(qds_spectrum(d->ctx, t, &options, x, r->energies_eV, r->residuals_eV, &statistics));
   keep_statistics(&statistics, r);
+  keep_place(d->ctx, statistics.fallback, r);
   return QDS_OK;
 }
 
@@ -247,7 +267,7 @@ static qds_status check_finite(const qds_result *r) {
 
 static qds_status solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0};
-  QDS_TRY(d->open.method == QDS_CLOSED ? solve_closed(d, t, r, &x) : qds_open_states(d, t, r, &x));
+  QDS_TRY(d->open.method == QDS_CLOSED ? solve_closed(d, t, r, &x) : solve_open(d, t, r, &x));
   QDS_TRY(check_finite(r));
   for (int s = 0; s < r->states && d->carrier != QDS_ELECTRON; s++) r->energies_eV[s] = -r->energies_eV[s];
   return measure(d, t, &x, r);

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from command import GOOD, ROOT
+
 # No plugin is found here, so auto takes the CPU on every machine.
 NO_PLUGINS = {"QDSIM_PLUGIN_DIR": "/nonexistent"}
 
@@ -98,3 +100,56 @@ def test_info_says_why_not(qdsim, tmp_path):
     assert "qdsim_cuda.so" in found["cuda"]["reason"]
     found = devices(qdsim, environment={"QDSIM_SIM_SEED": "seven"})
     assert "QDSIM_SIM_SEED=seven" in found["sim:0"]["reason"]
+
+
+DOT = """\
+name: small dome
+dimension: 3
+materials:
+  dot: {mass: 0.03, band_edge_eV: 0.0}
+  matrix: {mass: 0.067, band_edge_eV: 0.6}
+background: matrix
+regions:
+  - {shape: dome, base_center_nm: [0, 0, 0], radius_nm: 8, height_nm: 5, material: dot}
+grid:
+  x: {from_nm: -12, to_nm: 12, nodes: 25}
+  y: {from_nm: -12, to_nm: 12, nodes: 23}
+  z: {from_nm: -6, to_nm: 10, nodes: 19}
+states: 3
+tolerance_eV: 1.0e-9
+output: {plot: false}
+"""
+
+
+@pytest.mark.parametrize("text", [GOOD, DOT], ids=["1D", "3D"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_simulated_device_agrees_with_the_cpu(qdsim, device, text, seed):
+    """In whatever order its streams end."""
+
+    def solve(name):
+        outcome = qdsim("run", device(text), "--json", "--threads", "1", "--device", name,
+                        environment={"QDSIM_SIM_SEED": str(seed)})
+        outcome.assert_status(0)
+        result = json.loads(outcome.stdout)
+        return result["device"], [state["energy_eV"] for state in result["states"]]
+
+    (cpu, expected), (sim, energies) = solve("cpu"), solve("sim")
+    assert (cpu, sim) == ("cpu", "sim:0")
+    assert energies == pytest.approx(expected, abs=1e-10)
+
+
+def test_what_the_device_cannot_do_the_cpu_does_and_says_so(qdsim, device):
+    small = {"QDSIM_SIM_MEMORY": "64KiB"}
+    outcome = qdsim("run", device(DOT), "--device", "sim", environment=small)
+    outcome.assert_status(0)
+    assert "64 KiB free" in outcome.stderr and "the CPU solves instead" in outcome.stderr
+    assert "\ndevice cpu: sim:0: it has 64 KiB free" in outcome.stdout
+    result = json.loads(qdsim("run", device(DOT), "--json", "--device=sim", environment=small).stdout)
+    assert result["device"] == "cpu" and "64 KiB free" in result["device_reason"]
+
+
+def test_open_systems_are_solved_by_the_cpu(qdsim):
+    outcome = qdsim("run", ROOT / "examples/double_barrier.yaml", "--no-plot", "--device", "sim")
+    outcome.assert_status(0)
+    assert "\ndevice cpu: sim:0: it has no kernels for open systems" in outcome.stdout
+    assert "the CPU solves instead" in outcome.stderr

@@ -49,7 +49,6 @@ cdef extern from "qdsim/qdsim.h" nogil:
     void qds_context_interrupt(qds_context *ctx)
     void qds_context_resume(qds_context *ctx)
     const char *qds_context_device(const qds_context *ctx)
-    const char *qds_context_device_reason(const qds_context *ctx)
 
     ctypedef struct qds_device_pool
     ctypedef struct qds_device_pool_statistics:
@@ -139,6 +138,8 @@ cdef extern from "qdsim/qdsim.h" nogil:
     double qds_result_fermi_level_eV(const qds_result *result)
     const unsigned char *qds_result_materials(const qds_result *result)
     void qds_result_get_statistics(const qds_result *result, qds_result_statistics *out)
+    const char *qds_result_device(const qds_result *result)
+    const char *qds_result_device_reason(const qds_result *result)
     qds_status qds_result_json(const qds_result *result, double output_s, char **out)
     qds_status qds_result_write(const qds_result *result, const char *folder)
     qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix, char **out)

@@ -170,10 +170,6 @@ cdef class Context:
     def device(self):
         return qds_context_device(self.handle).decode("utf-8")
 
-    @property
-    def device_reason(self):
-        return qds_context_device_reason(self.handle).decode("utf-8")
-
     cdef int begin(self, object report) except -1:
         if self.busy:
             raise exceptions[<int>QDS_ERROR_ARGUMENT](

@@ -185,6 +185,14 @@ cdef class Result:
     def reference_eV(self):
         return qds_result_reference_eV(self.handle)
 
+    @property
+    def device(self):
+        return qds_result_device(self.handle).decode("utf-8")
+
+    @property
+    def device_reason(self):
+        return qds_result_device_reason(self.handle).decode("utf-8")
+
     def energies_eV(self):
         return Array.over(self, qds_result_energies_eV(self.handle), "<f8", (self.states,))
 
