@@ -56,6 +56,9 @@ foreach(kind ${QDSIM_FAKE_PLUGINS})
   add_dependencies(test_plugin fake_plugin_${kind})
 endforeach()
 
+if(TARGET qdsim_cuda)
+  add_test(NAME check_cuda_plugin COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_cuda_plugin $<TARGET_FILE:qdsim_cuda>)
+endif()
 add_test(NAME check_layers COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers ${PROJECT_SOURCE_DIR})
 add_test(NAME check_layers_itself COMMAND sh ${PROJECT_SOURCE_DIR}/tests/check_layers_itself)
 
