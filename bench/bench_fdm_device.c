@@ -12,6 +12,7 @@
 #include "la/fdm.h"
 
 enum { REPETITIONS = 7, PRODUCT_ORDER = 8192, SMALL_ORDER = 512 };
+static const size_t LARGE_MEMORY = (size_t)8 << 30;
 static const char *const precision_names[] = {
     [QDS_FLOAT32] = "float32", [QDS_FLOAT64] = "float64", [QDS_TF32] = "tf32"};
 
@@ -37,7 +38,10 @@ typedef struct {
 
 /* Rates that bound the work: of a large product of random matrices, and of a copy, read plus written. */
 static qds_status measure_ceilings(bench *b, qds_precision precision, double *flops_s, double *bytes_s) {
-  const int order = qds_context_accelerator(b->ctx) ? PRODUCT_ORDER : SMALL_ORDER;
+  size_t free_bytes = 0, total_bytes = 0;
+  if (qds_context_accelerator(b->ctx))
+    QDS_TRY(qds_accelerator_memory(qds_context_accelerator(b->ctx), &free_bytes, &total_bytes));
+  const int order = free_bytes > LARGE_MEMORY ? PRODUCT_ORDER : SMALL_ORDER;
   const size_t bytes = sizeof(double) * (size_t)order * (size_t)order;
   __attribute__((cleanup(qds_block_clear))) qds_block m = {0};
   QDS_TRY(qds_block_create_on(b->ctx, b->stream, (int64_t)order * order, 3, "products", &m));
