@@ -196,6 +196,7 @@ static qds_status create(qds_context *ctx, const qds_tensor_operator *fine, qds_
   double lowest[QDS_MULTIGRID_MAX_LEVELS], largest[QDS_MULTIGRID_MAX_LEVELS];
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "multigrid", &mg->device));
   mg->device->stream = qds_device_operator_stream(mg->fine);
+  mg->device->fewest_planes = 1;
   QDS_TRY(QDS_STREAM_NEW(mg->device->stream, 2 * GROUPS * QDS_MULTIGRID_MAX_LEVELS, "multigrid",
                          &mg->device->partial));
   QDS_TRY(create_finest(ctx, fine, mg));

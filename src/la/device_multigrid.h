@@ -28,8 +28,9 @@ typedef struct {
 struct qds_device_levels {
   qds_stream *stream;
   qds_device_level level[QDS_MULTIGRID_MAX_LEVELS];
-  float *inverse;  /* of the coarsest level */
-  double *partial; /* sums over groups of nodes */
+  float *inverse;    /* of the coarsest level */
+  double *partial;   /* sums over groups of nodes */
+  int fewest_planes; /* that a march goes through; more than 1 only to test marches on small grids */
 };
 
 /* A cycle from level `finest` downwards on some columns. */

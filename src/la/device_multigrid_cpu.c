@@ -6,69 +6,68 @@
 /* Waking a team costs more than the work on fewer nodes. */
 enum { FEWEST_SHARED_NODES = 8192 };
 
-/* `work` at each node (i, j, k) of n0 x n1 x n2 for each column. */
-typedef void (*node_work)(const void *arguments, int column, int i, int j, int k);
+/* `work` at the nodes (i, j, k) of n0 x n1 x n2 from i = begin to end - 1 for each column. */
+typedef void (*march_work)(const void *arguments, int column, int begin, int end, int j, int k);
 __attribute__((always_inline)) static inline void
-for_each_node(int threads, int columns, int n0, int n1, int n2, node_work work, const void *arguments) {
-  const int64_t lines = (int64_t)n0 * n1;
-#pragma omp parallel for num_threads(threads) schedule(static) if (lines * n2 > FEWEST_SHARED_NODES)
-  for (int64_t line = 0; line < lines; line++)
+for_each_march(int threads, int columns, int planes, const int n[3], march_work work, const void *arguments) {
+  const int64_t lines = (int64_t)((n[0] + planes - 1) / planes) * n[1];
+#pragma omp parallel for num_threads(threads)                                                                \
+    schedule(static) if (lines * n[2] * planes > FEWEST_SHARED_NODES)
+  for (int64_t line = 0; line < lines; line++) {
+    const int begin = (int)(line / n[1]) * planes, end = begin + planes < n[0] ? begin + planes : n[0];
     for (int c = 0; c < columns; c++)
-      for (int k = 0; k < n2; k++) work(arguments, c, (int)(line / n1), (int)(line % n1), k);
+      for (int k = 0; k < n[2]; k++) work(arguments, c, begin, end, (int)(line % n[1]), k);
+  }
 }
 
-/* The same on the nodes of a level. */
-__attribute__((always_inline)) static inline void for_each_node_of(int threads, int columns,
-                                                                   const qds_level_view *level,
-                                                                   node_work work, const void *arguments) {
-  for_each_node(threads, columns, level->axis[0].n, level->axis[1].n, level->axis[2].n, work, arguments);
-}
+/* `n` of a level. */
+#define NODES(level) ((const int[3]){(level)->axis[0].n, (level)->axis[1].n, (level)->axis[2].n})
 
-static void pass_node(const void *arguments, int c, int i, int j, int k) {
+static void pass_march(const void *arguments, int c, int begin, int end, int j, int k) {
   const qds_level_pass_arguments *a = arguments;
   switch (a->pass) {
   case QDS_LEVEL_ENTER:
-    qds_level_march(a, a->level.tiled, QDS_LEVEL_ENTER, 1, c, i, i + 1, j, k);
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_ENTER, 1, c, begin, end, j, k);
     break;
   case QDS_LEVEL_SMOOTH:
-    qds_level_march(a, a->level.tiled, QDS_LEVEL_SMOOTH, 1, c, i, i + 1, j, k);
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_SMOOTH, 1, c, begin, end, j, k);
     break;
   case QDS_LEVEL_DEFECT:
-    qds_level_march(a, a->level.tiled, QDS_LEVEL_DEFECT, 1, c, i, i + 1, j, k);
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_DEFECT, 1, c, begin, end, j, k);
     break;
   case QDS_LEVEL_RESIDUAL:
-    qds_level_march(a, a->level.tiled, QDS_LEVEL_RESIDUAL, 1, c, i, i + 1, j, k);
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_RESIDUAL, 1, c, begin, end, j, k);
     break;
   case QDS_LEVEL_ADD:
-    qds_level_march(a, a->level.tiled, QDS_LEVEL_ADD, 1, c, i, i + 1, j, k);
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_ADD, 1, c, begin, end, j, k);
     break;
   case QDS_LEVEL_LEAVE:
-    qds_level_march(a, a->level.tiled, QDS_LEVEL_LEAVE, 1, c, i, i + 1, j, k);
+    qds_level_march(a, a->level.tiled, QDS_LEVEL_LEAVE, 1, c, begin, end, j, k);
     break;
   }
 }
 
 static void pass(const void *arguments, int threads) {
   const qds_level_pass_arguments *a = arguments;
-  for_each_node_of(threads, a->columns, &a->level, pass_node, a);
+  for_each_march(threads, a->columns, a->planes, NODES(&a->level), pass_march, a);
 }
 
-static void restrict_node(const void *arguments, int c, int i, int j, int k) {
-  qds_level_restrict_node(arguments, c, i, j, k);
+static void restrict_march(const void *arguments, int c, int begin, int end, int j, int k) {
+  qds_level_restrict_march(arguments, c, begin, end, j, k);
 }
 
 static void restrict_defect(const void *arguments, int threads) {
   const qds_level_restrict_arguments *a = arguments;
-  for_each_node_of(threads, a->columns, &a->coarse, restrict_node, a);
+  for_each_march(threads, a->columns, a->planes, NODES(&a->coarse), restrict_march, a);
 }
 
-static void correct_node(const void *arguments, int c, int i, int j, int k) {
-  qds_level_correct_node(arguments, c, i, j, k);
+static void correct_march(const void *arguments, int c, int begin, int end, int j, int k) {
+  qds_level_correct_march(arguments, c, begin, end, j, k);
 }
 
 static void correct(const void *arguments, int threads) {
   const qds_level_correct_arguments *a = arguments;
-  for_each_node(threads, a->columns, a->n[0], a->n[1], a->n[2], correct_node, a);
+  for_each_march(threads, a->columns, a->planes, a->n, correct_march, a);
 }
 
 static void invert(const void *arguments, int threads) {
@@ -86,35 +85,36 @@ static void invert(const void *arguments, int threads) {
   }
 }
 
-static void apply_node(const void *arguments, int c, int i, int j, int k) {
+static void apply_node(const void *arguments, int c, int i, int end, int j, int k) {
   const qds_level_apply_arguments *a = arguments;
-  (void)c;
+  (void)c, (void)end;
   qds_level_apply_node(a, a->level.tiled, i, j, k);
 }
 
 static void apply(const void *arguments, int threads) {
   const qds_level_apply_arguments *a = arguments;
-  for_each_node_of(threads, 1, &a->level, apply_node, a);
+  for_each_march(threads, 1, 1, NODES(&a->level), apply_node, a);
 }
 
-static void prolong_node(const void *arguments, int c, int i, int j, int k) {
+static void prolong_node(const void *arguments, int c, int i, int end, int j, int k) {
+  (void)end;
   qds_level_prolong_node(arguments, c, i, j, k);
 }
 
 static void prolong(const void *arguments, int threads) {
   const qds_level_prolong_arguments *a = arguments;
-  for_each_node_of(threads, a->to.columns, &a->fine, prolong_node, a);
+  for_each_march(threads, a->to.columns, 1, NODES(&a->fine), prolong_node, a);
 }
 
-static void coarsen_entry(const void *arguments, int c, int i, int j, int k) {
+static void coarsen_entry(const void *arguments, int c, int i, int end, int j, int k) {
   const qds_level_coarsen_arguments *a = arguments;
-  (void)c;
+  (void)c, (void)end;
   qds_level_coarsen_entry(a, a->fine.tiled, i, j, k);
 }
 
 static void coarsen(const void *arguments, int threads) {
   const qds_level_coarsen_arguments *a = arguments;
-  for_each_node(threads, 1, a->size[0], a->size[1], a->size[2], coarsen_entry, a);
+  for_each_march(threads, 1, 1, a->size, coarsen_entry, a);
 }
 
 static void sum(const void *arguments, int threads) {

@@ -54,13 +54,13 @@ template <bool TILED> cudaError_t launch_pass_of(const qds_level_pass_arguments 
 __global__ void __launch_bounds__(QDS_THREADS)
     restrict_defect(const __grid_constant__ qds_level_restrict_arguments a, const qds_layout l) {
   const qds_place p = qds_place_of(l);
-  if (p.i < p.end) qds_level_restrict_node(&a, blockIdx.y, p.i, p.j, p.k);
+  if (p.i < p.end) qds_level_restrict_march(&a, blockIdx.y, p.i, p.end, p.j, p.k);
 }
 
 __global__ void __launch_bounds__(QDS_THREADS)
     correct(const __grid_constant__ qds_level_correct_arguments a, const qds_layout l) {
   const qds_place p = qds_place_of(l);
-  for (int i = p.i; i < p.end; i++) qds_level_correct_node(&a, blockIdx.y, i, p.j, p.k);
+  if (p.i < p.end) qds_level_correct_march(&a, blockIdx.y, p.i, p.end, p.j, p.k);
 }
 
 __global__ void __launch_bounds__(QDS_THREADS)
@@ -151,7 +151,7 @@ QDS_CUDA_LAUNCHER(LEVEL_PASS, qds_level_pass_arguments) {
 }
 
 QDS_CUDA_LAUNCHER(LEVEL_RESTRICT, qds_level_restrict_arguments) {
-  const qds_layout l = layout_of(a->coarse, 1);
+  const qds_layout l = layout_of(a->coarse, a->planes);
   restrict_defect<<<dim3(l.blocks, a->columns), l.threads, 0, stream>>>(*a, l);
   return cudaGetLastError();
 }

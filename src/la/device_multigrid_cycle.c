@@ -12,12 +12,14 @@ static qds_level_columns vectors(const qds_device_cycle *w, int l, qds_level_vec
 }
 
 /* Long marches re-read fewer planes; short ones give a device more to do at once. */
-static int planes_of_march(const qds_level *level, int columns) {
+static int planes_of_march(const qds_device_cycle *w, int l) {
   enum { MOST = 64, WANTED_WARPS = 1 << 14 };
+  const qds_level *level = &w->mg->level[l];
+  const int columns = w->columns, fewest = w->d->fewest_planes;
   const int64_t warps = (level->n[2] + QDS_TILE - 1) / QDS_TILE * level->n[1] * level->n[0] *
                         ((columns + QDS_LEVEL_MOST_COLUMNS - 1) / QDS_LEVEL_MOST_COLUMNS),
                 planes = warps / WANTED_WARPS;
-  return planes < 1 ? 1 : planes > MOST ? MOST : (int)planes;
+  return planes < fewest ? fewest : planes > MOST ? MOST : (int)planes;
 }
 
 static qds_level_pass_arguments pass_over(const qds_device_cycle *w, int l, qds_level_pass pass) {
@@ -25,7 +27,7 @@ static qds_level_pass_arguments pass_over(const qds_device_cycle *w, int l, qds_
   return (qds_level_pass_arguments){.level = w->d->level[l].view,
                                     .pass = pass,
                                     .columns = w->columns,
-                                    .planes = planes_of_march(&w->mg->level[l], w->columns),
+                                    .planes = planes_of_march(w, l),
                                     .p = first * (1 + qds_second_memory) + second,
                                     .q = first * second,
                                     .b = vectors(w, l, QDS_LEVEL_B)};
@@ -61,6 +63,7 @@ static qds_status restrict_defect(const qds_device_cycle *w, int l) {
   qds_level_restrict_arguments k = {.coarse = w->d->level[l + 1].view,
                                     .divide = l + 1 < w->mg->levels - 1,
                                     .columns = w->columns,
+                                    .planes = planes_of_march(w, l + 1),
                                     .fine_n = {(int)fine->n[0], (int)fine->n[1], (int)fine->n[2]},
                                     .r = vectors(w, l, QDS_LEVEL_Y),
                                     .b = vectors(w, l + 1, QDS_LEVEL_B)};
@@ -71,7 +74,7 @@ static qds_status restrict_defect(const qds_device_cycle *w, int l) {
 static qds_status correct(const qds_device_cycle *w, int l) {
   const qds_level *fine = &w->mg->level[l], *coarse = fine + 1;
   qds_level_correct_arguments k = {.columns = w->columns,
-                                   .planes = planes_of_march(fine, w->columns),
+                                   .planes = planes_of_march(w, l),
                                    .coarse = vectors(w, l + 1, QDS_LEVEL_X),
                                    .x = vectors(w, l, QDS_LEVEL_X),
                                    .out = vectors(w, l, QDS_LEVEL_Y)};

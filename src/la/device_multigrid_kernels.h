@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
   qds_level_view coarse;
   qds_transfer_view transfer[3];
-  int divide, columns, fine_n[3];
+  int divide, columns, planes, fine_n[3];
   qds_level_columns r, b;
 } qds_level_restrict_arguments;
 
@@ -167,43 +167,92 @@ QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int 
 
 /* --- between levels ------------------------------------------------------------------------------------- */
 
-QDS_PORTABLE_INLINE void qds_level_restrict_node(const qds_level_restrict_arguments *a, int column, int i,
-                                                 int j, int k) {
-  const qds_transfer_view *t = a->transfer;
-  const int64_t n1 = a->coarse.axis[1].n, n2 = a->coarse.axis[2].n;
-  const float *r = a->r.data + column * a->r.stride;
+/* The part of fine plane i in the restriction to the coarse line (j, k). */
+QDS_PORTABLE_INLINE float qds_level_restrict_plane(const qds_level_restrict_arguments *a, const float *r,
+                                                   int i, int j, int k) {
+  const qds_transfer_view *t1 = &a->transfer[1], *t2 = &a->transfer[2];
+  const int begin = QDS_READ(t2->gather_start + k), end = QDS_READ(t2->gather_start + k + 1);
+  const float *plane = r + (int64_t)i * (a->fine_n[1] * a->fine_n[2]);
   float total = 0;
-  for (int g0 = t[0].gather_start[i]; g0 < t[0].gather_start[i + 1]; g0++)
-    for (int g1 = t[1].gather_start[j]; g1 < t[1].gather_start[j + 1]; g1++) {
-      const float *line =
-          r + ((int64_t)t[0].gather_at[g0] * a->fine_n[1] + t[1].gather_at[g1]) * a->fine_n[2];
-      float sum = 0;
-      for (int g2 = t[2].gather_start[k]; g2 < t[2].gather_start[k + 1]; g2++)
-        sum += t[2].gather_weight[g2] * line[t[2].gather_at[g2]];
-      total += t[0].gather_weight[g0] * t[1].gather_weight[g1] * sum;
-    }
-  if (a->divide) total /= qds_level_diagonal(&a->coarse, 0, i, j, k);
-  a->b.data[column * a->b.stride + (i * n1 + j) * n2 + k] = total;
+  for (int g1 = QDS_READ(t1->gather_start + j); g1 < QDS_READ(t1->gather_start + j + 1); g1++) {
+    const float *line = plane + QDS_READ(t1->gather_at + g1) * a->fine_n[2];
+    float sum = 0;
+    for (int g2 = begin; g2 < end; g2++)
+      sum += QDS_READ(t2->gather_weight + g2) * QDS_READ(line + QDS_READ(t2->gather_at + g2));
+    total += QDS_READ(t1->gather_weight + g1) * sum;
+  }
+  return total;
 }
 
-QDS_PORTABLE_INLINE void qds_level_correct_node(const qds_level_correct_arguments *a, int column, int i,
-                                                int j, int k) {
-  const qds_transfer_view *t = a->transfer;
-  const int64_t place = ((int64_t)i * a->n[1] + j) * a->n[2] + k;
-  const float *coarse = a->coarse.data + column * a->coarse.stride;
-  const int at[2] = {QDS_READ(t[2].at[0] + k), QDS_READ(t[2].at[1] + k)};
-  const float weight[2] = {QDS_READ(t[2].weight[0] + k), QDS_READ(t[2].weight[1] + k)};
-  float sum = a->x.data[column * a->x.stride + place];
-  QDS_UNROLL
-  for (int s = 0; s < 4; s++) {
-    const float w = QDS_READ(t[0].weight[s / 2] + i) * QDS_READ(t[1].weight[s % 2] + j);
-    if (w == 0) continue;
-    const float *line =
-        coarse + ((int64_t)QDS_READ(t[0].at[s / 2] + i) * a->coarse_n[1] + QDS_READ(t[1].at[s % 2] + j)) *
-                     a->coarse_n[2];
-    sum += w * (weight[0] * line[at[0]] + weight[1] * line[at[1]]);
+/* The coarse nodes (i, j, k) for i from `begin` to end - 1. The last fine plane of one is often the first of
+ * the next. */
+QDS_PORTABLE_INLINE void qds_level_restrict_march(const qds_level_restrict_arguments *a, int column,
+                                                  int begin, int end, int j, int k) {
+  const qds_transfer_view *t0 = &a->transfer[0];
+  const int64_t n1 = a->coarse.axis[1].n, n2 = a->coarse.axis[2].n;
+  const float *r = a->r.data + column * a->r.stride;
+  int known = -1;
+  float part = 0;
+  for (int i = begin; i < end; i++) {
+    float total = 0;
+    for (int g0 = QDS_READ(t0->gather_start + i); g0 < QDS_READ(t0->gather_start + i + 1); g0++) {
+      const int plane = QDS_READ(t0->gather_at + g0);
+      if (plane != known) part = qds_level_restrict_plane(a, r, known = plane, j, k);
+      total += QDS_READ(t0->gather_weight + g0) * part;
+    }
+    if (a->divide) total /= qds_level_diagonal(&a->coarse, 0, i, j, k);
+    a->b.data[column * a->b.stride + (i * n1 + j) * n2 + k] = total;
   }
-  a->out.data[column * a->out.stride + place] = sum;
+}
+
+/* What a line (j, k) takes from a coarse plane: four numbers. */
+typedef struct {
+  int at[4];
+  float weight[4];
+} qds_level_correct_track;
+
+QDS_PORTABLE_INLINE float qds_level_correct_plane(const qds_level_correct_track *s, const float *plane) {
+  float sum = 0;
+  QDS_UNROLL
+  for (int p = 0; p < 4; p++) sum += s->weight[p] * QDS_READ(plane + s->at[p]);
+  return sum;
+}
+
+/* The nodes (i, j, k) for i from `begin` to end - 1, which share their coarse planes. */
+QDS_PORTABLE_INLINE void qds_level_correct_march(const qds_level_correct_arguments *a, int column, int begin,
+                                                 int end, int j, int k) {
+  const qds_transfer_view *t = a->transfer;
+  const int plane = a->n[1] * a->n[2], coarse_plane = a->coarse_n[1] * a->coarse_n[2];
+  const float *coarse = a->coarse.data + column * a->coarse.stride;
+  const float *x = a->x.data + column * a->x.stride + (j * a->n[2] + k);
+  float *out = a->out.data + column * a->out.stride + (j * a->n[2] + k);
+  qds_level_correct_track s;
+  QDS_UNROLL
+  for (int p = 0; p < 4; p++) {
+    s.at[p] = QDS_READ(t[1].at[p / 2] + j) * a->coarse_n[2] + QDS_READ(t[2].at[p % 2] + k);
+    s.weight[p] = QDS_READ(t[1].weight[p / 2] + j) * QDS_READ(t[2].weight[p % 2] + k);
+  }
+  int known[2] = {-1, -1};
+  float part[2] = {0, 0};
+  for (int i = begin; i < end; i++) {
+    const float own = QDS_READ(x + (int64_t)i * plane);
+    float sum = own;
+    const int first = QDS_READ(t[0].at[0] + i), second = QDS_READ(t[0].at[1] + i);
+    const float first_weight = QDS_READ(t[0].weight[0] + i), second_weight = QDS_READ(t[0].weight[1] + i);
+    if (first_weight != 0) {
+      if (first != known[0])
+        part[0] =
+            first == known[1] ? part[1] : qds_level_correct_plane(&s, coarse + (int64_t)first * coarse_plane);
+      known[0] = first;
+      sum += first_weight * part[0];
+    }
+    if (second_weight != 0) {
+      if (second != known[1]) part[1] = qds_level_correct_plane(&s, coarse + (int64_t)second * coarse_plane);
+      known[1] = second;
+      sum += second_weight * part[1];
+    }
+    out[(int64_t)i * plane] = sum;
+  }
 }
 
 QDS_PORTABLE_INLINE void qds_level_prolong_node(const qds_level_prolong_arguments *a, int column, int i,

@@ -150,15 +150,21 @@ QDS_PORTABLE_INLINE void qds_level_track_start(const qds_level_view *level, int 
  * over length (tiled: coefficients) below and above along the first axis. `which`: of rows, on a tiled level.
  */
 typedef struct {
-  uint32_t which;
+  uint32_t which, coming; /* that of the next plane is asked for ahead */
   float potential, weight[4], sum, low, high;
 } qds_level_row;
+
+QDS_PORTABLE_INLINE const uint32_t *qds_level_row_place(const qds_level_view *level, int i, int j, int k) {
+  const int tiles = level->rows.tiles;
+  return level->rows.row + (int64_t)i * (level->axis[1].n * tiles) + (j * tiles + k / QDS_TILE);
+}
 
 /* For plane `begin`, the first that is asked for. */
 QDS_PORTABLE_INLINE void qds_level_row_start(const qds_level_view *level, int tiled, int begin, int j, int k,
                                              qds_level_row *row) {
   const int e = qds_level_edge_of(&level->axis[0], begin, 0);
   row->which = QDS_ROW_NONE;
+  if (tiled) row->coming = QDS_READ(qds_level_row_place(level, begin, j, k));
   row->high = tiled || e < 0 ? 0 : qds_level_edge(level, 0, 0, e, j, k);
 }
 
@@ -182,9 +188,8 @@ QDS_PORTABLE_INLINE void qds_level_row_tiled(const qds_level_view *level, const 
 QDS_PORTABLE_INLINE void qds_level_row_at(const qds_level_view *level, int tiled, const qds_level_track *s,
                                           int i, qds_level_row *row) {
   if (tiled) {
-    const int tiles = level->rows.tiles;
-    const uint32_t found = QDS_READ(level->rows.row + (int64_t)i * (level->axis[1].n * tiles) +
-                                    (s->j * tiles + s->k / QDS_TILE));
+    const uint32_t found = row->coming;
+    if (i + 1 < level->axis[0].n) row->coming = QDS_READ(qds_level_row_place(level, i + 1, s->j, s->k));
     if (found != row->which) qds_level_row_tiled(level, s, found, row);
     return;
   }

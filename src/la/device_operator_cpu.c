@@ -1,19 +1,28 @@
 /* The kernels of the tensor operator on the CPU. */
 #include "la/device_operator.h"
 
+static void march(const qds_tensor_apply_arguments *a, int begin, int j) {
+  const qds_tensor_axis_view *axis = a->t.axis;
+  const int end = begin + a->planes < axis[0].n ? begin + a->planes : axis[0].n;
+  for (int first = 0; first < a->x.columns; first += QDS_TENSOR_MOST_COLUMNS) {
+    const int left = a->x.columns - first,
+              columns = left < QDS_TENSOR_MOST_COLUMNS ? left : QDS_TENSOR_MOST_COLUMNS;
+    for (int k = 0; k < axis[2].n; k++) qds_tensor_march(a, columns, first, begin, end, j, k);
+  }
+}
+
 static void tensor_apply(const void *arguments, int threads) {
   const qds_tensor_apply_arguments *a = arguments;
-  const int n0 = a->t.axis[0].n, n1 = a->t.axis[1].n, n2 = a->t.axis[2].n;
-  const int64_t lines = (int64_t)n0 * n1;
-  const int march = qds_tensor_is_order_1(&a->t);
-#pragma omp parallel for num_threads(threads) schedule(static) if (lines * n2 > 4096)
+  const qds_tensor_axis_view *axis = a->t.axis;
+  const int marches = qds_tensor_is_order_1(&a->t), planes = marches ? a->planes : 1;
+  const int64_t lines = (int64_t)((axis[0].n + planes - 1) / planes) * axis[1].n;
+#pragma omp parallel for num_threads(threads) schedule(static) if (lines * axis[2].n * planes > 4096)
   for (int64_t line = 0; line < lines; line++) {
-    const int i = (int)(line / n1), j = (int)(line % n1);
-    for (int k = 0; k < n2; k++)
-      if (march)
-        for (int c = 0; c < a->x.columns; c++) qds_tensor_march(a, 1, c, i, i + 1, j, k);
-      else
-        qds_tensor_node(a, i, j, k);
+    const int i = (int)(line / axis[1].n) * planes, j = (int)(line % axis[1].n);
+    if (marches)
+      march(a, i, j);
+    else
+      for (int k = 0; k < axis[2].n; k++) qds_tensor_node(a, i, j, k);
   }
 }
 

@@ -102,7 +102,7 @@ QDS_PORTABLE_INLINE void qds_tensor_row_start(const qds_tensor_view *t, uint32_t
 }
 
 /* The nodes (i, j, k) for i from `begin` to end - 1, in `columns` columns from `first` on. Each number is
- * asked for two planes before it is the middle one. */
+ * asked for two planes before it is the middle one, each row one plane before. */
 QDS_PORTABLE_INLINE void qds_tensor_march(const qds_tensor_apply_arguments *a, int columns, int first,
                                           int begin, int end, int j, int k) {
   const qds_tensor_view *t = &a->t;
@@ -114,7 +114,7 @@ QDS_PORTABLE_INLINE void qds_tensor_march(const qds_tensor_apply_arguments *a, i
   const double *x = a->x.data + first * a->x.stride + at;
   double *y = a->y.data + first * a->y.stride + at;
   const uint32_t *rows = t->rows.row + (j * t->rows.tiles + k / QDS_TILE);
-  uint32_t which = QDS_ROW_NONE;
+  uint32_t which = QDS_ROW_NONE, coming = QDS_READ(rows + (int64_t)begin * tiles);
   qds_tensor_row row = {0};
   double below[QDS_TENSOR_MOST_COLUMNS], own[QDS_TENSOR_MOST_COLUMNS], above[QDS_TENSOR_MOST_COLUMNS],
       next[QDS_TENSOR_MOST_COLUMNS] = {0};
@@ -130,7 +130,8 @@ QDS_PORTABLE_INLINE void qds_tensor_march(const qds_tensor_apply_arguments *a, i
     double *to = y + (int64_t)i * plane, sum[QDS_TENSOR_MOST_COLUMNS], w[4];
     QDS_UNROLL
     for (int c = 0; i + 1 < end && c < columns; c++) next[c] = QDS_READ(ahead + c * a->x.stride);
-    const uint32_t found = QDS_READ(rows + (int64_t)i * tiles);
+    const uint32_t found = coming;
+    if (i + 1 < end) coming = QDS_READ(rows + (int64_t)(i + 1) * tiles);
     if (found != which) qds_tensor_row_start(t, which = found, j, k, &row);
     qds_read_doubles(a0->weight + 4 * i, w);
     qds_read_doubles(a0->weight + 4 * i + 2, w + 2);

@@ -137,6 +137,7 @@ static void cycles_are_the_hosts(qds_context *ctx, qds_stream *stream) {
     assert_ok(qds_multigrid_set_shift(b.device, ctx, used, &used));
     for (int l = 0; l < qds_multigrid_levels(b.host); l++) {
       const qds_operator host = qds_multigrid_cycle(b.host, l), device = qds_multigrid_cycle(b.device, l);
+      b.device->device->fewest_planes = 1 + (int)(seed / 2 + (uint64_t)l) % 7;
       const int columns = l == 0 ? 1 + (int)(seed % 6) : 19, in_place = (int)(seed + (uint64_t)l) % 2;
       qds_block x, device_x, y, device_y;
       random_pair(ctx, stream, qds_multigrid_rows(b.host, l), columns, seed, &x, &device_x);
