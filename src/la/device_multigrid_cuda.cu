@@ -8,10 +8,13 @@ namespace {
 /* Levels with fewer nodes want many threads, larger ones few reads of the coefficients. */
 constexpr int64_t FEWEST_SHARED_COLUMNS_NODES = 1 << 20;
 
+/* Blocks that share a multiprocessor; fewer leave more registers. */
+constexpr int blocks_together(bool tiled, int columns) {
+  return columns == 4 ? 2 : tiled || columns == 2 ? 3 : 4;
+}
+
 template <bool TILED, qds_level_pass PASS, int COLUMNS>
-__global__ void __launch_bounds__(QDS_THREADS, TILED &&COLUMNS == 4   ? 2
-                                               : TILED || COLUMNS > 1 ? 3
-                                                                      : 4)
+__global__ void __launch_bounds__(QDS_THREADS, blocks_together(TILED, COLUMNS))
     pass_march(const __grid_constant__ qds_level_pass_arguments a, const qds_layout l, int first) {
   const qds_place p = qds_place_of(l);
   if (p.i < p.end)

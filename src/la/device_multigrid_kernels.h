@@ -103,65 +103,73 @@ QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int 
                                          int columns, int first, int begin, int end, int j, int k) {
   const qds_level_view *level = &a->level;
   const qds_level_axis_view *a0 = &level->axis[0];
-  const int plane = level->axis[1].n * level->axis[2].n, at = j * level->axis[2].n + k;
-  const int has_u = pass != QDS_LEVEL_ENTER;
+  const int plane = level->axis[1].n * level->axis[2].n;
+  const int entering = pass == QDS_LEVEL_ENTER, leaving = pass == QDS_LEVEL_LEAVE;
+  const int64_t at = (int64_t)begin * plane + (j * level->axis[2].n + k);
   /* Between scaled unknowns and psi. */
-  const int entering = pass == QDS_LEVEL_ENTER, scales = entering || pass == QDS_LEVEL_LEAVE;
   const double line_scale =
-      scales ? qds_level_root(level, entering, 1, j) * qds_level_root(level, entering, 2, k) : 1;
-  const float *u = a->u.data + first * a->u.stride + at;
+      entering || leaving ? qds_level_root(level, entering, 1, j) * qds_level_root(level, entering, 2, k) : 1;
+  const double *from = a->from.data + first * a->from.stride + at;
+  double *to = a->to.data + first * a->to.stride + at;
+  const float *u = a->u.data + first * a->u.stride + at, *b = a->b.data + first * a->b.stride + at,
+              *add = a->add.data + first * a->add.stride + at, *factors = a0->factor + 2 * begin;
+  float *store = a->out.data + first * a->out.stride + at;
   qds_level_track s = {0};
   qds_level_row row = {0};
   float below[QDS_LEVEL_MOST_COLUMNS] = {0}, own[QDS_LEVEL_MOST_COLUMNS] = {0},
         above[QDS_LEVEL_MOST_COLUMNS] = {0}, next[QDS_LEVEL_MOST_COLUMNS] = {0};
   qds_level_track_start(level, tiled, j, k, &s);
   qds_level_row_start(level, tiled, begin, j, k, &row);
+  int there_below, there_above, there;
+  const int64_t down = qds_level_plane_away(a0, begin, -1, plane, &there_below),
+                up = qds_level_plane_away(a0, begin, 1, plane, &there_above);
   QDS_UNROLL
-  for (int c = 0; has_u && c < columns; c++) {
+  for (int c = 0; !entering && c < columns; c++) {
     const float *column = u + c * a->u.stride;
-    below[c] = qds_level_plane(a0, column, begin - 1, plane);
-    own[c] = QDS_READ(column + (int64_t)begin * plane);
-    above[c] = qds_level_plane(a0, column, begin + 1, plane);
+    if (there_below) below[c] = QDS_READ(column + down);
+    own[c] = QDS_READ(column);
+    if (there_above) above[c] = QDS_READ(column + up);
   }
   for (int i = begin; i < end; i++) {
-    const int64_t here = (int64_t)i * plane;
     float out[QDS_LEVEL_MOST_COLUMNS], factor[2];
-    QDS_UNROLL
-    for (int c = 0; has_u && i + 1 < end && c < columns; c++)
-      next[c] = qds_level_plane(a0, u + c * a->u.stride, i + 2, plane);
+    if (!entering && i + 1 < end) {
+      const float *ahead = u + qds_level_plane_away(a0, i, 2, plane, &there);
+      QDS_UNROLL
+      for (int c = 0; c < columns; c++) next[c] = there ? QDS_READ(ahead + c * a->u.stride) : 0;
+    }
     qds_level_row_at(level, tiled, &s, i, &row);
-    qds_read_floats(a0->factor + 2 * i, factor);
+    qds_read_floats(factors, factor);
+    factors += 2;
     const float low = factor[0] * row.low, high = factor[1] * row.high,
                 diagonal = row.potential + row.sum + low + high, inverse = qds_level_reciprocal(diagonal);
-    const double scale = scales ? line_scale * qds_level_root(level, entering, 0, i) : 1;
+    const double scale = entering || leaving ? line_scale * qds_level_root(level, entering, 0, i) : 1;
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
-      const int64_t place = at + here;
-      if (pass == QDS_LEVEL_ENTER) {
-        out[c] = (float)(a->from.data[(first + c) * a->from.stride + place] * scale) * inverse;
+      if (entering) {
+        out[c] = (float)(from[c * a->from.stride] * scale) * inverse;
         continue;
       }
       const float image =
-          qds_level_image(&s, &row, u + c * a->u.stride + here, own[c], below[c], above[c], low, high);
+          qds_level_image(&s, &row, u + c * a->u.stride, own[c], below[c], above[c], low, high);
       if (pass == QDS_LEVEL_DEFECT)
-        out[c] = diagonal * a->b.data[(first + c) * a->b.stride + place] - image;
+        out[c] = diagonal * b[c * a->b.stride] - image;
       else if (pass == QDS_LEVEL_RESIDUAL)
-        out[c] = a->b.data[(first + c) * a->b.stride + place] - image * inverse;
+        out[c] = b[c * a->b.stride] - image * inverse;
       else
         out[c] = a->p * own[c] - a->q * (image * inverse);
-      if (pass == QDS_LEVEL_LEAVE || pass == QDS_LEVEL_ADD)
-        out[c] += a->add.data[(first + c) * a->add.stride + place];
+      if (leaving || pass == QDS_LEVEL_ADD) out[c] += QDS_READ(add + c * a->add.stride);
     }
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
-      if (pass == QDS_LEVEL_LEAVE)
-        a->to.data[(first + c) * a->to.stride + at + here] = out[c] * scale;
+      if (leaving)
+        to[c * a->to.stride] = out[c] * scale;
       else
-        a->out.data[(first + c) * a->out.stride + at + here] = out[c];
+        store[c * a->out.stride] = out[c];
       below[c] = own[c];
       own[c] = above[c];
       above[c] = next[c];
     }
+    from += plane, to += plane, u += plane, b += plane, add += plane, store += plane;
   }
 }
 

@@ -150,21 +150,21 @@ QDS_PORTABLE_INLINE void qds_level_track_start(const qds_level_view *level, int 
  * over length (tiled: coefficients) below and above along the first axis. `which`: of rows, on a tiled level.
  */
 typedef struct {
+  const uint32_t *place;
   uint32_t which, coming; /* that of the next plane is asked for ahead */
   float potential, weight[4], sum, low, high;
 } qds_level_row;
-
-QDS_PORTABLE_INLINE const uint32_t *qds_level_row_place(const qds_level_view *level, int i, int j, int k) {
-  const int tiles = level->rows.tiles;
-  return level->rows.row + (int64_t)i * (level->axis[1].n * tiles) + (j * tiles + k / QDS_TILE);
-}
 
 /* For plane `begin`, the first that is asked for. */
 QDS_PORTABLE_INLINE void qds_level_row_start(const qds_level_view *level, int tiled, int begin, int j, int k,
                                              qds_level_row *row) {
   const int e = qds_level_edge_of(&level->axis[0], begin, 0);
   row->which = QDS_ROW_NONE;
-  if (tiled) row->coming = QDS_READ(qds_level_row_place(level, begin, j, k));
+  if (tiled) {
+    const int tiles = level->rows.tiles;
+    row->place = level->rows.row + (int64_t)begin * (level->axis[1].n * tiles) + (j * tiles + k / QDS_TILE);
+    row->coming = QDS_READ(row->place);
+  }
   row->high = tiled || e < 0 ? 0 : qds_level_edge(level, 0, 0, e, j, k);
 }
 
@@ -189,7 +189,7 @@ QDS_PORTABLE_INLINE void qds_level_row_at(const qds_level_view *level, int tiled
                                           int i, qds_level_row *row) {
   if (tiled) {
     const uint32_t found = row->coming;
-    if (i + 1 < level->axis[0].n) row->coming = QDS_READ(qds_level_row_place(level, i + 1, s->j, s->k));
+    if (i + 1 < level->axis[0].n) row->coming = QDS_READ(row->place += level->axis[1].n * level->rows.tiles);
     if (found != row->which) qds_level_row_tiled(level, s, found, row);
     return;
   }
@@ -208,13 +208,15 @@ QDS_PORTABLE_INLINE void qds_level_row_at(const qds_level_view *level, int tiled
   row->high = e < 0 ? 0 : qds_level_edge(level, 0, 0, e, s->j, s->k);
 }
 
-/* Entry of plane i, which may lie up to two beyond an end, where it is 0 unless the axis is periodic. */
-QDS_PORTABLE_INLINE float qds_level_plane(const qds_level_axis_view *a, const float *column, int i,
-                                          int plane) {
-  const int inside = i >= 0 && i < a->n;
-  if (!inside && !a->periodic) return 0;
-  if (!inside) i = i < 0 ? i + a->n : i - a->n;
-  return QDS_READ(column + (int64_t)(i < a->n ? i : 0) * plane);
+/* How far what is `away` planes from plane i stands from it; *there is 0 beyond an end that is not periodic,
+ * where all numbers count as 0. */
+QDS_PORTABLE_INLINE int64_t qds_level_plane_away(const qds_level_axis_view *a, int i, int away, int plane,
+                                                 int *there) {
+  *there = 1;
+  if (i + away >= 0 && i + away < a->n) return away * plane;
+  *there = a->periodic;
+  const int beyond = i + away < 0 ? i + away + a->n : i + away - a->n;
+  return (int64_t)((beyond < a->n ? beyond : 0) - i) * plane;
 }
 
 /* (A - shift) u at a node, where the neighbours along the first axis are `below` and `above` and count low

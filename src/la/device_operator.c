@@ -59,9 +59,9 @@ static qds_status check_size(const qds_tensor_operator *t) {
     if (t->axis[a]->nodes > INT_MAX / 8)
       QDS_FAIL(QDS_ERROR_UNSUPPORTED, "an axis of %lld nodes; a device takes at most %d",
                (long long)t->axis[a]->nodes, INT_MAX / 8);
-  if (t->n[1] * t->n[2] > INT_MAX / 2)
+  if (t->n[1] * t->n[2] > INT_MAX / 4)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "a plane of %lld x %lld nodes; a device takes at most %d in all",
-             (long long)t->n[1], (long long)t->n[2], INT_MAX / 2);
+             (long long)t->n[1], (long long)t->n[2], INT_MAX / 4);
   return QDS_OK;
 }
 

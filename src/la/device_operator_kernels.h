@@ -111,46 +111,54 @@ QDS_PORTABLE_INLINE void qds_tensor_march(const qds_tensor_apply_arguments *a, i
   const int before_j = (qds_tensor_wrap(a1, j - 1) - j) * a2->n,
             after_j = (qds_tensor_wrap(a1, j + 1) - j) * a2->n, before_k = qds_tensor_wrap(a2, k - 1) - k,
             after_k = qds_tensor_wrap(a2, k + 1) - k;
-  const double *x = a->x.data + first * a->x.stride + at;
-  double *y = a->y.data + first * a->y.stride + at;
-  const uint32_t *rows = t->rows.row + (j * t->rows.tiles + k / QDS_TILE);
-  uint32_t which = QDS_ROW_NONE, coming = QDS_READ(rows + (int64_t)begin * tiles);
+  const int64_t xs = a->x.stride, ys = a->y.stride;
+  const double *x = a->x.data + first * xs + at, *here = x + (int64_t)begin * plane,
+               *weight = a0->weight + 4 * begin;
+  double *y = a->y.data + first * ys + (int64_t)begin * plane + at;
+  const uint32_t *rows = t->rows.row + (int64_t)begin * tiles + (j * t->rows.tiles + k / QDS_TILE);
+  uint32_t which = QDS_ROW_NONE, coming = QDS_READ(rows);
   qds_tensor_row row = {0};
   double below[QDS_TENSOR_MOST_COLUMNS], own[QDS_TENSOR_MOST_COLUMNS], above[QDS_TENSOR_MOST_COLUMNS],
       next[QDS_TENSOR_MOST_COLUMNS] = {0};
   QDS_UNROLL
   for (int c = 0; c < columns; c++) {
-    const double *column = x + c * a->x.stride;
-    below[c] = QDS_READ(column + (int64_t)qds_tensor_wrap(a0, begin - 1) * plane);
-    own[c] = QDS_READ(column + (int64_t)begin * plane);
-    above[c] = QDS_READ(column + (int64_t)qds_tensor_wrap(a0, begin + 1) * plane);
+    below[c] = QDS_READ(x + (int64_t)qds_tensor_wrap(a0, begin - 1) * plane + c * xs);
+    own[c] = QDS_READ(here + c * xs);
+    above[c] = QDS_READ(x + (int64_t)qds_tensor_wrap(a0, begin + 1) * plane + c * xs);
   }
   for (int i = begin; i < end; i++) {
-    const double *here = x + (int64_t)i * plane, *ahead = x + (int64_t)qds_tensor_wrap(a0, i + 2) * plane;
-    double *to = y + (int64_t)i * plane, sum[QDS_TENSOR_MOST_COLUMNS], w[4];
-    QDS_UNROLL
-    for (int c = 0; i + 1 < end && c < columns; c++) next[c] = QDS_READ(ahead + c * a->x.stride);
+    double sum[QDS_TENSOR_MOST_COLUMNS], w[4];
     const uint32_t found = coming;
-    if (i + 1 < end) coming = QDS_READ(rows + (int64_t)(i + 1) * tiles);
+    if (i + 1 < end) {
+      const double *ahead =
+          i + 2 < a0->n ? here + 2 * plane : x + (int64_t)qds_tensor_wrap(a0, i + 2) * plane;
+      rows += tiles;
+      coming = QDS_READ(rows);
+      QDS_UNROLL
+      for (int c = 0; c < columns; c++) next[c] = QDS_READ(ahead + c * xs);
+    }
     if (found != which) qds_tensor_row_start(t, which = found, j, k, &row);
-    qds_read_doubles(a0->weight + 4 * i, w);
-    qds_read_doubles(a0->weight + 4 * i + 2, w + 2);
+    qds_read_doubles(weight, w);
+    qds_read_doubles(weight + 2, w + 2);
+    weight += 4;
     const double diagonal = row.own + row.low * w[1] + row.high * w[2], low = row.low * w[0],
                  high = row.high * w[3];
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
-      const double *u = here + c * a->x.stride;
+      const double *u = here + c * xs;
       sum[c] = diagonal * own[c] + row.below[1] * QDS_READ(u + before_k) +
                row.above[1] * QDS_READ(u + after_k) + row.below[0] * QDS_READ(u + before_j) +
                row.above[0] * QDS_READ(u + after_j) + low * below[c] + high * above[c];
     }
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
-      to[c * a->y.stride] = sum[c];
+      y[c * ys] = sum[c];
       below[c] = own[c];
       own[c] = above[c];
       above[c] = next[c];
     }
+    here += plane;
+    y += plane;
   }
 }
 
