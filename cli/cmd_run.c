@@ -6,13 +6,14 @@
 
 #include "cli.h"
 #include "qdsim/dot.h"
+#include "qdsim/memory.h"
 #include "qdsim/text.h"
 
 typedef struct {
   const char *folder;
   const char **assignments;
   cli_resources resources;
-  int json, no_plot;
+  int json, no_plot, memory_report, memory_profile;
 } run_options;
 
 static const cli_syntax syntax = {
@@ -215,11 +216,38 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
   return QDS_OK;
 }
 
+/* The timeline of the memory, in a file of its own, and its picture. */
+static qds_status deliver_profile(cli_session *session, const run_options *options, const qds_result *result,
+                                  qds_memory_profile *profile) {
+  char *path = NULL;
+  qds_memory_profile_stop(profile);
+  qds_status status = qds_result_path(result, options->folder, ".memory.h5", &path);
+  if (status == QDS_OK) status = qds_memory_profile_write(profile, path);
+  if (status == QDS_OK && !options->no_plot) cli_plot(session, path);
+  if (status == QDS_OK && !options->json && !options->resources.quiet) printf("wrote %s\n", path);
+  qds_text_destroy(path);
+  return status;
+}
+
+static qds_status print_memory(const cli_session *session, const run_options *options) {
+  char *text = NULL;
+  const qds_status status = qds_memory_report(session->ctx, options->json, &text);
+  if (status == QDS_OK) fprintf(options->json ? stderr : stdout, "\n%s", text);
+  qds_text_destroy(text);
+  return status;
+}
+
 static qds_status solve_and_deliver(cli_session *session, const run_options *options, qds_device *device) {
   qds_result *result = NULL;
+  qds_memory_profile *profile = NULL;
   outputs files = {0};
-  qds_status status = qds_device_solve(device, &result);
+  qds_status status = QDS_OK;
+  if (options->memory_profile) status = qds_memory_profile_start(session->ctx, 0, &profile);
+  if (status == QDS_OK) status = qds_device_solve(device, &result);
   if (status == QDS_OK) status = deliver(session, options, device, result, &files);
+  if (status == QDS_OK && profile) status = deliver_profile(session, options, result, profile);
+  if (status == QDS_OK && options->memory_report) status = print_memory(session, options);
+  qds_memory_profile_destroy(profile);
   outputs_clear(&files);
   qds_result_destroy(result);
   return status;
@@ -250,6 +278,11 @@ int cmd_run(int argc, char **argv) {
       {"json", 0, CLI_FLAG, NULL, "print the result as JSON instead of the table, and nothing else", &o.json},
       {"quiet", 0, CLI_FLAG, NULL, "print errors only", &o.resources.quiet},
       {"no-plot", 0, CLI_FLAG, NULL, "draw no picture", &o.no_plot},
+      {"memory-report", 0, CLI_FLAG, NULL,
+       "print what held memory, by place, tag and pool; with --json on standard error, as JSON",
+       &o.memory_report},
+      {"memory-profile", 0, CLI_FLAG, NULL,
+       "look at the memory every 0.1 s: FOLDER/NAME.memory.h5, and its picture", &o.memory_profile},
       {0},
   };
   cli_session session;

@@ -208,6 +208,34 @@ QDS_API int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *r
 /* One row per pool; returns 0 past the last. */
 QDS_API int qds_memory_pool(qds_context *ctx, size_t index, qds_memory_pool_row *row);
 
+/* All of it as a table to read, or as JSON: what is held now and was at most, by tag, by place and by pool,
+ * and how much of what the pools reserve is used. Free with qds_text_destroy. Errors: MEMORY. */
+QDS_API qds_status qds_memory_report(qds_context *ctx, int json, char **out);
+
+/* --- the timeline --------------------------------------------------------------------------------------- */
+
+typedef struct qds_memory_profile qds_memory_profile;
+
+/* Starts a thread that looks at the account every `interval_s` seconds (0: 0.1) until it is stopped. The
+ * history is bounded: when it is full, every second sample is dropped and the interval doubled. The profile
+ * must be destroyed before the context. Errors: ARGUMENT (a negative or endless interval), MEMORY, INTERNAL
+ * (no thread). */
+QDS_API qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out);
+/* Takes a last sample and ends the thread; doing so twice is fine. */
+QDS_API void qds_memory_profile_stop(qds_memory_profile *profile);
+/* Stops it first. NULL is allowed. */
+QDS_API void qds_memory_profile_destroy(qds_memory_profile *profile);
+
+/* Of a profile that was stopped: how many samples, and their times in seconds since the start. */
+QDS_API size_t qds_memory_profile_samples(const qds_memory_profile *profile, const double **seconds);
+/* The series number `index`: "host/eigensolver", "device/states", "process/resident"; bytes, one number per
+ * sample. NULL past the last. Both live as long as the profile. */
+QDS_API const char *qds_memory_profile_series(const qds_memory_profile *profile, size_t index,
+                                              const double **bytes);
+/* Writes an HDF5 file, whole or not at all: the dataset time_s, and one per series under its name. Errors:
+ * FILE, MEMORY; ARGUMENT while it runs. */
+QDS_API qds_status qds_memory_profile_write(const qds_memory_profile *profile, const char *path);
+
 #ifdef __cplusplus
 }
 #endif

@@ -221,6 +221,9 @@ void qds_context_fall_back(qds_context *ctx, const char *reason) {
   ctx->fallbacks++;
   qds_log(ctx, QDS_LOG_WARNING, "%s: %s; the CPU solves instead", ctx->device, reason);
 }
+qds_heap *qds_context_heap(const qds_context *ctx) {
+  return ctx->heap;
+}
 qds_accelerator *qds_context_accelerator(const qds_context *ctx) {
   return ctx->accelerator;
 }

@@ -4,6 +4,7 @@
 
 #include "base/allocator.h"
 #include "mem/buffer.h"
+#include "mem/heap.h"
 #include "mem/stream.h"
 #include "qdsim/context.h"
 
@@ -14,6 +15,8 @@ qds_accelerator *qds_context_accelerator(const qds_context *ctx);
 int qds_context_device_is_named(const qds_context *ctx);
 /* Tells and counts that the CPU takes over what the device cannot do, before it begins. */
 void qds_context_fall_back(qds_context *ctx, const char *reason);
+/* The heap behind the allocator, for its pools' figures. */
+qds_heap *qds_context_heap(const qds_context *ctx);
 /* The stream on which the context's own work runs: of the accelerator, or of the host. */
 qds_stream *qds_context_stream(qds_context *ctx);
 qds_buffer_manager *qds_context_buffers(qds_context *ctx);

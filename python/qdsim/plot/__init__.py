@@ -13,22 +13,33 @@ _SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def plot(result, path=None, **options):
-    """Draws a Result, or the files of one given by the path of its JSON file.
+    """Draws a Result, or the files of one given by the path of its JSON file; or the timeline of the memory from the path of
+    NAME.memory.h5.
 
     path None: returns a matplotlib Figure, on the screen where there is one. Else writes it, whole or not at all, as
     .png, .pdf or .svg, and returns the path. Options: those of draw.
     """
-    picture = from_files(result) if isinstance(result, (str, os.PathLike)) else from_result(result)
+    if isinstance(result, (str, os.PathLike)) and str(result).endswith(".memory.h5"):
+        from . import memory
+
+        def fill(figure):
+            return memory.draw(result, figure)
+    else:
+        picture = from_files(result) if isinstance(result, (str, os.PathLike)) else from_result(result)
+
+        def fill(figure):
+            return draw(picture, figure, **options)
+
     if path is None:
         from matplotlib import pyplot
 
-        return draw(picture, pyplot.figure(), **options)
+        return fill(pyplot.figure())
     from matplotlib.figure import Figure
 
     path = Path(path)
     if path.suffix not in _SUFFIXES:
         raise ArgumentError(f"{path}: a picture's name ends in {', '.join(_SUFFIXES)}")
-    return _write(draw(picture, Figure(), **options), path)
+    return _write(fill(Figure()), path)
 
 
 def draw(picture, figure, *, states=None):

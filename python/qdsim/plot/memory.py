@@ -1,0 +1,61 @@
+"""The timeline of a run's memory: what each place held, stacked by tag."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileError
+from . import style
+
+_MOST_TAGS = 7  # drawn apart in a panel; the rest is one area
+_PLACES = {"host": "host memory", "device": "device memory", "files": "files"}
+_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def read(path):
+    """(time_s, {place: {tag: bytes}}) from NAME.memory.h5."""
+    import h5py
+
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            group = file["memory_profile"]
+            places = {place: {tag: values[:] for tag, values in group[place].items()} for place in group if place != "time_s"}
+            return group["time_s"][:], places
+    except (OSError, KeyError) as error:
+        raise FileError(f"{path}: no memory profile: {error}") from error
+
+
+def draw(path, figure):
+    """One panel per place that held anything; the line is the whole process as the kernel counts it."""
+    time_s, places = read(path)
+    shown = [place for place in _PLACES if any(values.any() for values in places.get(place, {}).values())]
+    with style.applied():
+        figure.set_size_inches(7.2, 0.9 + 2.3 * max(len(shown), 1))
+        axes = np.atleast_1d(figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=True))
+        name = Path(path).name.removesuffix(".memory.h5")
+        figure.suptitle(f"{name}: memory over time", x=0.02, ha="left", weight="bold", size=12)
+        for axis, place in zip(axes, shown):
+            _draw_place(axis, time_s, places[place], _PLACES[place],
+                        places["process"]["resident"] if place == "host" else None)
+        axes[-1].set_xlabel("time in s")
+        figure.tight_layout(rect=(0, 0, 1, 0.97))
+    return figure
+
+
+def _draw_place(axis, time_s, tags, title, resident):
+    order = sorted((tag for tag in tags if tags[tag].any()), key=lambda tag: -tags[tag].max())
+    layers = [(tag, tags[tag]) for tag in order[:_MOST_TAGS]]
+    if order[_MOST_TAGS:]:
+        layers.append((f"{len(order) - _MOST_TAGS} others", sum(tags[tag] for tag in order[_MOST_TAGS:])))
+    top = max(sum(values for _, values in layers).max(), 0 if resident is None else resident.max())
+    factor, unit = next((u for u in _UNITS if top >= u[0]), (1, "B"))
+    axis.stackplot(time_s, [values / factor for _, values in layers], labels=[tag for tag, _ in layers],
+                   colors=[style.colour(i) for i in range(len(layers))], alpha=0.85, linewidth=0)
+    if resident is not None:
+        axis.plot(time_s, resident / factor, color=style.INK, linewidth=1, label="process (resident)")
+    axis.set_ylabel(f"{title} in {unit}")
+    axis.set_ylim(0, 1.08 * top / factor)
+    axis.set_xlim(time_s[0], max(time_s[-1], time_s[0] + 1e-9))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

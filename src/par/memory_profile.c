@@ -1,0 +1,219 @@
+/* The timeline of the memory account: a thread that samples it.
+ *
+ * Samples lie in one table, a row per sample and a column per series, taken when the profile starts and never
+ * grown, so that sampling allocates nothing. Only the sampling thread writes it; readers come after the
+ * thread has ended. */
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hdf5_writer.h"
+#include "mem/pool_stream.h"
+#include "par/context.h"
+#include "qdsim/memory.h"
+
+/* At a tenth of a second, seven minutes before the first halving. */
+enum { MOST_SAMPLES = 4096, MOST_SERIES = 96, NAME_SIZE = 80 };
+static const double default_interval_s = 0.1, longest_interval_s = 3600;
+
+struct qds_memory_profile {
+  qds_context *ctx;
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+  int running, stopping; /* under the lock */
+  double start_s, interval_s;
+  size_t samples, series;
+  double seconds[MOST_SAMPLES];
+  char name[MOST_SERIES][NAME_SIZE];
+  double bytes[MOST_SERIES][MOST_SAMPLES];
+};
+
+/* The series of a name, from `guess` on: samples bring them in the same order. MOST_SERIES when there is
+ * none. */
+static size_t find(const qds_memory_profile *p, const char *name, size_t guess) {
+  for (size_t tried = 0; tried < p->series; tried++) {
+    const size_t i = (guess + tried) % p->series;
+    if (strcmp(p->name[i], name) == 0) return i;
+  }
+  return MOST_SERIES;
+}
+
+/* Series appear when their tag does: before, they are 0. Those beyond the table are left out. */
+static void put(qds_memory_profile *p, size_t *next, const char *place, const char *tag, size_t bytes) {
+  char name[NAME_SIZE];
+  snprintf(name, sizeof name, "%s/%s", place, tag);
+  for (char *c = name + strlen(place) + 1; *c; c++)
+    if (*c == '/') *c = ' ';
+  size_t i = find(p, name, *next);
+  if (i == MOST_SERIES && p->series == MOST_SERIES) return;
+  if (i == MOST_SERIES) memcpy(p->name[i = p->series++], name, sizeof name);
+  p->bytes[i][p->samples] = (double)bytes;
+  *next = i + 1;
+}
+
+static size_t resident_bytes(void) {
+  size_t pages = 0;
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (!file) return 0;
+  if (fscanf(file, "%*s %zu", &pages) != 1) pages = 0;
+  fclose(file);
+  return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Every second sample goes, and from now on half as many come. */
+static void thin_out(qds_memory_profile *p) {
+  p->samples /= 2;
+  for (size_t i = 0; i < p->samples; i++) {
+    p->seconds[i] = p->seconds[2 * i];
+    for (size_t s = 0; s < p->series; s++) p->bytes[s][i] = p->bytes[s][2 * i];
+  }
+  for (size_t s = 0; s < p->series; s++)
+    memset(p->bytes[s] + p->samples, 0, sizeof(double) * (MOST_SAMPLES - p->samples));
+  p->interval_s *= 2;
+}
+
+static void sample(qds_memory_profile *p) {
+  qds_memory_row row;
+  qds_memory_files files;
+  const qds_accelerator *device = qds_context_accelerator(p->ctx);
+  size_t next = 0;
+  if (p->samples == MOST_SAMPLES) thin_out(p);
+  p->seconds[p->samples] = qds_seconds() - p->start_s;
+  put(p, &next, "process", "resident", resident_bytes());
+  qds_context_files(p->ctx, &files);
+  put(p, &next, "files", "overflow", files.current_bytes);
+  for (size_t i = 0; qds_context_memory_tag(p->ctx, i, &row); i++)
+    put(p, &next, "host", row.tag, row.current_bytes);
+  for (size_t i = 0; device && qds_stream_pool_tag(device->pool, i, &row); i++)
+    put(p, &next, "device", row.tag, row.current_bytes);
+  p->samples++;
+}
+
+static struct timespec after(double seconds) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const double whole = floor(seconds);
+  now.tv_sec += (time_t)whole;
+  now.tv_nsec += (long)(1e9 * (seconds - whole));
+  if (now.tv_nsec >= 1000000000L) now.tv_sec++, now.tv_nsec -= 1000000000L;
+  return now;
+}
+
+static void *run(void *self) {
+  qds_memory_profile *p = self;
+  pthread_mutex_lock(&p->lock);
+  while (!p->stopping) {
+    sample(p);
+    const struct timespec until = after(p->interval_s);
+    while (!p->stopping && pthread_cond_timedwait(&p->wake, &p->lock, &until) != ETIMEDOUT) continue;
+  }
+  sample(p);
+  pthread_mutex_unlock(&p->lock);
+  return NULL;
+}
+
+qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out) {
+  QDS_REQUIRE(out, "qds_memory_profile_start: out is NULL");
+  *out = NULL;
+  QDS_REQUIRE(ctx, "qds_memory_profile_start: no context");
+  QDS_REQUIRE(interval_s >= 0 && interval_s <= longest_interval_s,
+              "memory profile: an interval of %g s; 0 (for %g) to %g are allowed", interval_s,
+              default_interval_s, longest_interval_s);
+  qds_memory_profile *p = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "memory profile", &p));
+  p->ctx = ctx;
+  p->interval_s = interval_s > 0 ? interval_s : default_interval_s;
+  p->start_s = qds_seconds();
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init(&p->lock, NULL);
+  pthread_cond_init(&p->wake, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  const int refused = pthread_create(&p->thread, NULL, run, p);
+  p->running = !refused;
+  if (refused) {
+    qds_memory_profile_destroy(p);
+    QDS_FAIL_NATIVE(QDS_ERROR_INTERNAL, refused, "memory profile: no thread: %s", strerror(refused));
+  }
+  *out = p;
+  return QDS_OK;
+}
+
+void qds_memory_profile_stop(qds_memory_profile *p) {
+  if (!p || !p->running) return;
+  pthread_mutex_lock(&p->lock);
+  p->stopping = 1;
+  pthread_cond_signal(&p->wake);
+  pthread_mutex_unlock(&p->lock);
+  pthread_join(p->thread, NULL);
+  p->running = 0;
+}
+
+void qds_memory_profile_destroy(qds_memory_profile *p) {
+  if (!p) return;
+  qds_memory_profile_stop(p);
+  pthread_cond_destroy(&p->wake);
+  pthread_mutex_destroy(&p->lock);
+  qds_release(p);
+}
+
+size_t qds_memory_profile_samples(const qds_memory_profile *p, const double **seconds) {
+  *seconds = p->seconds;
+  return p->running ? 0 : p->samples;
+}
+
+const char *qds_memory_profile_series(const qds_memory_profile *p, size_t index, const double **bytes) {
+  *bytes = NULL;
+  if (p->running || index >= p->series) return NULL;
+  *bytes = p->bytes[index];
+  return p->name[index];
+}
+
+/* --- the file ------------------------------------------------------------------------------------------- */
+
+static qds_status put_numbers(qds_hdf5_file *file, const char *path, size_t count, const double *values) {
+  QDS_HDF5_DATASET set = {0};
+  const hsize_t start = 0, size = count;
+  QDS_TRY(qds_hdf5_dataset_create(file, path, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, &size, &set));
+  QDS_TRY(qds_hdf5_dataset_write(&set, &start, &size, values));
+  return qds_hdf5_dataset_finish(&set);
+}
+
+static qds_status put_profile(const qds_memory_profile *p, qds_hdf5_file *file) {
+  static const char *const groups[] = {"/memory_profile", "/memory_profile/process", "/memory_profile/files",
+                                       "/memory_profile/host", "/memory_profile/device"};
+  for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) QDS_TRY(qds_hdf5_group(file, groups[i]));
+  QDS_TRY(qds_hdf5_string(file, "/memory_profile", "qdsim", QDS_HDF5_UTF8, qds_version()));
+  QDS_TRY(qds_hdf5_numbers(file, "/memory_profile", "interval_s", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1,
+                           &p->interval_s));
+  QDS_TRY(put_numbers(file, "/memory_profile/time_s", p->samples, p->seconds));
+  for (size_t i = 0; i < p->series; i++) {
+    char path[NAME_SIZE + 24];
+    snprintf(path, sizeof path, "/memory_profile/%s", p->name[i]);
+    QDS_TRY(put_numbers(file, path, p->samples, p->bytes[i]));
+  }
+  return QDS_OK;
+}
+
+qds_status qds_memory_profile_write(const qds_memory_profile *p, const char *path) {
+  QDS_REQUIRE(p && path, "qds_memory_profile_write: no profile, or no path");
+  QDS_REQUIRE(!p->running, "qds_memory_profile_write: stop the profile first");
+  QDS_AUTO(qds_pending_file) *pending = NULL;
+  qds_hdf5_file file;
+  QDS_TRY(qds_pending_create(qds_context_allocator(p->ctx), path, &pending));
+  QDS_TRY(qds_hdf5_create(&file, qds_pending_path(pending), path));
+  const qds_status status = put_profile(p, &file);
+  if (status != QDS_OK) {
+    qds_hdf5_abandon(&file);
+    return status;
+  }
+  QDS_TRY(qds_hdf5_close(&file));
+  return qds_pending_commit(pending);
+}

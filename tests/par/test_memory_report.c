@@ -1,0 +1,147 @@
+/* The memory account as a table, as JSON and as a timeline. */
+#include "support.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include "qdsim/memory.h"
+#include "qdsim/text.h"
+
+static void pause_s(double seconds) {
+  const struct timespec time = {(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))};
+  nanosleep(&time, NULL);
+}
+
+static void report_names_what_holds_memory(qds_context *ctx) {
+  char *text = NULL, *json = NULL;
+  QDS_AUTO_RELEASE double *block = NULL;
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 1 << 20, "a tag of the test", &block));
+  assert_ok(qds_memory_report(ctx, 0, &text));
+  assert_ok(qds_memory_report(ctx, 1, &json));
+  assert_non_null(strstr(text, "a tag of the test             8 MiB        8 MiB          1"));
+  assert_non_null(strstr(text, "large"));
+  assert_non_null(strstr(json, "\"a tag of the test\": {\n      \"current_bytes\": 8388608,"));
+  assert_non_null(strstr(json, "\"fragmentation\""));
+  assert_non_null(strstr(json, "\"process_peak_bytes\""));
+  qds_text_destroy(text);
+  qds_text_destroy(json);
+}
+
+static const double *series(const qds_memory_profile *p, const char *wanted) {
+  const double *bytes;
+  const char *name;
+  for (size_t i = 0; (name = qds_memory_profile_series(p, i, &bytes)); i++)
+    if (!strcmp(name, wanted)) return bytes;
+  fail_msg("no series %s", wanted);
+  return NULL;
+}
+
+static void timeline_shows_a_block_come_and_go(qds_context *ctx) {
+  qds_memory_profile *p = NULL;
+  QDS_AUTO_RELEASE double *block = NULL;
+  const double *seconds;
+  assert_ok(qds_memory_profile_start(ctx, 0.005, &p));
+  assert_int_equal(qds_memory_profile_samples(p, &seconds), 0); /* not while it runs */
+  pause_s(0.05);
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 1000, "come/go", &block));
+  pause_s(0.05);
+  qds_release(block);
+  block = NULL;
+  qds_memory_profile_stop(p);
+  qds_memory_profile_stop(p);
+  const size_t samples = qds_memory_profile_samples(p, &seconds);
+  const double *bytes = series(p, "host/come go");
+  assert_true(samples >= 2);
+  double most = 0;
+  for (size_t i = 0; i < samples; i++) {
+    most = fmax(most, bytes[i]);
+    if (i > 0) assert_true(seconds[i] >= seconds[i - 1]);
+  }
+  assert_close(bytes[0], 0, 0);
+  assert_close(most, 8000, 0);
+  assert_close(bytes[samples - 1], 0, 0);
+  assert_true(series(p, "process/resident")[0] > 1e5);
+  qds_memory_profile_destroy(p);
+}
+
+/* A profile without bounds would eat the memory that it watches. */
+static void history_is_bounded(qds_context *ctx) {
+  qds_memory_profile *p = NULL;
+  const double *seconds;
+  assert_ok(qds_memory_profile_start(ctx, 1e-6, &p));
+  pause_s(1);
+  qds_memory_profile_stop(p);
+  const size_t samples = qds_memory_profile_samples(p, &seconds);
+  assert_in_range(samples, 100, 4096);
+  assert_close(seconds[0], 0, 0.5);
+  assert_true(seconds[samples - 1] > 0.9);
+  qds_memory_profile_destroy(p);
+}
+
+static void file_is_whole_or_not_there(qds_context *ctx) {
+  char folder[] = "/tmp/qdsim_profile_XXXXXX", path[64], command[160];
+  qds_memory_profile *p = NULL;
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/run.memory.h5", folder);
+  assert_ok(qds_memory_profile_start(ctx, 0, &p));
+  assert_fails(qds_memory_profile_write(p, path), QDS_ERROR_ARGUMENT, "stop the profile first");
+  qds_memory_profile_stop(p);
+  assert_fails(qds_memory_profile_write(p, "/nowhere/run.memory.h5"), QDS_ERROR_FILE, "/nowhere");
+  assert_ok(qds_memory_profile_write(p, path));
+  assert_int_equal(access(path, R_OK), 0);
+  qds_memory_profile_destroy(p);
+  snprintf(command, sizeof command, "rm %s && rmdir %s", path, folder);
+  assert_int_equal(system(command), 0);
+}
+
+static void wrong_intervals_are_refused(qds_context *ctx) {
+  qds_memory_profile *p = NULL;
+  const double wrong[] = {-1, NAN, INFINITY, 1e9};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    assert_fails(qds_memory_profile_start(ctx, wrong[i], &p), QDS_ERROR_ARGUMENT,
+                 "memory profile: an interval");
+    assert_null(p);
+  }
+  qds_memory_profile_destroy(NULL);
+}
+
+static qds_status all_calls(qds_context *ctx, void *data) {
+  char *text = NULL;
+  (void)data;
+  for (int json = 0; json < 2; json++) {
+    QDS_TRY(qds_memory_report(ctx, json, &text));
+    qds_text_destroy(text);
+  }
+  qds_memory_profile *p = NULL;
+  QDS_TRY(qds_memory_profile_start(ctx, 10, &p));
+  qds_memory_profile_destroy(p);
+  return QDS_OK;
+}
+
+static void memory_runs_out(qds_context *ctx) {
+  assert_true(fail_each_allocation(ctx, all_calls, NULL) > 2);
+}
+
+#define TEST_IN_CONTEXT(name)                                                                                \
+  static void test_##name(void **state) {                                                                    \
+    (void)state;                                                                                             \
+    with_context(1, name);                                                                                   \
+  }
+TEST_IN_CONTEXT(report_names_what_holds_memory)
+TEST_IN_CONTEXT(timeline_shows_a_block_come_and_go)
+TEST_IN_CONTEXT(history_is_bounded)
+TEST_IN_CONTEXT(file_is_whole_or_not_there)
+TEST_IN_CONTEXT(wrong_intervals_are_refused)
+TEST_IN_CONTEXT(memory_runs_out)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_report_names_what_holds_memory),
+      cmocka_unit_test(test_timeline_shows_a_block_come_and_go),
+      cmocka_unit_test(test_history_is_bounded),
+      cmocka_unit_test(test_file_is_whole_or_not_there),
+      cmocka_unit_test(test_wrong_intervals_are_refused),
+      cmocka_unit_test(test_memory_runs_out),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
