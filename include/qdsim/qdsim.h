@@ -2,6 +2,7 @@
 #ifndef QDSIM_QDSIM_H
 #define QDSIM_QDSIM_H
 
+#include "qdsim/array.h"
 #include "qdsim/context.h"
 #include "qdsim/device_pool.h"
 #include "qdsim/dot.h"

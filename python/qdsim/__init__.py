@@ -9,6 +9,7 @@ masses in free-electron masses.
 """
 
 from ._core.context import Error, exceptions as _exceptions, version as _version
+from .array import Array, asarray, empty, from_dlpack, memory_stats, zeros
 from .device import Cost, Device
 from .device_pool import DevicePool
 from .eigenstates import eigenstates
@@ -22,5 +23,5 @@ __version__ = _version()
 _error_classes = {each.__name__: each for each in _exceptions.values() if issubclass(each, Error)}
 globals().update(_error_classes)
 
-__all__ = ["Band", "Cost", "Device", "DevicePool", "Error", "Material", "Result", "eigenstates", "info", "material", "materials",
-           "run", *_error_classes]
+__all__ = ["Array", "Band", "Cost", "Device", "DevicePool", "Error", "Material", "Result", "asarray", "eigenstates", "empty",
+           "from_dlpack", "info", "material", "materials", "memory_stats", "run", "zeros", *_error_classes]

@@ -152,3 +152,86 @@ cdef extern from "qdsim/qdsim.h" nogil:
                                   qds_material *out)
     qds_status qds_material_name(qds_context *ctx, size_t index, const char **out)
     qds_status qds_material_json(qds_context *ctx, const char *name, double temperature_K, char **out)
+
+    ctypedef struct qds_buffer
+    ctypedef enum qds_mem_strategy:
+        QDS_MEM_STRATEGIES
+    ctypedef enum qds_place:
+        QDS_PLACE_HOST
+        QDS_PLACE_PINNED
+        QDS_PLACE_DEVICE
+        QDS_PLACE_UNIFIED
+        QDS_PLACE_FILE
+        QDS_PLACES
+    ctypedef struct qds_buffer_info:
+        size_t bytes
+        qds_mem_strategy strategy
+        const char *tag
+        const char *file
+        int line
+        unsigned char valid[5]
+    const char *qds_mem_strategy_name(qds_mem_strategy strategy)
+    const char *qds_place_name(qds_place place)
+    void qds_buffer_get_info(qds_buffer *buffer, qds_buffer_info *out)
+    qds_status qds_buffer_prefetch(qds_buffer *buffer, qds_place place, void *stream)
+    qds_status qds_buffer_spill(qds_buffer *buffer, qds_place place)
+    qds_status qds_buffer_fill(qds_buffer *buffer, int byte, void *stream)
+
+    ctypedef struct qds_memory_row:
+        const char *tag
+        size_t current_bytes, peak_bytes, current_blocks, total_blocks
+    void qds_context_memory(const qds_context *ctx, qds_memory_row *total)
+    int qds_context_memory_tag(const qds_context *ctx, size_t index, qds_memory_row *row)
+    ctypedef struct qds_memory_files:
+        const char *folder
+        size_t current_bytes, peak_bytes, current_blocks, total_blocks
+    void qds_context_files(const qds_context *ctx, qds_memory_files *out)
+    ctypedef struct qds_memory_count:
+        size_t current_bytes, peak_bytes, current_blocks, total_blocks
+    ctypedef struct qds_memory_tag_row:
+        const char *tag
+        qds_memory_count places[5]
+    ctypedef struct qds_memory_statistics:
+        size_t buffers, total_buffers, python_buffers, python_bytes
+        qds_memory_count places[5]
+        size_t spills, spilled_bytes, returns, returned_bytes
+        size_t moves[5][5]
+        size_t refused_spills
+    void qds_memory_get_statistics(qds_context *ctx, qds_memory_statistics *out)
+    int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row)
+
+    ctypedef struct qds_array
+    ctypedef enum qds_element:
+        QDS_ELEMENT_INT
+        QDS_ELEMENT_UINT
+        QDS_ELEMENT_FLOAT
+        QDS_ELEMENT_COMPLEX
+        QDS_ELEMENT_BOOL
+    enum:
+        QDS_ARRAY_AXES
+        QDS_DLPACK_READ_ONLY
+        QDS_DLPACK_IS_COPIED
+        QDS_DLPACK_VERSIONED
+    ctypedef struct qds_array_form:
+        qds_element element
+        int bits
+        int axes
+        int64_t shape[64]
+    ctypedef struct qds_array_info:
+        qds_array_form form
+        size_t bytes
+        qds_buffer *buffer
+        int readonly
+        qds_place home
+    qds_status qds_array_create_at(qds_context *ctx, const qds_array_form *form, qds_mem_strategy strategy,
+                                   const char *tag, const char *file, int line, qds_array **out)
+    void qds_array_retain(qds_array *array)
+    void qds_array_drop(qds_array *array)
+    void qds_array_get_info(const qds_array *array, qds_array_info *out)
+    qds_status qds_array_borrow(qds_array *array, qds_place place, int writes, void **out)
+    void qds_array_return(qds_array *array, qds_place place)
+    qds_status qds_array_copy(qds_array *to, qds_array *origin)
+    void qds_array_location(const qds_array *array, qds_place place, int *type, int *number)
+    qds_status qds_array_export(qds_array *array, qds_place place, int flags, void **out)
+    void qds_dlpack_dispose(void *tensor, int versioned)
+    qds_status qds_array_import(qds_context *ctx, void *tensor, int versioned, qds_array **out)

@@ -1,0 +1,332 @@
+"""Arrays in memory of the library, shared with NumPy, CuPy, PyTorch and others without copies."""
+
+import math
+import operator
+import sys
+import threading
+
+import numpy as np
+
+from ._core import array as _core
+from .device import new_context
+from .errors import ArgumentError, unknown_word
+
+# How DLPack numbers devices.
+_DLPACK = {"cpu": 1, "cuda": 2}
+_CUDA = (2, 3, 13)  # its memory, page-locked, managed
+_HOST, _DEVICE = _core.places.index("host"), _core.places.index("device")
+
+_contexts = {}
+_lock = threading.Lock()
+
+
+class Array(_core.Memory):
+    """An array in memory of the library, or a look at memory of another one; made by qdsim.empty, zeros, asarray and
+    from_dlpack.
+
+    Whoever looks into it, through NumPy, DLPack or the buffer protocol, holds it where it is until the last of them is
+    gone: several who read, or those who may write on one side. Elements lie without gaps, the last axis fastest.
+
+    shape, dtype, ndim, size, nbytes, readonly
+    strategy    "cpu_only", "gpu_only", "unified" or "adaptive"; None: memory of another library
+    tag         what it is listed under in qdsim.memory_stats; None: memory of another library
+    source      the line that made it, as "script.py:12"
+    places      where its contents are valid: "host", "pinned", "device", "unified", "file"
+    device      "cpu", "cuda:0" or "sim:0"
+    """
+
+    __slots__ = ()
+
+    @property
+    def dtype(self):
+        return np.dtype(self.kind)
+
+    @property
+    def ndim(self):
+        return len(self.shape)
+
+    @property
+    def size(self):
+        return math.prod(self.shape)
+
+    @property
+    def device(self):
+        return self.context.device
+
+    @property
+    def strategy(self):
+        return (self.about() or {}).get("strategy")
+
+    @property
+    def tag(self):
+        return (self.about() or {}).get("tag")
+
+    @property
+    def source(self):
+        return (self.about() or {}).get("source")
+
+    @property
+    def places(self):
+        return (self.about() or {}).get("places", [self.home])
+
+    def __repr__(self):
+        about = f"strategy={self.strategy!r}, tag={self.tag!r}" if self.strategy else "memory of another library"
+        return f"<qdsim.Array {self.shape} {self.dtype}, {about}, on {self.device}{', read-only' * self.readonly}>"
+
+    def view(self, readonly=False):
+        """Another Array over the same memory. Through a read-only one nobody may write."""
+        return self.another(readonly)
+
+    def prefetch(self, place):
+        """Starts to bring the contents to "host", "pinned" or "device", and does not wait for it."""
+        self.prefetch_to(_place(place))
+
+    def spill(self, place):
+        """Moves the contents to a slower place: "pinned", "host" or "file". They come back when they are used."""
+        self.spill_to(_place(place))
+
+    # --- to other libraries -------------------------------------------------------------------------------------------
+
+    def numpy(self, readonly=False):
+        """A NumPy array over the same memory."""
+        try:
+            return np.asarray(memoryview(self.view(readonly=True) if readonly else self)).reshape(self.shape)
+        except BufferError as error:
+            raise error.__cause__ or error from None
+
+    def cupy(self):
+        """A CuPy array over the same memory."""
+        import cupy
+
+        return cupy.from_dlpack(_On(self, _DEVICE))
+
+    # NumPy asks for this where the buffer protocol has failed, and would make an array of one object without it.
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            if copy is False:
+                raise ValueError(f"{array.dtype} cannot be looked at as {np.dtype(dtype)}; allow a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    @property
+    def __array_interface__(self):
+        if not self._is_at(_HOST):
+            raise AttributeError("__array_interface__: the host cannot look into this array")
+        return {"version": 3, "shape": self.shape, "typestr": self.dtype.str, "strides": None,
+                "data": (self.pin(_HOST), self.readonly)}
+
+    @property
+    def __cuda_array_interface__(self):
+        """Version 3. There is none unless the contents are on a GPU."""
+        if not self._is_at(_DEVICE) or self.device_at(_DEVICE)[0] not in _CUDA:
+            raise AttributeError("__cuda_array_interface__: the array is not on a CUDA device; prefetch it, or use cupy()")
+        pointer = self.pin(_DEVICE) if self.nbytes else 0
+        return {"version": 3, "shape": self.shape, "typestr": self.dtype.str, "strides": None,
+                "data": (pointer, self.readonly), "stream": None}
+
+    def _is_at(self, place):
+        """Whether the array can be looked at there: on the host unless it lives on the device, on the device if it is
+        there now."""
+        about = self.about()
+        if about is None:
+            return self.home == _core.places[place] or self.device_at(place)[0] == 13
+        if place == _HOST:
+            return about["strategy"] != "gpu_only"
+        return about["strategy"] == "gpu_only" or bool({"device", "unified"} & set(about["places"]))
+
+    def __dlpack_device__(self):
+        return self.device_at(_core.places.index(self.home))
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """See the Python array API. `stream` may be any, because the contents are there when this returns."""
+        place = _core.places.index(self.home) if dl_device is None else self._place_of(dl_device)
+        _check_stream(stream, self.device_at(place)[0])
+        if copy:
+            return self._copy(place).capsule(place, _versioned(max_version), True)
+        if copy is False and not self._is_at(place):
+            raise BufferError(f"the array is not on the {_core.places[place]} without a copy")
+        if self.readonly and not _versioned(max_version):
+            raise BufferError("DLPack before version 1.0 has no read-only arrays: ask with max_version=(1, 0), or copy")
+        return self.capsule(place, _versioned(max_version), False)
+
+    def _place_of(self, dl_device):
+        wanted = tuple(map(int, dl_device))
+        for place in (_HOST, _DEVICE):
+            if self.device_at(place) == wanted:
+                return place
+        raise BufferError(f"the array cannot be handed over on DLPack's device {wanted}")
+
+    def _copy(self, place):
+        strategy = "gpu_only" if place == _DEVICE and self.device != "cpu" else "cpu_only"
+        array = _create(type(self), self.context, self.shape, self.dtype, strategy, self.tag or "copy", self.source or "?:0")
+        array.copy_from(self)
+        return array
+
+
+class _On:
+    """An array as it is at one place, for libraries that ask without saying where."""
+
+    def __init__(self, array, place):
+        self._array, self._device = array, array.device_at(place)
+
+    def __dlpack_device__(self):
+        return self._device
+
+    def __dlpack__(self, **arguments):
+        return self._array.__dlpack__(**arguments | {"dl_device": self._device})
+
+
+# --- making arrays ----------------------------------------------------------------------------------------------------
+
+
+def empty(shape, dtype=np.float64, *, strategy="adaptive", tag="array", device="auto"):
+    """A new Array whose contents are undefined until they are written.
+
+    strategy  "adaptive": copies where it is used; "cpu_only", "gpu_only"; "unified": one address for both sides
+    tag       what it is listed under in qdsim.memory_stats
+    device    what it can be used on besides the host: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:N" or "sim"
+    """
+    return _create(Array, _context(device), _shape(shape), _dtype(dtype), strategy, tag, _caller())
+
+
+def zeros(shape, dtype=np.float64, *, strategy="adaptive", tag="array", device="auto"):
+    """A new Array of zeros; the arguments are those of qdsim.empty."""
+    array = _create(Array, _context(device), _shape(shape), _dtype(dtype), strategy, tag, _caller())
+    array.clear()
+    return array
+
+
+def asarray(x, dtype=None, *, copy=None, strategy="adaptive", tag="array", device="auto"):
+    """x as an Array: x itself, a look at its memory where that is possible, or else a copy.
+
+    x      an Array, an array of another library, or what numpy.asarray takes
+    dtype  the type of its elements; None: that of x
+    copy   True: always a copy; False: never one (an error instead); None: where it is needed
+    strategy, tag, device  those of a copy
+    """
+    if copy is not True and (looked := _look(x, dtype, device)) is not None:
+        return looked
+    if copy is False:
+        raise ArgumentError("asarray: this cannot be looked at without a copy; allow one, or hand over a contiguous "
+                            "array of that type")
+    if not isinstance(x, Array) or (dtype is not None and _dtype(dtype) != x.dtype):
+        x = _on_host(x, dtype)
+    array = _create(Array, _context(device), x.shape, x.dtype, strategy, tag, _caller())
+    array.copy_from(x)
+    return array
+
+
+def from_dlpack(x, *, device="auto"):
+    """An Array over the memory of an object with __dlpack__ (NumPy, CuPy, PyTorch, ...), which is kept alive, or of a
+    capsule. `device` says what it can be used on besides the host, as in qdsim.empty; what lies on a GPU stays there."""
+    if not hasattr(x, "__dlpack__"):
+        if type(x).__name__ != "PyCapsule":
+            raise ArgumentError(f"from_dlpack: a {type(x).__name__} has no __dlpack__")
+        return Array.adopt(_context(device), x)
+    kind, number = x.__dlpack_device__()
+    arguments = {}
+    if kind == _DLPACK["cuda"]:
+        device = f"cuda:{int(number)}"
+        arguments["stream"] = 1  # the default stream, for which the library waits
+    context = _context(device)
+    try:
+        capsule = x.__dlpack__(max_version=(1, 0), **arguments)
+    except TypeError:  # it knows no versions
+        capsule = x.__dlpack__(**arguments)
+    return Array.adopt(context, capsule)
+
+
+def memory_stats(device="auto"):
+    """What the library holds for the arrays of a device, as a dict of dicts: "host" (its account of host memory, by tag),
+    "buffers" (by place and tag, and what Python owns), "spills", "moved_bytes" by (from, to), and "files"."""
+    return _core.statistics(_context(device))
+
+
+def _context(device):
+    """The context of all arrays of a device, made when it is first wanted."""
+    with _lock:
+        if device not in _contexts:
+            context = new_context(0, None, device)
+            _contexts[device] = _contexts.setdefault(context.device, context)
+        return _contexts[device]
+
+
+def _create(kind, context, shape, dtype, strategy, tag, source):
+    if strategy not in _core.strategies:
+        raise unknown_word("strategy", strategy, _core.strategies)
+    if len(shape) > _core.most_axes:
+        raise ArgumentError(f"shape: {len(shape)} axes; 0 to {_core.most_axes} are allowed")
+    file, line = source.rsplit(":", 1)
+    return kind.create(context, shape, dtype.kind, dtype.itemsize, _core.strategies.index(strategy), tag, file, int(line))
+
+
+def _caller():
+    """The line that called into the package."""
+    frame = sys._getframe(2)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _shape(shape):
+    try:
+        extents = (operator.index(shape),) if not hasattr(shape, "__iter__") else tuple(map(operator.index, shape))
+    except TypeError:
+        raise ArgumentError(f"shape: {shape!r} is no integer and no sequence of integers") from None
+    for extent in extents:
+        if not 0 <= extent < 2**63:
+            raise ArgumentError(f"shape: {extent} in {shape!r}; 0 to {2**63 - 1} are allowed")
+    return extents
+
+
+def _dtype(dtype):
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise _unknown_dtype(dtype) from None
+    if f"{found.kind}{found.itemsize}" not in _core.formats or not found.isnative:
+        raise _unknown_dtype(found)
+    return found
+
+
+def _unknown_dtype(dtype):
+    allowed = [str(np.dtype(each)) for each in _core.formats]
+    return unknown_word("dtype", dtype, allowed)
+
+
+def _place(place):
+    if place not in _core.places:
+        raise unknown_word("place", place, [each for each in _core.places if each != "unified"])
+    return _core.places.index(place)
+
+
+def _look(x, dtype, device):
+    """x as an Array without a copy, or None."""
+    if not hasattr(x, "__dlpack__") or (dtype is not None and str(_dtype(dtype)) != str(x.dtype).removeprefix("torch.")):
+        return None
+    if isinstance(x, Array):
+        return x
+    try:
+        return from_dlpack(x, device=device)
+    except (ArgumentError, BufferError):  # not contiguous, or of a type that has no place here: the copy will say
+        return None
+
+
+def _on_host(x, dtype):
+    """A contiguous array on the host as an Array, which keeps it alive."""
+    array = np.asarray(x, dtype=dtype)
+    array = np.ascontiguousarray(array, dtype=_dtype(array.dtype.newbyteorder("="))).reshape(array.shape)
+    if not array.flags.writeable:
+        array = array.copy()
+    return from_dlpack(array, device="cpu")
+
+
+def _versioned(max_version):
+    return max_version is not None and max_version[0] >= 1
+
+
+def _check_stream(stream, kind):
+    if kind not in _CUDA:
+        if stream is not None and stream != -1:
+            raise ArgumentError(f"stream: {stream!r}; outside a GPU only None is allowed")
+    elif stream is not None and (not isinstance(stream, int) or stream < -1 or stream == 0):
+        raise ArgumentError(f"stream: {stream!r}; None, -1, 1, 2 or a CUDA stream's address are allowed")
