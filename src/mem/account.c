@@ -23,7 +23,7 @@ uint32_t qds_account_find(qds_account *account, qds_account_share *share, const 
     atomic_store_explicit(&account->tags, count + 1, memory_order_release);
   }
   pthread_mutex_unlock(&account->lock);
-  const size_t at = ((uintptr_t)tag ^ (uintptr_t)tag >> 6) % QDS_ACCOUNT_MEMO;
+  const size_t at = qds_account_memo_of(tag);
   share->memo[at].tag = tag;
   share->memo[at].index = (uint32_t)i;
   return (uint32_t)i;
@@ -34,11 +34,20 @@ static void raise_peak(atomic_size_t *peak, size_t value) {
   while ((ptrdiff_t)known < (ptrdiff_t)value && !atomic_compare_exchange_weak(peak, &known, value)) continue;
 }
 
-void qds_account_tell(qds_account_row *row, qds_account_count *count) {
-  const size_t before = atomic_fetch_add(&row->bytes, qds_account_get(&count->bytes));
+static void settle(qds_account_row *row, qds_account_count *count) {
+  const ptrdiff_t now = (ptrdiff_t)qds_account_get(&count->bytes),
+                  high = (ptrdiff_t)qds_account_get(&count->high);
+  if (now > high) qds_account_set(&count->high, (size_t)now);
+  if (-QDS_ACCOUNT_QUANTUM < now && now < QDS_ACCOUNT_QUANTUM) return;
+  const size_t before = atomic_fetch_add(&row->bytes, (size_t)now);
   raise_peak(&row->peak, before + qds_account_get(&count->high));
   qds_account_set(&count->bytes, 0);
   qds_account_set(&count->high, 0);
+}
+
+void qds_account_settle(qds_account *account, qds_account_share *share, uint32_t tag) {
+  settle(&account->rows[tag], &share->tags[tag]);
+  settle(&account->total, &share->total);
 }
 
 void qds_account_return(qds_account *account, uint32_t tag, size_t bytes) {
@@ -53,10 +62,12 @@ static size_t not_negative(size_t number) {
 }
 
 /* The row with what the shares have not told. */
-static qds_memory_row sum(const qds_account_row *row, size_t offset, qds_account_next_fn next, void *shares) {
+static qds_memory_row sum(const qds_account_row *row, size_t offset, qds_account_share_fn share_of,
+                          void *shares) {
   const size_t told = atomic_load(&row->bytes);
   size_t untold = 0, high = 0, taken = 0, returned = atomic_load(&row->returned);
-  for (char *share = next(shares, NULL); share; share = next(shares, share)) {
+  char *share;
+  for (size_t i = 0; (share = share_of(shares, i)) != NULL; i++) {
     const qds_account_count *count = (const qds_account_count *)(share + offset);
     const size_t highest = qds_account_get(&count->high);
     untold += qds_account_get(&count->bytes);
@@ -70,18 +81,19 @@ static qds_memory_row sum(const qds_account_row *row, size_t offset, qds_account
   return (qds_memory_row){row->tag, not_negative(told + untold), peak, not_negative(taken - returned), taken};
 }
 
-int qds_account_tag(qds_account *account, qds_account_next_fn next, void *shares, size_t index,
+int qds_account_tag(qds_account *account, qds_account_share_fn share_of, void *shares, size_t index,
                     qds_memory_row *out) {
   if (index >= atomic_load_explicit(&account->tags, memory_order_acquire)) return 0;
   *out = sum(&account->rows[index], offsetof(qds_account_share, tags) + index * sizeof(qds_account_count),
-             next, shares);
+             share_of, shares);
   return 1;
 }
 
-void qds_account_total(qds_account *account, qds_account_next_fn next, void *shares, qds_memory_row *out) {
+void qds_account_total(qds_account *account, qds_account_share_fn share_of, void *shares,
+                       qds_memory_row *out) {
   qds_memory_row row;
-  *out = sum(&account->total, offsetof(qds_account_share, total), next, shares);
-  for (size_t i = 0; qds_account_tag(account, next, shares, i, &row); i++) {
+  *out = sum(&account->total, offsetof(qds_account_share, total), share_of, shares);
+  for (size_t i = 0; qds_account_tag(account, share_of, shares, i, &row); i++) {
     out->current_blocks += row.current_blocks;
     out->total_blocks += row.total_blocks;
   }

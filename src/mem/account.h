@@ -48,21 +48,23 @@ typedef struct {
   qds_account_row rows[QDS_ACCOUNT_TAGS];
 } qds_account;
 
-/* Where the shares are: the one after `share`, the first for NULL, NULL after the last. */
-typedef void *(*qds_account_next_fn)(void *shares, void *share);
+/* Where the shares are: the one with this number from 0, NULL past the last. */
+typedef void *(*qds_account_share_fn)(void *shares, size_t number);
 
 void qds_account_open(qds_account *account);
 void qds_account_close(qds_account *account);
 
-/* The row of a tag. The last row is shared by all tags that found no other. */
+/* The row of a tag, which is then known. The last row is shared by all tags that found no other. */
 uint32_t qds_account_find(qds_account *account, qds_account_share *share, const char *tag);
-/* Tells what a row of a share has changed. */
-void qds_account_tell(qds_account_row *row, qds_account_count *count);
+/* Notes new heights and tells large changes of a tag and the total; to be called when a function below says
+ * so. */
+void qds_account_settle(qds_account *account, qds_account_share *share, uint32_t tag);
 /* A block is given back by a thread that has no share. */
 void qds_account_return(qds_account *account, uint32_t tag, size_t bytes);
 
-void qds_account_total(qds_account *account, qds_account_next_fn next, void *shares, qds_memory_row *out);
-int qds_account_tag(qds_account *account, qds_account_next_fn next, void *shares, size_t index,
+void qds_account_total(qds_account *account, qds_account_share_fn share_of, void *shares,
+                       qds_memory_row *out);
+int qds_account_tag(qds_account *account, qds_account_share_fn share_of, void *shares, size_t index,
                     qds_memory_row *out);
 
 /* --- the fast path ------------------------------------------------------------------------------------- */
@@ -74,39 +76,39 @@ static inline void qds_account_set(atomic_size_t *number, size_t value) {
   atomic_store_explicit(number, value, memory_order_relaxed);
 }
 
-static inline void qds_account_up(qds_account_row *row, qds_account_count *count, size_t bytes) {
+static inline size_t qds_account_memo_of(const char *tag) {
+  return ((uintptr_t)tag ^ (uintptr_t)tag >> 6) % QDS_ACCOUNT_MEMO;
+}
+
+/* Whether the row of a tag is known to the share. */
+static inline int qds_account_knows(const qds_account_share *share, const char *tag, uint32_t *out) {
+  const size_t at = qds_account_memo_of(tag);
+  *out = share->memo[at].index;
+  return share->memo[at].tag == tag;
+}
+
+static inline int qds_account_up(qds_account_count *count, size_t bytes) {
   const size_t now = qds_account_get(&count->bytes) + bytes;
   qds_account_set(&count->bytes, now);
-  if ((ptrdiff_t)now <= (ptrdiff_t)qds_account_get(&count->high)) return;
-  qds_account_set(&count->high, now);
-  if (now >= QDS_ACCOUNT_QUANTUM) qds_account_tell(row, count);
+  return (ptrdiff_t)now > (ptrdiff_t)qds_account_get(&count->high);
 }
 
-static inline void qds_account_down(qds_account_row *row, qds_account_count *count, size_t bytes) {
+static inline int qds_account_down(qds_account_count *count, size_t bytes) {
   const size_t now = qds_account_get(&count->bytes) - bytes;
   qds_account_set(&count->bytes, now);
-  if ((ptrdiff_t)now <= -(ptrdiff_t)QDS_ACCOUNT_QUANTUM) qds_account_tell(row, count);
+  return (ptrdiff_t)now <= -(ptrdiff_t)QDS_ACCOUNT_QUANTUM;
 }
 
-/* Counts a block; returns the index of its tag. */
-static inline uint32_t qds_account_take(qds_account *account, qds_account_share *share, const char *tag,
-                                        size_t bytes) {
-  const size_t at = ((uintptr_t)tag ^ (uintptr_t)tag >> 6) % QDS_ACCOUNT_MEMO;
-  const uint32_t index =
-      share->memo[at].tag == tag ? share->memo[at].index : qds_account_find(account, share, tag);
-  qds_account_count *count = &share->tags[index];
+/* Count a block; a return other than 0 asks for qds_account_settle. */
+static inline int qds_account_take(qds_account_share *share, uint32_t tag, size_t bytes) {
+  qds_account_count *count = &share->tags[tag];
   qds_account_set(&count->taken, qds_account_get(&count->taken) + 1);
-  qds_account_up(&account->rows[index], count, bytes);
-  qds_account_up(&account->total, &share->total, bytes);
-  return index;
+  return qds_account_up(count, bytes) | qds_account_up(&share->total, bytes);
 }
-
-static inline void qds_account_give(qds_account *account, qds_account_share *share, uint32_t index,
-                                    size_t bytes) {
-  qds_account_count *count = &share->tags[index];
+static inline int qds_account_give(qds_account_share *share, uint32_t tag, size_t bytes) {
+  qds_account_count *count = &share->tags[tag];
   qds_account_set(&count->returned, qds_account_get(&count->returned) + 1);
-  qds_account_down(&account->rows[index], count, bytes);
-  qds_account_down(&account->total, &share->total, bytes);
+  return qds_account_down(count, bytes) | qds_account_down(&share->total, bytes);
 }
 
 #endif

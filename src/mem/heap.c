@@ -12,6 +12,9 @@
 typedef qds_class_block record;
 enum { LARGE_HEADER_BYTES = QDS_ALIGNMENT, LARGE_BYTES = 1 << 20 };
 
+/* Kept out of the fast paths, which need no stack then. */
+#define SLOW __attribute__((noinline, cold))
+
 struct qds_heap {
   qds_allocator interface; /* first, so that a qds_allocator * is a qds_heap * */
   qds_class_pool *small;
@@ -22,7 +25,7 @@ struct qds_heap {
   alignas(64) atomic_size_t taken; /* bytes granted, when there is a limit */
   atomic_size_t peak;
   pthread_mutex_t lock;
-  uint64_t fail_in; /* 0: never */
+  atomic_uint_least64_t fail_in; /* 0: never */
   qds_account account;
 };
 
@@ -37,6 +40,7 @@ static qds_account_share *share_of(qds_class_cache *cache) {
 /* --- admission ----------------------------------------------------------------------------------------- */
 
 static qds_status inject(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  if (!atomic_load(&heap->fail_in)) return QDS_OK;
   pthread_mutex_lock(&heap->lock);
   const int fails = heap->fail_in && --heap->fail_in == 0;
   if (!heap->fail_in) atomic_store(&heap->guarded, heap->limit != 0);
@@ -125,22 +129,24 @@ static qds_status obtain(qds_heap *heap, size_t bytes, qds_class_cache **cache, 
 
 /* Fills the record in and counts the block. */
 QDS_UNCHECKED static inline void hand_out(qds_heap *heap, qds_class_cache *cache, record *r, size_t bytes,
-                                          const char *tag, const char *file, int line, void **out) {
+                                          uint32_t tag, const char *file, int line, void **out) {
   r->header = (qds_block_header){&heap->interface, bytes};
-  if (heap->detail >= QDS_HEAP_STATISTICS)
-    r->tag = qds_account_take(&heap->account, share_of(cache), tag, bytes);
+  r->tag = (uint16_t)tag;
   if (heap->detail >= QDS_HEAP_TRACKING) {
     r->file = file;
     r->line = line;
   }
   qds_permit(&r->header, sizeof r->header + bytes);
   *out = r + 1;
+  if (heap->detail >= QDS_HEAP_STATISTICS && qds_account_take(share_of(cache), tag, bytes))
+    qds_account_settle(&heap->account, share_of(cache), tag);
 }
 
-static qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line,
-                                  void **out) {
+static SLOW qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char *tag, const char *file,
+                                       int line, void **out) {
   qds_class_cache *cache;
   record *r;
+  uint32_t index = 0;
   *out = NULL;
   QDS_TRY(admit(heap, bytes, tag, file, line));
   if (obtain(heap, bytes, &cache, &r) != QDS_OK) {
@@ -151,7 +157,9 @@ static qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char *tag,
                      "out of memory: the system refused %s for %s", size, tag);
   }
   if (heap->limit) note_peak(heap);
-  hand_out(heap, cache, r, bytes, tag, file, line, out);
+  if (heap->detail >= QDS_HEAP_STATISTICS && !qds_account_knows(share_of(cache), tag, &index))
+    index = qds_account_find(&heap->account, share_of(cache), tag);
+  hand_out(heap, cache, r, bytes, index, file, line, out);
   return QDS_OK;
 }
 
@@ -160,39 +168,54 @@ static qds_status heap_allocate(qds_allocator *self, size_t bytes, const char *t
   qds_heap *heap = (qds_heap *)self;
   if (bytes <= QDS_CLASS_BLOCK_MOST && !atomic_load_explicit(&heap->guarded, memory_order_relaxed)) {
     qds_class_cache *cache = qds_class_cache_here(heap->small);
-    record *r = cache ? qds_class_take(cache, bytes) : NULL;
-    if (r) {
-      hand_out(heap, cache, r, bytes, tag, file, line, out);
-      return QDS_OK;
+    uint32_t index = 0;
+    if (cache && (heap->detail == QDS_HEAP_PLAIN || qds_account_knows(share_of(cache), tag, &index))) {
+      record *r = qds_class_take(cache, bytes);
+      if (r) {
+        hand_out(heap, cache, r, bytes, index, file, line, out);
+        return QDS_OK;
+      }
     }
   }
   return allocate_slowly(heap, bytes, tag, file, line, out);
+}
+
+static void count_release(qds_heap *heap, qds_class_cache *cache, uint32_t tag, size_t bytes) {
+  if (heap->detail < QDS_HEAP_STATISTICS) return;
+  if (!cache)
+    qds_account_return(&heap->account, tag, bytes);
+  else if (qds_account_give(share_of(cache), tag, bytes))
+    qds_account_settle(&heap->account, share_of(cache), tag);
+}
+
+/* A thread that cannot have a cache gives back all the same. */
+static SLOW void release_slowly(qds_heap *heap, record *r, size_t bytes, uint32_t tag) {
+  qds_class_cache *cache;
+  if (qds_class_pool_cache(heap->small, &cache) != QDS_OK) cache = NULL;
+  count_release(heap, cache, tag, bytes);
+  if (bytes <= QDS_CLASS_BLOCK_MOST)
+    qds_class_pool_release(heap->small, r);
+  else
+    qds_best_fit_release(large_pool(heap, bytes), large_memory(r));
 }
 
 QDS_UNCHECKED static void heap_release(qds_allocator *self, void *block) {
   qds_heap *heap = (qds_heap *)self;
   record *r = record_of(block);
   const size_t bytes = r->header.bytes;
-  qds_class_cache *cache = qds_class_cache_here(heap->small);
-  /* A thread that cannot have a cache gives back all the same. */
-  if (!cache && qds_class_pool_cache(heap->small, &cache) != QDS_OK) cache = NULL;
-  if (heap->detail >= QDS_HEAP_STATISTICS) {
-    if (cache)
-      qds_account_give(&heap->account, share_of(cache), r->tag, bytes);
-    else
-      qds_account_return(&heap->account, r->tag, bytes);
-  }
+  const uint32_t tag = r->tag;
   withdraw(heap, bytes);
   if (bytes > QDS_CLASS_BLOCK_MOST) {
     qds_forbid(large_memory(r), large_room(bytes));
-    qds_best_fit_release(large_pool(heap, bytes), large_memory(r));
-    return;
+  } else {
+    qds_forbid(r, (sizeof *r + bytes + 7) & ~(size_t)7);
+    qds_class_cache *cache = qds_class_owner_here(heap->small, r);
+    if (cache && qds_class_give(r)) {
+      count_release(heap, cache, tag, bytes);
+      return;
+    }
   }
-  qds_forbid(r, (sizeof *r + bytes + 7) & ~(size_t)7);
-  if (cache)
-    qds_class_give(cache, r);
-  else
-    qds_class_pool_release(NULL, r);
+  release_slowly(heap, r, bytes, tag);
 }
 
 /* --- begin and end ------------------------------------------------------------------------------------- */
@@ -278,17 +301,17 @@ qds_allocator *qds_heap_allocator(qds_heap *heap) {
 
 /* --- looking ------------------------------------------------------------------------------------------- */
 
-static void *next_share(void *pool, void *share) {
-  return qds_class_pool_next(pool, share);
+static void *numbered_share(void *pool, size_t number) {
+  return qds_class_pool_caller(pool, number);
 }
 
 void qds_heap_total(qds_heap *heap, qds_memory_row *total) {
-  qds_account_total(&heap->account, next_share, heap->small, total);
+  qds_account_total(&heap->account, numbered_share, heap->small, total);
   if (heap->limit) total->peak_bytes = atomic_load(&heap->peak);
 }
 
 int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row) {
-  return qds_account_tag(&heap->account, next_share, heap->small, index, row);
+  return qds_account_tag(&heap->account, numbered_share, heap->small, index, row);
 }
 
 void qds_heap_read_pool(qds_heap *heap, qds_heap_pool pool, qds_best_fit_statistics *out) {

@@ -1,10 +1,10 @@
 #include "mem/pool_classes.h"
 
-/* Up to 1 KiB every multiple of 64 bytes has a class; beyond, the sizes are those of which a slab holds 51,
- * 42, 36, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
+/* Up to 1 KiB every multiple of 64 bytes has a class; beyond, the sizes are those of which a slab holds 49,
+ * 41, 35, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
 static const uint16_t strides[QDS_CLASSES] = {64,   128,  192,  256,  320,  384,  448,  512,   576,   640,
-                                              704,  768,  832,  896,  960,  1024, 1280, 1536,  1792,  2048,
-                                              2560, 3072, 3584, 4032, 5440, 6528, 8128, 10880, 13056, 16320};
+                                              704,  768,  832,  896,  960,  1024, 1280, 1536,  1792,  1984,
+                                              2496, 3008, 3520, 3904, 5248, 6336, 7872, 10560, 12672, 15808};
 
 const uint8_t qds_class_of_step[QDS_CLASS_LARGEST / 64 + 1] = {[1] = 0,
                                                                [2] = 1,
@@ -25,28 +25,32 @@ const uint8_t qds_class_of_step[QDS_CLASS_LARGEST / 64 + 1] = {[1] = 0,
                                                                [17 ... 20] = 16,
                                                                [21 ... 24] = 17,
                                                                [25 ... 28] = 18,
-                                                               [29 ... 32] = 19,
-                                                               [33 ... 40] = 20,
-                                                               [41 ... 48] = 21,
-                                                               [49 ... 56] = 22,
-                                                               [57 ... 63] = 23,
-                                                               [64 ... 85] = 24,
-                                                               [86 ... 102] = 25,
-                                                               [103 ... 127] = 26,
-                                                               [128 ... 170] = 27,
-                                                               [171 ... 204] = 28,
-                                                               [205 ... 255] = 29};
+                                                               [29 ... 31] = 19,
+                                                               [32 ... 39] = 20,
+                                                               [40 ... 47] = 21,
+                                                               [48 ... 55] = 22,
+                                                               [56 ... 61] = 23,
+                                                               [62 ... 82] = 24,
+                                                               [83 ... 99] = 25,
+                                                               [100 ... 123] = 26,
+                                                               [124 ... 165] = 27,
+                                                               [166 ... 198] = 28,
+                                                               [199 ... 247] = 29};
 
-_Static_assert(sizeof(qds_class_slab) <= QDS_SLAB_HEADER_BYTES, "a slab's header has no room");
+_Static_assert(sizeof(qds_class_slab) == 128, "a slab's header is not two cache lines");
 _Static_assert(sizeof(qds_class_block) % 32 == 0, "blocks would not be aligned");
 
 /* Stands for "no slab": it never has a free block, and nobody writes to it. */
 static const qds_class_slab none;
 
-/* The first block's header ends where the slab's header and one alignment unit do. */
+static uintptr_t begin_of(const qds_class_slab *slab) {
+  return (uintptr_t)slab & ~(uintptr_t)(QDS_SLAB_BYTES - 1);
+}
+
+/* The first block's header ends where the lines for the slab's header do. */
 static qds_class_block *block_at(const qds_class_slab *slab, size_t index) {
   const size_t first = QDS_SLAB_HEADER_BYTES - sizeof(qds_class_block);
-  return (qds_class_block *)((uintptr_t)slab + first + index * strides[slab->class]);
+  return (qds_class_block *)(begin_of(slab) + first + index * strides[slab->class]);
 }
 
 /* --- slabs --------------------------------------------------------------------------------------------- */
@@ -66,14 +70,15 @@ static void unlist(qds_class_slab *slab) {
 }
 
 static qds_status create_slab(qds_class_cache *cache, size_t class, qds_class_slab **out) {
-  QDS_TRY(qds_best_fit_allocate(cache->pool->source, QDS_SLAB_BYTES, QDS_SLAB_BYTES, (void **)out));
-  qds_class_slab *slab = *out;
+  void *memory;
+  QDS_TRY(qds_best_fit_allocate(cache->pool->source, QDS_SLAB_BYTES, QDS_SLAB_BYTES, &memory));
+  qds_class_slab *slab = *out = qds_class_slab_of(memory);
+  qds_forbid(memory, QDS_SLAB_BYTES);
   qds_permit(slab, sizeof *slab);
-  qds_forbid((char *)slab + sizeof *slab, QDS_SLAB_BYTES - sizeof *slab);
   const size_t blocks = (QDS_SLAB_BYTES - QDS_SLAB_HEADER_BYTES) / strides[class];
   *slab = (qds_class_slab){.cache = cache,
-                           .room = (uint32_t)blocks,
-                           .class = (uint16_t) class,
+                           .room = (uint16_t)blocks,
+                           .class = (uint8_t) class,
                            .next_owned = cache->owned,
                            .owned_link = &cache->owned};
   if (cache->owned) cache->owned->owned_link = &slab->next_owned;
@@ -86,8 +91,8 @@ static void give_slab_back(qds_class_slab *slab) {
   qds_best_fit *source = slab->cache->pool->source;
   *slab->owned_link = slab->next_owned;
   if (slab->next_owned) slab->next_owned->owned_link = slab->owned_link;
-  qds_forbid(slab, QDS_SLAB_BYTES);
-  qds_best_fit_release(source, slab);
+  qds_forbid((void *)begin_of(slab), QDS_SLAB_BYTES);
+  qds_best_fit_release(source, (void *)begin_of(slab));
 }
 
 /* Links a page of blocks that were never used, at least one, the lowest first. */
@@ -118,8 +123,8 @@ static void settle(qds_class_slab *slab) {
 
 /* --- returns from other threads ------------------------------------------------------------------------ */
 
-QDS_UNCHECKED static void post(qds_class_slab *slab, qds_class_block *block) {
-  qds_class_cache *cache = slab->cache;
+QDS_UNCHECKED static void post(qds_class_cache *cache, qds_class_block *block) {
+  qds_class_slab *slab = qds_class_slab_of(block);
   qds_class_block *first = atomic_load_explicit(&slab->returned, memory_order_relaxed);
   do {
     block->next = first;
@@ -184,12 +189,12 @@ qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_cla
   return QDS_OK;
 }
 
-QDS_UNCHECKED void qds_class_pool_release(qds_class_cache *cache, qds_class_block *block) {
-  qds_class_slab *slab = qds_class_slab_of(block);
-  if (slab->cache != cache) {
-    post(slab, block);
+QDS_UNCHECKED void qds_class_pool_release(qds_class_pool *pool, qds_class_block *block) {
+  if (!qds_class_owner_here(pool, block)) {
+    post(atomic_load_explicit(&pool->caches[block->cache], memory_order_acquire), block);
     return;
   }
+  qds_class_slab *slab = qds_class_slab_of(block);
   block->next = slab->free;
   slab->free = block;
   slab->used--;
@@ -227,19 +232,36 @@ static void end_of_thread(void *data) {
   pthread_mutex_unlock(&pool->lock);
 }
 
+/* Gives the cache its number, under which it is known from then on. */
+static qds_status enter(qds_class_pool *pool, qds_class_cache *cache) {
+  pthread_mutex_lock(&pool->lock);
+  const size_t number = atomic_load_explicit(&pool->count, memory_order_relaxed);
+  if (number < QDS_CLASS_MOST_CACHES) {
+    cache->number = (uint16_t)number;
+    atomic_store_explicit(&pool->caches[number], cache, memory_order_release);
+    atomic_store_explicit(&pool->count, number + 1, memory_order_release);
+  }
+  pthread_mutex_unlock(&pool->lock);
+  if (number == QDS_CLASS_MOST_CACHES)
+    QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: more than %d threads use one memory pool",
+             QDS_CLASS_MOST_CACHES);
+  return QDS_OK;
+}
+
 static qds_status create_cache(qds_class_pool *pool, qds_class_cache **out) {
   void *memory;
+  *out = NULL;
   QDS_TRY(qds_allocate_zero(pool->allocator, 1, sizeof **out + pool->thread_bytes, "thread cache", __FILE__,
                             __LINE__, &memory));
   qds_class_cache *cache = memory;
   cache->pool = pool;
   for (int i = 0; i < QDS_CLASSES; i++) cache->current[i] = (qds_class_slab *)&none;
-  pthread_mutex_lock(&pool->lock);
-  cache->next = atomic_load_explicit(&pool->caches, memory_order_relaxed);
-  atomic_store_explicit(&pool->caches, cache, memory_order_release);
-  pthread_mutex_unlock(&pool->lock);
-  *out = cache;
-  return QDS_OK;
+  const qds_status status = enter(pool, cache);
+  if (status == QDS_OK)
+    *out = cache;
+  else
+    qds_release(cache);
+  return status;
 }
 
 /* A cache of a thread that has ended, or a new one. */
@@ -299,8 +321,8 @@ qds_status qds_class_pool_create(qds_best_fit *source, qds_allocator *allocator,
 void qds_class_pool_destroy(qds_class_pool *pool) {
   if (!pool) return;
   pthread_key_delete(pool->key);
-  for (qds_class_cache *cache = pool->caches, *next; cache; cache = next) {
-    next = cache->next;
+  for (size_t i = 0; i < pool->count; i++) {
+    qds_class_cache *cache = pool->caches[i];
     while (cache->owned) give_slab_back(cache->owned);
     qds_release(cache);
   }
@@ -310,17 +332,15 @@ void qds_class_pool_destroy(qds_class_pool *pool) {
 
 /* --- looking ------------------------------------------------------------------------------------------- */
 
-void *qds_class_pool_next(qds_class_pool *pool, void *caller) {
-  const qds_class_cache *last = NULL;
-  if (caller) last = (qds_class_cache *)((char *)caller - offsetof(qds_class_cache, caller));
-  qds_class_cache *next = last ? last->next : atomic_load_explicit(&pool->caches, memory_order_acquire);
-  return next ? next->caller : NULL;
+void *qds_class_pool_caller(qds_class_pool *pool, size_t index) {
+  if (index >= atomic_load_explicit(&pool->count, memory_order_acquire)) return NULL;
+  return atomic_load_explicit(&pool->caches[index], memory_order_relaxed)->caller;
 }
 
 void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, qds_class_block *block),
                           void *user) {
-  for (qds_class_cache *cache = pool->caches; cache; cache = cache->next)
-    for (qds_class_slab *slab = cache->owned; slab; slab = slab->next_owned)
+  for (size_t number = 0; number < pool->count; number++)
+    for (qds_class_slab *slab = pool->caches[number]->owned; slab; slab = slab->next_owned)
       for (uint32_t i = 0; i < slab->carved; i++) visit(user, block_at(slab, i));
 }
 
@@ -361,10 +381,10 @@ static const char *fault_of(qds_class_slab *slab) {
 }
 
 qds_status qds_class_pool_check(qds_class_pool *pool) {
-  for (qds_class_cache *cache = pool->caches; cache; cache = cache->next)
-    for (qds_class_slab *slab = cache->owned; slab; slab = slab->next_owned) {
+  for (size_t number = 0; number < pool->count; number++)
+    for (qds_class_slab *slab = pool->caches[number]->owned; slab; slab = slab->next_owned) {
       const char *fault = fault_of(slab);
-      if (slab->cache != cache) fault = "a slab belongs to another cache";
+      if (slab->cache != pool->caches[number]) fault = "a slab belongs to another cache";
       if (fault) QDS_FAIL(QDS_ERROR_INTERNAL, "small blocks: %s", fault);
     }
   return QDS_OK;

@@ -16,10 +16,10 @@
  * entry, then the loser asks pthread_getspecific. Caches are never freed before the pool, so that a stale
  * entry points to a cache, if to that of another thread. When a thread ends, its cache reads its mail, gives
  * empty slabs back and waits, with the blocks that are still in use, for the next thread that needs one;
- * meanwhile blocks return to it as to any cache. The lock guards the list of caches, and is taken when
+ * meanwhile blocks return to it as to any cache. The lock guards the numbers of caches, and is taken when
  * threads come and go and while waiting caches are emptied.
  *
- * The structures are open for the sake of the two functions inlined below; nobody else reads them. */
+ * The structures are open for the sake of the functions inlined below; nobody else reads them. */
 #ifndef QDS_MEM_POOL_CLASSES_H
 #define QDS_MEM_POOL_CLASSES_H
 
@@ -32,19 +32,22 @@
 
 enum {
   QDS_SLAB_BYTES = 1 << 16,
-  QDS_SLAB_HEADER_BYTES = 128,
+  QDS_SLAB_COLOURS = 32,
+  QDS_SLAB_HEADER_BYTES = (QDS_SLAB_COLOURS + 2) * 64, /* before the first block */
   QDS_CLASSES = 30,
-  QDS_CLASS_LARGEST = 16320, /* bytes from one block to the next */
-  QDS_CLASS_THREADS = 256,   /* entries of the table of threads */
+  QDS_CLASS_LARGEST = 15808,    /* bytes from one block to the next */
+  QDS_CLASS_TABLE = 256,        /* entries of the table of threads */
+  QDS_CLASS_MOST_CACHES = 4096, /* threads that use a pool at one time */
 };
 
 /* Stands directly before every block, which is aligned to QDS_ALIGNMENT. The record above the header is
- * the caller's. While the block is free, the pool has the place of the header. */
+ * the caller's but for one number. While the block is free, the pool has the place of the header. */
 typedef struct qds_class_block qds_class_block;
 struct qds_class_block {
   const char *file;
   int line;
-  uint32_t tag;
+  uint16_t tag;
+  uint16_t cache; /* the pool's: the number of the cache that the block belongs to */
   union {
     qds_block_header header;
     qds_class_block *next;
@@ -56,14 +59,14 @@ enum { QDS_CLASS_BLOCK_MOST = QDS_CLASS_LARGEST - (int)sizeof(qds_class_block) -
 typedef struct qds_class_cache qds_class_cache;
 typedef struct qds_class_slab qds_class_slab;
 struct qds_class_slab {
-  qds_class_cache *cache;
   qds_class_block *free;
   uint32_t used;   /* blocks taken and not yet back, or back and not yet collected */
   uint32_t carved; /* blocks that were ever free */
-  uint32_t room;   /* blocks that there are */
-  uint16_t class;
-  uint8_t known;                   /* the current one, or in its cache's list of those with free blocks */
-  qds_class_slab *next, *previous; /* in that list */
+  uint16_t room;   /* blocks that there are */
+  uint8_t class;
+  uint8_t known; /* the current one, or in its cache's list of those with free blocks */
+  qds_class_cache *cache;
+  qds_class_slab *next, *previous;          /* in its cache's list of slabs with free blocks */
   qds_class_slab *next_owned, **owned_link; /* all slabs of the cache */
   /* Other threads write here. */
   alignas(64) _Atomic(qds_class_block *) returned;
@@ -76,21 +79,22 @@ struct qds_class_cache {
   qds_class_slab *with_free[QDS_CLASSES]; /* lists of slabs other than the current one */
   qds_class_slab *owned;
   struct qds_class_pool *pool;
-  qds_class_cache *next;         /* of all caches of the pool */
+  uint16_t number;
   qds_class_cache *next_waiting; /* of those without a thread */
   alignas(64) _Atomic(qds_class_slab *) mail;
   alignas(64) unsigned char caller[]; /* memory that the caller wanted per thread, zeroed at first */
 };
 
 typedef struct qds_class_pool {
-  _Atomic(qds_class_cache *) table[QDS_CLASS_THREADS];
+  _Atomic(qds_class_cache *) table[QDS_CLASS_TABLE];
   qds_best_fit *source;
   qds_allocator *allocator;
   size_t thread_bytes;
   pthread_key_t key;
   pthread_mutex_t lock;
-  _Atomic(qds_class_cache *) caches;
   qds_class_cache *waiting;
+  atomic_size_t count;
+  _Atomic(qds_class_cache *) caches[QDS_CLASS_MOST_CACHES]; /* by number; the first `count` are there */
 } qds_class_pool;
 
 /* Slabs are taken from `source`; caches, each with `thread_bytes` for the caller, from `allocator`. Both
@@ -107,15 +111,14 @@ qds_status qds_class_pool_cache(qds_class_pool *pool, qds_class_cache **out);
 /* A block of `bytes`, at most QDS_CLASS_BLOCK_MOST; its record and header are the caller's to fill. Errors:
  * those of the source. */
 qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_block **out);
-/* Gives a block back that the inlined function cannot. `cache` may be NULL. */
-void qds_class_pool_release(qds_class_cache *cache, qds_class_block *block);
+/* Gives a block back in any case. Needs no memory. */
+void qds_class_pool_release(qds_class_pool *pool, qds_class_block *block);
 
 /* Gives the slabs of the calling thread and of threads that have ended back where they are empty. */
 void qds_class_pool_trim(qds_class_pool *pool);
 
-/* The caller's memory of one cache after another: the first for NULL, NULL after the last. New caches come
- * before those that were seen. */
-void *qds_class_pool_next(qds_class_pool *pool, void *caller);
+/* The caller's memory in the cache number `index`, or NULL past the last. */
+void *qds_class_pool_caller(qds_class_pool *pool, size_t index);
 /* Calls `visit` for every block that was ever taken, used or free. At rest only: no other thread uses the
  * pool. */
 void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, qds_class_block *block),
@@ -132,8 +135,11 @@ static inline size_t qds_class_of(size_t bytes) {
   return qds_class_of_step[(bytes + sizeof(qds_class_block) + QDS_REDZONE_BYTES + 63) / 64];
 }
 
+/* A slab's header lies in one of QDS_SLAB_COLOURS lines, so that headers do not all fall on the same few sets
+ * of the processor's caches. */
 static inline qds_class_slab *qds_class_slab_of(const qds_class_block *block) {
-  return (qds_class_slab *)((uintptr_t)block & ~(uintptr_t)(QDS_SLAB_BYTES - 1));
+  const uintptr_t begin = (uintptr_t)block & ~(uintptr_t)(QDS_SLAB_BYTES - 1);
+  return (qds_class_slab *)(begin + begin / QDS_SLAB_BYTES % QDS_SLAB_COLOURS * 64);
 }
 
 /* Fibonacci hashing: the high bits of a product with 2^64 over the golden ratio. */
@@ -157,18 +163,27 @@ QDS_UNCHECKED static inline qds_class_block *qds_class_take(qds_class_cache *cac
   if (!block) return NULL;
   slab->free = block->next;
   slab->used++;
+  block->cache = cache->number;
+  __builtin_prefetch(slab->free, 1); /* its record is written next time */
   return block;
 }
 
-QDS_UNCHECKED static inline void qds_class_give(qds_class_cache *cache, qds_class_block *block) {
+/* The cache that a block belongs to when that is the calling thread's, else NULL. */
+QDS_UNCHECKED static inline qds_class_cache *qds_class_owner_here(qds_class_pool *pool,
+                                                                  const qds_class_block *block) {
+  qds_class_cache *cache = atomic_load_explicit(&pool->caches[block->cache], memory_order_relaxed);
+  const uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
+  return atomic_load_explicit(&cache->thread, memory_order_relaxed) == thread ? cache : NULL;
+}
+
+/* Gives a block of the calling thread's cache back; returns 0 when only qds_class_pool_release can. */
+QDS_UNCHECKED static inline int qds_class_give(qds_class_block *block) {
   qds_class_slab *slab = qds_class_slab_of(block);
-  if (slab->cache != cache || slab->used == 1 || !slab->known) {
-    qds_class_pool_release(cache, block);
-    return;
-  }
+  if (slab->used == 1 || !slab->known) return 0;
   block->next = slab->free;
   slab->free = block;
   slab->used--;
+  return 1;
 }
 
 #endif

@@ -58,12 +58,8 @@ static int is_whole(const unsigned char *block) {
 
 static void give(qds_class_pool *pool, unsigned char *memory) {
   qds_class_block *block = (qds_class_block *)memory - 1;
-  qds_class_cache *cache = qds_class_cache_here(pool);
   qds_forbid(block, (sizeof *block + block->header.bytes + 7) & ~(size_t)7);
-  if (cache)
-    qds_class_give(cache, block);
-  else
-    qds_class_pool_release(NULL, block);
+  if (!qds_class_owner_here(pool, block) || !qds_class_give(block)) qds_class_pool_release(pool, block);
 }
 
 /* Every size has a class that holds it, no class is larger than 1.4 times what it must hold, and blocks lie
