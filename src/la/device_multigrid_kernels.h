@@ -175,19 +175,52 @@ QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int 
 
 /* --- between levels ------------------------------------------------------------------------------------- */
 
-/* The part of fine plane i in the restriction to the coarse line (j, k). */
-QDS_PORTABLE_INLINE float qds_level_restrict_plane(const qds_level_restrict_arguments *a, const float *r,
-                                                   int i, int j, int k) {
+/* The fine lines, and the nodes on them, that a coarse line (j, k) takes from a plane: up to three each, with
+ * weight 0 where there are fewer. `fits`: there are not more, as at the end of an axis with an odd number of
+ * edges. */
+enum { QDS_RESTRICT_TAPS = 3 };
+typedef struct {
+  int fits, line[QDS_RESTRICT_TAPS], node[QDS_RESTRICT_TAPS];
+  float line_weight[QDS_RESTRICT_TAPS], node_weight[QDS_RESTRICT_TAPS];
+} qds_level_restrict_track;
+
+/* The gather list of coarse unknown i; returns whether it fits. */
+QDS_PORTABLE_INLINE int qds_level_restrict_taps(const qds_transfer_view *t, int i, int at[QDS_RESTRICT_TAPS],
+                                                float weight[QDS_RESTRICT_TAPS]) {
+  const int first = QDS_READ(t->gather_start + i), count = QDS_READ(t->gather_start + i + 1) - first;
+  QDS_UNROLL
+  for (int g = 0; g < QDS_RESTRICT_TAPS; g++) {
+    const int entry = first + (g < count ? g : 0);
+    at[g] = QDS_READ(t->gather_at + entry);
+    weight[g] = g < count ? QDS_READ(t->gather_weight + entry) : 0;
+  }
+  return count <= QDS_RESTRICT_TAPS;
+}
+
+/* Any number of lines and nodes, from a plane. */
+QDS_PORTABLE_INLINE float qds_level_restrict_lists(const qds_level_restrict_arguments *a, const float *plane,
+                                                   int j, int k) {
   const qds_transfer_view *t1 = &a->transfer[1], *t2 = &a->transfer[2];
-  const int begin = QDS_READ(t2->gather_start + k), end = QDS_READ(t2->gather_start + k + 1);
-  const float *plane = r + (int64_t)i * (a->fine_n[1] * a->fine_n[2]);
   float total = 0;
-  for (int g1 = QDS_READ(t1->gather_start + j); g1 < QDS_READ(t1->gather_start + j + 1); g1++) {
-    const float *line = plane + QDS_READ(t1->gather_at + g1) * a->fine_n[2];
+  for (int g1 = t1->gather_start[j]; g1 < t1->gather_start[j + 1]; g1++) {
+    const float *line = plane + t1->gather_at[g1] * a->fine_n[2];
     float sum = 0;
-    for (int g2 = begin; g2 < end; g2++)
-      sum += QDS_READ(t2->gather_weight + g2) * QDS_READ(line + QDS_READ(t2->gather_at + g2));
-    total += QDS_READ(t1->gather_weight + g1) * sum;
+    for (int g2 = t2->gather_start[k]; g2 < t2->gather_start[k + 1]; g2++)
+      sum += t2->gather_weight[g2] * line[t2->gather_at[g2]];
+    total += t1->gather_weight[g1] * sum;
+  }
+  return total;
+}
+
+QDS_PORTABLE_INLINE float qds_level_restrict_plane(const qds_level_restrict_track *s, const float *plane) {
+  float total = 0;
+  QDS_UNROLL
+  for (int g1 = 0; g1 < QDS_RESTRICT_TAPS; g1++) {
+    float sum = 0;
+    QDS_UNROLL
+    for (int g2 = 0; g2 < QDS_RESTRICT_TAPS; g2++)
+      sum += s->node_weight[g2] * QDS_READ(plane + (s->line[g1] + s->node[g2]));
+    total += s->line_weight[g1] * sum;
   }
   return total;
 }
@@ -199,13 +232,23 @@ QDS_PORTABLE_INLINE void qds_level_restrict_march(const qds_level_restrict_argum
   const qds_transfer_view *t0 = &a->transfer[0];
   const int64_t n1 = a->coarse.axis[1].n, n2 = a->coarse.axis[2].n;
   const float *r = a->r.data + column * a->r.stride;
+  const int plane_nodes = a->fine_n[1] * a->fine_n[2];
+  qds_level_restrict_track s;
+  const int lines_fit = qds_level_restrict_taps(&a->transfer[1], j, s.line, s.line_weight);
+  s.fits = qds_level_restrict_taps(&a->transfer[2], k, s.node, s.node_weight) && lines_fit;
+  QDS_UNROLL
+  for (int g = 0; g < QDS_RESTRICT_TAPS; g++) s.line[g] *= a->fine_n[2];
   int known = -1;
   float part = 0;
   for (int i = begin; i < end; i++) {
     float total = 0;
     for (int g0 = QDS_READ(t0->gather_start + i); g0 < QDS_READ(t0->gather_start + i + 1); g0++) {
       const int plane = QDS_READ(t0->gather_at + g0);
-      if (plane != known) part = qds_level_restrict_plane(a, r, known = plane, j, k);
+      if (plane != known) {
+        const float *from = r + (int64_t)plane * plane_nodes;
+        part = s.fits ? qds_level_restrict_plane(&s, from) : qds_level_restrict_lists(a, from, j, k);
+        known = plane;
+      }
       total += QDS_READ(t0->gather_weight + g0) * part;
     }
     if (a->divide) total /= qds_level_diagonal(&a->coarse, 0, i, j, k);

@@ -134,7 +134,7 @@ size_t qds_device_operator_bytes(const qds_device_operator *d) {
 
 /* Long marches re-read fewer planes; short ones give a device more to do at once. */
 static int planes_of_march(const qds_tensor_axis_view axis[3]) {
-  enum { FEWEST = 8, MOST = 64, WANTED_WARPS = 1 << 17 };
+  enum { FEWEST = 8, MOST = 64, WANTED_WARPS = 1 << 14 };
   const int64_t warps = ((int64_t)axis[2].n + QDS_TILE - 1) / QDS_TILE * axis[1].n * axis[0].n;
   const int64_t planes = warps / WANTED_WARPS;
   return planes < FEWEST ? FEWEST : planes > MOST ? MOST : (int)planes;
