@@ -157,7 +157,7 @@ void qds_buffer_manager_leaks(qds_buffer_manager *m, qds_buffer_leak_fn leak, vo
 
 int qds_buffer_manager_retire(qds_buffer_manager *m, void (*last)(void *user), void *user) {
   pthread_mutex_lock(&m->lock);
-  const int owned = m->statistics.python_buffers > 0;
+  const int owned = m->statistics.python_buffers > 0 || m->disposing > 0;
   if (owned) {
     m->last = last;
     m->last_user = user;
@@ -375,7 +375,13 @@ void qds_buffer_get_info(qds_buffer *b, qds_buffer_info *out) {
   qds_buffer_unclaim(b);
 }
 
+static qds_status reap(void *data) {
+  (void)qds_copies_reap(data, 0);
+  return QDS_OK;
+}
+
 void qds_buffer_manager_statistics(qds_buffer_manager *m, qds_memory_statistics *out) {
+  (void)qds_buffer_work_run(m, &(qds_buffer_work){.run = reap, .data = m});
   pthread_mutex_lock(&m->lock);
   *out = m->statistics;
   pthread_mutex_unlock(&m->lock);

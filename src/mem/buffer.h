@@ -22,8 +22,8 @@ QDS_AUTO_DEFINE(qds_buffer_manager)
 /* Each buffer that still has references of the library. */
 typedef void (*qds_buffer_leak_fn)(void *user, const char *tag, size_t bytes, const char *file, int line);
 void qds_buffer_manager_leaks(qds_buffer_manager *manager, qds_buffer_leak_fn leak, void *user);
-/* 0: Python owns no buffer, and the manager can be destroyed. 1: it does; `last` is called, with no lock
- * held, by whoever gives up the last of them. */
+/* 0: Python owns no buffer, and the manager can be destroyed. 1: it does, or one is just being given up;
+ * `last` is called, with no lock held, by whoever gives up the last of them. */
 int qds_buffer_manager_retire(qds_buffer_manager *manager, void (*last)(void *user), void *user);
 
 qds_status qds_buffer_manager_configure(qds_buffer_manager *manager, const qds_memory_options *options);

@@ -107,6 +107,7 @@ qds_status qds_copy_take(qds_buffer *b, qds_place slot, qds_stream *stream) {
     pthread_mutex_unlock(&b->manager->lock);
   }
   if (copy->held) return QDS_OK;
+  (void)qds_copies_reap(b->manager, 0);
   QDS_TRY(grant(b, slot));
   const qds_status status = take(b, slot, stream, copy);
   if (status != QDS_OK) {

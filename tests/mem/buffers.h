@@ -6,32 +6,60 @@
 
 #include "qdsim/memory.h"
 
-/* Runs `body` in a context of its own on each device of this machine, with limits in bytes (0: none), and
- * fails the test when it leaks. */
-static inline void with_limits(size_t memory_limit, size_t device_memory_limit,
+static inline qds_context *limited_context(const char *device, size_t memory_limit,
+                                           size_t device_memory_limit, int *leaks) {
+  qds_context *ctx = NULL;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.device = device;
+  options.threads = 1;
+  options.log = support_log;
+  options.user = leaks;
+  options.memory_limit = memory_limit;
+  options.device_memory_limit = device_memory_limit;
+  assert_ok(qds_context_create(&options, &ctx));
+  return ctx;
+}
+
+static inline int has_device(const qds_context *ctx) {
+  return qds_context_accelerator(ctx) != NULL;
+}
+
+/* The least memory that a device gives at once, 2 MiB or more: limits on it are multiples. */
+static inline size_t device_unit(const char *device) {
+  for (size_t unit = (size_t)2 << 20;; unit *= 2) {
+    int leaks = 0;
+    void *p;
+    qds_context *ctx = limited_context(device, 0, unit, &leaks);
+    int fits = !has_device(ctx);
+    if (!fits) {
+      fits = QDS_STREAM_NEW(qds_context_stream(ctx), 1, "probe", (char **)&p) == QDS_OK;
+      qds_stream_release(qds_context_stream(ctx), p);
+    }
+    qds_context_destroy(ctx);
+    if (fits) return unit;
+    assert_true(unit < (size_t)1 << 30);
+  }
+}
+
+/* Of the device that the test runs on. */
+static size_t buffers_unit;
+
+/* Runs `body` in a context of its own on each device of this machine, with limits (0: none), and fails the
+ * test when it leaks. The limit of the host is in bytes and units, that of the device in units. */
+static inline void with_limits(size_t bytes, size_t host_units, size_t device_units,
                                void (*body)(qds_context *ctx)) {
   const char *skipped;
   for (const char *const *device = test_devices(&skipped); *device; device++) {
     print_message("  on %s\n", *device);
     int leaks = 0;
-    qds_context *ctx = NULL;
-    qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
-    options.device = *device;
-    options.threads = 1;
-    options.log = support_log;
-    options.user = &leaks;
-    options.memory_limit = memory_limit;
-    options.device_memory_limit = device_memory_limit;
-    assert_ok(qds_context_create(&options, &ctx));
+    buffers_unit = host_units || device_units ? device_unit(*device) : 0;
+    qds_context *ctx =
+        limited_context(*device, bytes + host_units * buffers_unit, device_units * buffers_unit, &leaks);
     body(ctx);
     qds_context_destroy(ctx);
     assert_int_equal(leaks, 0);
   }
   if (*skipped) print_message("  skipped: %s\n", skipped);
-}
-
-static inline int has_device(const qds_context *ctx) {
-  return qds_context_accelerator(ctx) != NULL;
 }
 
 static inline uint64_t pattern_word(uint64_t seed, size_t index) {

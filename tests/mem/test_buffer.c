@@ -378,6 +378,29 @@ static void memory_goes_back(qds_context *ctx) {
   assert_int_equal(qds_memory_tag(ctx, 1, &row), 0);
 }
 
+/* A buffer that is given up while a stream still copies from it: its memory goes when the copy is done. */
+static void memory_waits_for_work(qds_context *ctx) {
+  qds_buffer *b = make(ctx, QDS_MEM_ADAPTIVE), *to = make(ctx, QDS_MEM_ADAPTIVE);
+  qds_stream *stream;
+  void *p;
+  assert_ok(qds_context_stream_create(ctx, &stream));
+  buffer_put(b, BYTES, 5);
+  assert_ok(qds_buffer_acquire(to, QDS_PLACE_DEVICE, QDS_ACCESS_DISCARD, NULL, &p));
+  assert_ok(qds_buffer_release(to, NULL));
+  assert_ok(qds_buffer_copy(to, b, stream));
+  assert_ok(qds_buffer_prefetch(b, QDS_PLACE_DEVICE, stream));
+  assert_ok(qds_buffer_destroy(b));
+  assert_ok(qds_context_stream_wait(stream));
+  assert_int_equal(statistics_of(ctx).buffers, 1);
+  buffer_check(to, BYTES, 5);
+  assert_ok(qds_buffer_spill(to, QDS_PLACE_FILE));
+  const qds_memory_statistics s = statistics_of(ctx);
+  for (int i = 0; i < QDS_PLACES; i++)
+    assert_int_equal(s.places[i].current_bytes, i == QDS_PLACE_FILE ? BYTES : 0);
+  assert_ok(qds_buffer_destroy(to));
+  qds_context_stream_destroy(stream);
+}
+
 enum { THREADS = 4, TURNS = 2000 };
 typedef struct {
   qds_buffer *buffer;
@@ -508,7 +531,7 @@ static void on_each_name(void (*body)(const char *device)) {
 #define BUFFER_TEST(name)                                                                                    \
   static void test_##name(void **state) {                                                                    \
     (void)state;                                                                                             \
-    with_limits(0, 0, name);                                                                                 \
+    with_limits(0, 0, 0, name);                                                                              \
   }
 #define CONTEXT_TEST(name)                                                                                   \
   static void test_##name(void **state) {                                                                    \
@@ -531,6 +554,7 @@ BUFFER_TEST(fills_every_byte)
 BUFFER_TEST(destroy_while_acquired_is_refused)
 BUFFER_TEST(owners_are_counted_apart)
 BUFFER_TEST(memory_goes_back)
+BUFFER_TEST(memory_waits_for_work)
 BUFFER_TEST(threads_share_a_buffer)
 CONTEXT_TEST(leaks_are_reported)
 CONTEXT_TEST(python_keeps_the_context)
@@ -554,6 +578,7 @@ int main(void) {
       cmocka_unit_test(test_destroy_while_acquired_is_refused),
       cmocka_unit_test(test_owners_are_counted_apart),
       cmocka_unit_test(test_memory_goes_back),
+      cmocka_unit_test(test_memory_waits_for_work),
       cmocka_unit_test(test_threads_share_a_buffer),
       cmocka_unit_test(test_leaks_are_reported),
       cmocka_unit_test(test_python_keeps_the_context),

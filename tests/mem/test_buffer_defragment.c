@@ -3,8 +3,12 @@
 
 #include "mem/pool_stream.h"
 
-/* Ten blocks fill a piece of 16 MiB of the pool nearly; smaller ones than a MiB it keeps apart. */
-enum { MIB = 1 << 20, BLOCK = 3 * MIB / 2, COUNT = 10 };
+/* Ten blocks of 3/4 units fill the eight that the device may give nearly. */
+enum { COUNT = 10 };
+
+static size_t block_bytes(void) {
+  return buffers_unit / 4 * 3;
+}
 
 /* Contents that lie on the device only. */
 static qds_buffer *device_buffer(qds_context *ctx, size_t bytes, uint64_t seed) {
@@ -32,7 +36,7 @@ static int on_device(qds_buffer *b) {
 }
 
 static void scatter(qds_context *ctx, qds_buffer *b[COUNT]) {
-  for (int i = 0; i < COUNT; i++) b[i] = device_buffer(ctx, BLOCK, (uint64_t)i);
+  for (int i = 0; i < COUNT; i++) b[i] = device_buffer(ctx, block_bytes(), (uint64_t)i);
   for (int i = 0; i < COUNT; i += 2) {
     assert_ok(qds_buffer_destroy(b[i]));
     b[i] = NULL;
@@ -42,7 +46,7 @@ static void scatter(qds_context *ctx, qds_buffer *b[COUNT]) {
 static void check_and_destroy(qds_context *ctx, qds_buffer *b[COUNT]) {
   for (int i = 0; i < COUNT; i++) {
     if (!b[i]) continue;
-    check(ctx, b[i], BLOCK, (uint64_t)i);
+    check(ctx, b[i], block_bytes(), (uint64_t)i);
     assert_ok(qds_buffer_destroy(b[i]));
   }
 }
@@ -59,19 +63,19 @@ static void holes_become_one(qds_context *ctx) {
   qds_defragment_report report;
   void *held;
   if (!has_device(ctx)) {
-    assert_fails(qds_memory_defragment(ctx, MIB, &report), QDS_ERROR_UNSUPPORTED, "there is no device");
+    assert_fails(qds_memory_defragment(ctx, 1, &report), QDS_ERROR_UNSUPPORTED, "there is no device");
     return;
   }
   scatter(ctx, b);
   /* One that is acquired keeps its address. */
   assert_ok(qds_buffer_acquire(b[1], QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, &held));
-  assert_ok(qds_memory_defragment(ctx, 6 * MIB, &report));
+  assert_ok(qds_memory_defragment(ctx, 3 * buffers_unit, &report));
   assert_int_equal(report.before.used_bytes, report.after.used_bytes);
   print_message("  %zu moved; largest free range %zu before, %zu after\n", report.moved_buffers,
                 report.before.largest_free_bytes, report.after.largest_free_bytes);
-  assert_true(report.after.largest_free_bytes >= 6 * MIB);
+  assert_true(report.after.largest_free_bytes >= 3 * buffers_unit);
   if (*pool_of(ctx).whole) { /* this device cannot put its memory behind other addresses */
-    assert_true(report.before.largest_free_bytes < 6 * MIB && report.moved_buffers > 0);
+    assert_true(report.before.largest_free_bytes < 3 * buffers_unit && report.moved_buffers > 0);
     assert_true(report.after.fragmentation < report.before.fragmentation);
   }
   assert_ok(qds_stream_pool_check(qds_context_accelerator(ctx)->pool));
@@ -82,16 +86,16 @@ static void holes_become_one(qds_context *ctx) {
   assert_ok(qds_buffer_release(b[1], NULL));
   assert_ok(qds_buffer_release(b[1], NULL));
   const size_t grown = pool_of(ctx).growths;
-  qds_buffer *large = device_buffer(ctx, 6 * MIB, 99);
+  qds_buffer *large = device_buffer(ctx, 3 * buffers_unit, 99);
   assert_int_equal(pool_of(ctx).growths, grown);
-  check(ctx, large, 6 * MIB, 99);
+  check(ctx, large, 3 * buffers_unit, 99);
   assert_ok(qds_buffer_destroy(large));
   check_and_destroy(ctx, b);
 }
 
 static void test_holes_become_one(void **state) {
   (void)state;
-  with_limits(0, 16 * MIB, holes_become_one);
+  with_limits(0, 0, 8, holes_become_one);
 }
 
 /* More than all holes together: the buffers leave for the host, and come back. */
@@ -100,7 +104,7 @@ static void buffers_leave(qds_context *ctx) {
   qds_defragment_report report;
   if (!has_device(ctx)) return;
   scatter(ctx, b);
-  assert_ok(qds_memory_defragment(ctx, 12 * MIB, &report));
+  assert_ok(qds_memory_defragment(ctx, 6 * buffers_unit, &report));
   assert_true(report.moved_buffers >= 3);
   assert_true(report.after.used_bytes < report.before.used_bytes);
   int left = 0;
@@ -111,7 +115,7 @@ static void buffers_leave(qds_context *ctx) {
 
 static void test_buffers_leave(void **state) {
   (void)state;
-  with_limits(0, 16 * MIB, buffers_leave);
+  with_limits(0, 0, 8, buffers_leave);
 }
 
 /* What is held leaves no room: an error, and everything is as it was. */
@@ -123,7 +127,7 @@ static void held_memory_stays(qds_context *ctx) {
   scatter(ctx, b);
   for (int i = 1; i < COUNT; i += 2)
     assert_ok(qds_buffer_acquire(b[i], QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, &p));
-  assert_fails(qds_memory_defragment(ctx, 12 * MIB, &report), QDS_ERROR_BUDGET, "budget exceeded");
+  assert_fails(qds_memory_defragment(ctx, 6 * buffers_unit, &report), QDS_ERROR_BUDGET, "budget exceeded");
   assert_int_equal(report.moved_buffers, 0);
   assert_int_equal(report.after.used_bytes, report.before.used_bytes);
   for (int i = 1; i < COUNT; i += 2) assert_ok(qds_buffer_release(b[i], NULL));
@@ -132,7 +136,7 @@ static void held_memory_stays(qds_context *ctx) {
 
 static void test_held_memory_stays(void **state) {
   (void)state;
-  with_limits(0, 16 * MIB, held_memory_stays);
+  with_limits(0, 0, 8, held_memory_stays);
 }
 
 static void pools_are_told(qds_context *ctx) {
@@ -141,14 +145,14 @@ static void pools_are_told(qds_context *ctx) {
     assert_int_equal(qds_memory_pool(ctx, 0, &row), 0);
     return;
   }
-  qds_buffer *b = device_buffer(ctx, MIB, 1);
+  qds_buffer *b = device_buffer(ctx, 1 << 20, 1);
   assert_ok(qds_buffer_spill(b, QDS_PLACE_PINNED));
   assert_ok(qds_buffer_prefetch(b, QDS_PLACE_DEVICE, NULL));
   static const char *const names[] = {"device", "pinned"};
   for (size_t i = 0; i < 2; i++) {
     assert_int_equal(qds_memory_pool(ctx, i, &row), 1);
     assert_string_equal(row.name, names[i]);
-    assert_true(row.used_bytes >= MIB && row.peak_used_bytes >= row.used_bytes);
+    assert_true(row.used_bytes >= 1 << 20 && row.peak_used_bytes >= row.used_bytes);
     assert_true(row.reserved_bytes >= row.used_bytes && row.peak_reserved_bytes >= row.reserved_bytes);
   }
   assert_int_equal(qds_memory_pool(ctx, 2, &row), 0);
@@ -157,7 +161,7 @@ static void pools_are_told(qds_context *ctx) {
 
 static void test_pools_are_told(void **state) {
   (void)state;
-  with_limits(0, 0, pools_are_told);
+  with_limits(0, 0, 0, pools_are_told);
 }
 
 int main(void) {

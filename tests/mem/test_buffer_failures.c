@@ -131,7 +131,7 @@ static void each_failure_is_survived(qds_context *ctx) {
 
 static void test_each_failure_is_survived(void **state) {
   (void)state;
-  with_limits(0, 0, each_failure_is_survived);
+  with_limits(0, 0, 0, each_failure_is_survived);
 }
 
 /* --- random failures lose nothing ----------------------------------------------------------------------- */
@@ -285,7 +285,7 @@ static void failures_lose_nothing(qds_context *ctx) {
 
 static void test_failures_lose_nothing(void **state) {
   (void)state;
-  with_limits(0, 0, failures_lose_nothing);
+  with_limits(0, 0, 0, failures_lose_nothing);
 }
 
 int main(void) {

@@ -7,8 +7,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { MIB = 1 << 20 };
-
 static qds_memory_statistics statistics_of(qds_context *ctx) {
   qds_memory_statistics s;
   qds_memory_get_statistics(ctx, &s);
@@ -108,7 +106,7 @@ static void oldest_goes_first(qds_context *ctx) {
 
 static void test_oldest_goes_first(void **state) {
   (void)state;
-  with_limits(350000, 0, oldest_goes_first);
+  with_limits(350000, 0, 0, oldest_goes_first);
 }
 
 /* What was only read since it came back needs no second copy to the file. */
@@ -122,21 +120,22 @@ static void unchanged_needs_no_copy(qds_context *ctx) {
 
 static void test_unchanged_needs_no_copy(void **state) {
   (void)state;
-  with_limits(250000, 0, unchanged_needs_no_copy);
+  with_limits(250000, 0, 0, unchanged_needs_no_copy);
 }
 
-/* 4 MiB of device, 2 of page-locked memory, 4 of the host, and 12 buffers of 1 MiB: each link of the chain is
- * used. */
+/* Room for 4 buffers on the device, 2 in page-locked memory and 4 on the host, and 12 buffers: each link of
+ * the chain is used. */
 static void chain_is_walked(qds_context *ctx) {
   enum { COUNT = 12 };
   if (!has_device(ctx)) return;
+  const size_t block = buffers_unit / 2;
   qds_memory_options options = QDS_MEMORY_OPTIONS_INIT;
-  options.pinned_limit = 2 * MIB;
+  options.pinned_limit = 2 * block;
   assert_ok(qds_memory_configure(ctx, &options));
   for (int s = 0; s < QDS_MEM_STRATEGIES; s++) {
     if (s == QDS_MEM_CPU_ONLY || s == QDS_MEM_UNIFIED) continue;
     qds_buffer *b[COUNT];
-    make_on(ctx, (qds_mem_strategy)s, MIB, b, COUNT);
+    make_on(ctx, (qds_mem_strategy)s, block, b, COUNT);
     for (int i = 0; i < COUNT; i++) touch(b[i], QDS_PLACE_DEVICE);
     int at[QDS_PLACES] = {0};
     for (int i = 0; i < COUNT; i++) {
@@ -147,21 +146,21 @@ static void chain_is_walked(qds_context *ctx) {
     assert_int_equal(at[QDS_PLACE_PINNED], 2);
     assert_true(at[QDS_PLACE_HOST] > 0);
     assert_true(at[QDS_PLACE_FILE] > 0);
-    check_all(ctx, b, COUNT, MIB);
+    check_all(ctx, b, COUNT, block);
     for (int i = COUNT - 1; i >= 0; i--) touch(b[i], QDS_PLACE_DEVICE);
-    check_all(ctx, b, COUNT, MIB);
+    check_all(ctx, b, COUNT, block);
     destroy_all(b, COUNT);
   }
   const qds_memory_statistics m = statistics_of(ctx);
   for (int i = 0; i < QDS_PLACES; i++) assert_int_equal(m.places[i].current_bytes, 0);
-  assert_true(m.places[QDS_PLACE_PINNED].peak_bytes <= 2 * MIB);
-  assert_true(m.places[QDS_PLACE_HOST].peak_bytes <= 4 * MIB + 100000);
-  assert_true(m.places[QDS_PLACE_DEVICE].peak_bytes <= 4 * MIB);
+  assert_true(m.places[QDS_PLACE_PINNED].peak_bytes <= 2 * block);
+  assert_true(m.places[QDS_PLACE_HOST].peak_bytes <= 4 * block + 100000);
+  assert_true(m.places[QDS_PLACE_DEVICE].peak_bytes <= 4 * block);
 }
 
 static void test_chain_is_walked(void **state) {
   (void)state;
-  with_limits(4 * MIB + 100000, 4 * MIB, chain_is_walked);
+  with_limits(100000, 2, 2, chain_is_walked);
 }
 
 /* Unified memory goes to the host and comes back to one address for both. */
@@ -181,7 +180,7 @@ static void unified_spills(qds_context *ctx) {
 
 static void test_unified_spills(void **state) {
   (void)state;
-  with_limits(0, 0, unified_spills);
+  with_limits(0, 0, 0, unified_spills);
 }
 
 static void spill_by_hand(qds_context *ctx) {
@@ -207,7 +206,7 @@ static void spill_by_hand(qds_context *ctx) {
 
 static void test_spill_by_hand(void **state) {
   (void)state;
-  with_limits(0, 0, spill_by_hand);
+  with_limits(0, 0, 0, spill_by_hand);
 }
 
 /* --- refusals ------------------------------------------------------------------------------------------- */
@@ -231,7 +230,7 @@ static void held_buffers_stay(qds_context *ctx) {
 
 static void test_held_buffers_stay(void **state) {
   (void)state;
-  with_limits(250000, 0, held_buffers_stay);
+  with_limits(250000, 0, 0, held_buffers_stay);
 }
 
 static void switched_off(qds_context *ctx) {
@@ -251,7 +250,7 @@ static void switched_off(qds_context *ctx) {
 
 static void test_spilling_can_be_switched_off(void **state) {
   (void)state;
-  with_limits(100000, 0, switched_off);
+  with_limits(100000, 0, 0, switched_off);
 }
 
 /* A failing file leaves the buffer valid where it was, and the message names the folder and the reason. */
@@ -298,23 +297,23 @@ static void file_limit(qds_context *ctx) {
 
 static void test_folder_is_missing(void **state) {
   (void)state;
-  with_limits(100000, 0, no_folder);
+  with_limits(100000, 0, 0, no_folder);
 }
 static void test_files_are_forbidden(void **state) {
   (void)state;
-  with_limits(100000, 0, no_files);
+  with_limits(100000, 0, 0, no_files);
 }
 static void test_folder_lies_in_memory(void **state) {
   (void)state;
-  with_limits(100000, 0, folder_in_memory);
+  with_limits(100000, 0, 0, folder_in_memory);
 }
 static void test_folder_is_not_writable(void **state) {
   (void)state;
-  with_limits(100000, 0, unwritable_folder);
+  with_limits(100000, 0, 0, unwritable_folder);
 }
 static void test_files_have_a_limit(void **state) {
   (void)state;
-  with_limits(100000, 0, file_limit);
+  with_limits(100000, 0, 0, file_limit);
 }
 
 /* The kernel cuts files at 50 000 bytes. */
@@ -332,7 +331,7 @@ static void file_size_limit(qds_context *ctx) {
 
 static void test_files_are_cut(void **state) {
   (void)state;
-  with_limits(100000, 0, file_size_limit);
+  with_limits(100000, 0, 0, file_size_limit);
 }
 
 /* No descriptor is left: the file cannot be opened, and nothing is lost. */
@@ -348,7 +347,7 @@ static void no_descriptors(qds_context *ctx) {
 
 static void test_descriptors_run_out(void **state) {
   (void)state;
-  with_limits(100000, 0, no_descriptors);
+  with_limits(100000, 0, 0, no_descriptors);
 }
 
 /* --- options -------------------------------------------------------------------------------------------- */
@@ -371,7 +370,7 @@ static void options_are_checked(qds_context *ctx) {
 
 static void test_options_are_checked(void **state) {
   (void)state;
-  with_limits(0, 0, options_are_checked);
+  with_limits(0, 0, 0, options_are_checked);
 }
 
 int main(void) {
