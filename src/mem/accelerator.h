@@ -17,6 +17,10 @@ typedef struct qds_accelerator {
   qds_stream_pool *pool;    /* of the device's memory; what qds_stream_allocate takes from */
   qds_leak_fn leak;         /* told of blocks of the pool that are held at the end; may be NULL */
   void *leak_user;
+  /* Asked when the pool has no room for `bytes`, which `lack` and the last error say: QDS_OK when something
+   * was moved out of the way, so that another try is worth while. May be NULL. */
+  qds_status (*reclaim)(void *user, size_t bytes, qds_status lack);
+  void *reclaim_user;
 } qds_accelerator;
 
 /* What the library gives to its plugins. */

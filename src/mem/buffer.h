@@ -31,6 +31,8 @@ qds_status qds_buffer_new(qds_buffer_manager *manager, size_t bytes, qds_mem_str
                           const char *tag, const char *file, int line, qds_buffer **out);
 qds_status qds_buffer_manager_spill(qds_buffer_manager *manager, qds_place place, size_t bytes,
                                     size_t *freed);
+/* For qds_accelerator: `manager` is a qds_buffer_manager. */
+qds_status qds_buffer_manager_reclaim(void *manager, size_t bytes, qds_status lack);
 qds_status qds_buffer_manager_defragment(qds_buffer_manager *manager, size_t bytes,
                                          qds_defragment_report *report);
 void qds_buffer_manager_statistics(qds_buffer_manager *manager, qds_memory_statistics *out);

@@ -1,4 +1,5 @@
 #include "mem/buffer_internal.h"
+#include "mem/pool_stream.h"
 #include "qdsim/text.h"
 
 static void count(qds_memory_count *c, size_t bytes) {
@@ -88,8 +89,8 @@ static qds_status take(qds_buffer *b, qds_place slot, qds_stream *stream, qds_co
     return take_unified(m, bytes, copy);
   case QDS_PLACE_DEVICE: {
     qds_stream *lane = qds_lane_enter(m, stream);
-    const qds_status status =
-        qds_stream_allocate(lane, bytes, 1, "buffers", __FILE__, __LINE__, &copy->block);
+    const qds_status status = qds_stream_pool_allocate(m->accelerator->pool, lane, bytes, "buffers", __FILE__,
+                                                       __LINE__, &copy->block);
     qds_lane_leave(m, lane);
     return status;
   }

@@ -145,6 +145,7 @@ typedef struct {
   qds_buffer *buffer;
   qds_place place;
   size_t bytes, freed;
+  qds_status lack;
 } request;
 
 static qds_status spill_any(void *data) {
@@ -165,6 +166,16 @@ qds_status qds_buffer_manager_spill(qds_buffer_manager *m, qds_place place, size
   const qds_status status = qds_buffer_work_run(m, &(qds_buffer_work){.run = spill_any, .data = &r});
   *freed = r.freed;
   return status;
+}
+
+static qds_status reclaim(void *data) {
+  const request *r = data;
+  return qds_buffer_make_room(r->manager, QDS_PLACE_DEVICE, r->bytes, r->lack) ? QDS_OK : r->lack;
+}
+
+qds_status qds_buffer_manager_reclaim(void *manager, size_t bytes, qds_status lack) {
+  request r = {.manager = manager, .bytes = bytes, .lack = lack};
+  return qds_buffer_work_run(manager, &(qds_buffer_work){.run = reclaim, .data = &r});
 }
 
 static qds_status spill_this(void *data) {

@@ -51,7 +51,12 @@ qds_status qds_stream_allocate(qds_stream *stream, size_t count, size_t size, co
   if (__builtin_mul_overflow(count, size, &bytes))
     return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu elements of %zu bytes for %s",
                      count, size, tag);
-  return qds_stream_pool_allocate(stream->accelerator->pool, stream, bytes, tag, file, line, out);
+  const qds_accelerator *a = stream->accelerator;
+  qds_status status;
+  do status = qds_stream_pool_allocate(a->pool, stream, bytes, tag, file, line, out);
+  while ((status == QDS_ERROR_MEMORY || status == QDS_ERROR_BUDGET) && a->reclaim &&
+         a->reclaim(a->reclaim_user, bytes, status) == QDS_OK);
+  return status;
 }
 
 void qds_stream_release(qds_stream *stream, void *block) {

@@ -127,9 +127,14 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
   }
   QDS_TRY(qds_stream_open(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream));
   /* Buffers go to files by themselves, so they take the heap's memory only. */
-  return qds_buffer_manager_create(qds_heap_allocator(ctx->heap), ctx->accelerator,
-                                   *ctx->device_reason ? ctx->device_reason : "the context uses the CPU",
-                                   scratch_folder(options), &ctx->buffers);
+  QDS_TRY(qds_buffer_manager_create(qds_heap_allocator(ctx->heap), ctx->accelerator,
+                                    *ctx->device_reason ? ctx->device_reason : "the context uses the CPU",
+                                    scratch_folder(options), &ctx->buffers));
+  if (ctx->accelerator) {
+    ctx->accelerator->reclaim = qds_buffer_manager_reclaim;
+    ctx->accelerator->reclaim_user = ctx->buffers;
+  }
+  return QDS_OK;
 }
 
 /* Only what has a limit can overflow it. */
@@ -174,6 +179,7 @@ static void finish(void *user) {
   for (int i = 0; i < QDS_SLOT_COUNT; i++)
     if (ctx->slots[i].destroy) ctx->slots[i].destroy(ctx->slots[i].object);
   qds_communicator_destroy(&ctx->communicator);
+  if (ctx->accelerator) ctx->accelerator->reclaim = NULL;
   qds_buffer_manager_destroy(ctx->buffers);
   qds_stream_close(&ctx->stream);
   qds_accelerator_destroy(ctx->accelerator);

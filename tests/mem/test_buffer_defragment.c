@@ -139,23 +139,24 @@ static void test_held_memory_stays(void **state) {
   with_limits(0, 0, 8, held_memory_stays);
 }
 
+static int find_pool(qds_context *ctx, const char *name, qds_memory_pool_row *row) {
+  for (size_t i = 0; qds_memory_pool(ctx, i, row); i++)
+    if (!strcmp(row->name, name)) return 1;
+  return 0;
+}
+
 static void pools_are_told(qds_context *ctx) {
-  qds_memory_pool_row row;
-  if (!has_device(ctx)) {
-    assert_int_equal(qds_memory_pool(ctx, 0, &row), 0);
-    return;
-  }
-  qds_buffer *b = device_buffer(ctx, 1 << 20, 1);
-  assert_ok(qds_buffer_spill(b, QDS_PLACE_PINNED));
-  assert_ok(qds_buffer_prefetch(b, QDS_PLACE_DEVICE, NULL));
   static const char *const names[] = {"device", "pinned"};
+  qds_memory_pool_row row;
+  qds_buffer *b = has_device(ctx) ? device_buffer(ctx, 1 << 20, 1) : NULL;
+  if (b) assert_ok(qds_buffer_spill(b, QDS_PLACE_PINNED));
+  if (b) assert_ok(qds_buffer_prefetch(b, QDS_PLACE_DEVICE, NULL));
   for (size_t i = 0; i < 2; i++) {
-    assert_int_equal(qds_memory_pool(ctx, i, &row), 1);
-    assert_string_equal(row.name, names[i]);
+    assert_int_equal(find_pool(ctx, names[i], &row), has_device(ctx));
+    if (!b) continue;
     assert_true(row.used_bytes >= 1 << 20 && row.peak_used_bytes >= row.used_bytes);
     assert_true(row.reserved_bytes >= row.used_bytes && row.peak_reserved_bytes >= row.reserved_bytes);
   }
-  assert_int_equal(qds_memory_pool(ctx, 2, &row), 0);
   assert_ok(qds_buffer_destroy(b));
 }
 

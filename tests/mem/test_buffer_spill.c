@@ -209,6 +209,33 @@ static void test_spill_by_hand(void **state) {
   with_limits(0, 0, 0, spill_by_hand);
 }
 
+/* What the library itself wants on the device comes before buffers that nobody holds. */
+static void device_makes_room(qds_context *ctx) {
+  if (!has_device(ctx)) return;
+  enum { COUNT = 3 };
+  const size_t block = buffers_unit / 4 * 3;
+  qds_stream *stream = qds_context_stream(ctx);
+  qds_buffer *b[COUNT];
+  char *memory = NULL;
+  void *p;
+  make_on(ctx, QDS_MEM_GPU_ONLY, block, b, COUNT);
+  assert_ok(QDS_STREAM_NEW(stream, 2 * buffers_unit - 4096, "workspace", &memory));
+  for (int i = 0; i < COUNT; i++) assert_int_equal(valid_at(b[i], QDS_PLACE_DEVICE), 0);
+  qds_stream_release(stream, memory);
+  check_all(ctx, b, COUNT, block);
+  for (int i = 0; i < COUNT - 1; i++)
+    assert_ok(qds_buffer_acquire(b[i], QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, &p));
+  assert_fails(QDS_STREAM_NEW(stream, 2 * buffers_unit - 4096, "workspace", &memory), QDS_ERROR_BUDGET,
+               "workspace");
+  for (int i = 0; i < COUNT - 1; i++) assert_ok(qds_buffer_release(b[i], NULL));
+  destroy_all(b, COUNT);
+}
+
+static void test_device_makes_room(void **state) {
+  (void)state;
+  with_limits(0, 0, 3, device_makes_room);
+}
+
 /* --- refusals ------------------------------------------------------------------------------------------- */
 
 /* Nothing can be moved: the budget's own message stands, and nothing is lost. */
@@ -375,21 +402,14 @@ static void test_options_are_checked(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_oldest_goes_first),
-      cmocka_unit_test(test_unchanged_needs_no_copy),
-      cmocka_unit_test(test_chain_is_walked),
-      cmocka_unit_test(test_unified_spills),
-      cmocka_unit_test(test_spill_by_hand),
-      cmocka_unit_test(test_held_buffers_stay),
-      cmocka_unit_test(test_spilling_can_be_switched_off),
-      cmocka_unit_test(test_folder_is_missing),
-      cmocka_unit_test(test_files_are_forbidden),
-      cmocka_unit_test(test_folder_lies_in_memory),
-      cmocka_unit_test(test_folder_is_not_writable),
-      cmocka_unit_test(test_files_have_a_limit),
-      cmocka_unit_test(test_files_are_cut),
-      cmocka_unit_test(test_descriptors_run_out),
-      cmocka_unit_test(test_options_are_checked),
+      cmocka_unit_test(test_oldest_goes_first),     cmocka_unit_test(test_unchanged_needs_no_copy),
+      cmocka_unit_test(test_chain_is_walked),       cmocka_unit_test(test_unified_spills),
+      cmocka_unit_test(test_spill_by_hand),         cmocka_unit_test(test_device_makes_room),
+      cmocka_unit_test(test_held_buffers_stay),     cmocka_unit_test(test_spilling_can_be_switched_off),
+      cmocka_unit_test(test_folder_is_missing),     cmocka_unit_test(test_files_are_forbidden),
+      cmocka_unit_test(test_folder_lies_in_memory), cmocka_unit_test(test_folder_is_not_writable),
+      cmocka_unit_test(test_files_have_a_limit),    cmocka_unit_test(test_files_are_cut),
+      cmocka_unit_test(test_descriptors_run_out),   cmocka_unit_test(test_options_are_checked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
