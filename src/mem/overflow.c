@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem/limits.h"
 #include "mem/pager.h"
 #include "mem/provider_file.h"
 #include "qdsim/text.h"
@@ -116,7 +115,11 @@ static qds_status overflow_allocate(qds_allocator *self, size_t bytes, const cha
   qds_overflow *s = (qds_overflow *)self;
   qds_allocator *heap = qds_heap_allocator(s->heap);
   *out = NULL;
-  if (goes_to_memory(s, bytes, tag)) return heap->allocate(heap, bytes, tag, file, line, out);
+  if (goes_to_memory(s, bytes, tag)) {
+    const qds_status status = heap->allocate(heap, bytes, tag, file, line, out);
+    /* another thread may have taken what was left */
+    if (status != QDS_ERROR_BUDGET || bytes < least_in_file) return status;
+  }
   return allocate_in_file(s, bytes, tag, file, line, out);
 }
 
