@@ -42,7 +42,7 @@ def cube(file, nodes):
 # name: device file and settings
 CASES = {
     "1D: harmonic, 500001 nodes, 8 states": [HARMONIC_1D],
-    "2D: harmonic, 1001 x 1001, 5 states": ["examples/harmonic_2d.yaml", "grid.x.nodes=1001", "grid.y.nodes=1001"],
+    "2D: harmonic, 1001 x 1001, 6 states": ["examples/harmonic_2d.yaml", "grid.x.nodes=1001", "grid.y.nodes=1001"],
     "3D: lens dot, 121 x 121 x 121, 6 states": cube("examples/lens_dot.yaml", 121),
 }
 
