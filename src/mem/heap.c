@@ -110,13 +110,34 @@ static void *large_memory(record *r) {
   return (char *)(r + 1) - LARGE_HEADER_BYTES;
 }
 
-static qds_status take_block(qds_heap *heap, qds_class_cache *cache, size_t bytes, record **out) {
-  void *memory;
-  if (bytes <= QDS_CLASS_BLOCK_MOST) return qds_class_pool_allocate(cache, bytes, out);
-  QDS_TRY(qds_best_fit_allocate(large_pool(heap, bytes), large_room(bytes), 0, &memory));
-  qds_forbid(memory, large_room(bytes));
+/* With a limit, free memory must not be kept where fresh memory would carry the whole heap beyond it. */
+static void make_way(qds_heap *heap, size_t room) {
+  size_t reserved = room;
+  for (int i = 0; i < QDS_HEAP_POOLS; i++) {
+    qds_best_fit_statistics s;
+    qds_best_fit_read(heap->pools[i], &s);
+    reserved += s.reserved_bytes;
+  }
+  if (reserved > heap->limit) qds_heap_trim(heap);
+}
+
+static qds_status take_large(qds_heap *heap, size_t bytes, record **out) {
+  qds_best_fit *pool = large_pool(heap, bytes);
+  const size_t room = large_room(bytes);
+  void *memory = NULL;
+  if (heap->limit) {
+    QDS_TRY(qds_best_fit_try(pool, room, 0, &memory));
+    if (!memory) make_way(heap, room);
+  }
+  if (!memory) QDS_TRY(qds_best_fit_allocate(pool, room, 0, &memory));
+  qds_forbid(memory, room);
   *out = large_record(memory);
   return QDS_OK;
+}
+
+static qds_status take_block(qds_heap *heap, qds_class_cache *cache, size_t bytes, record **out) {
+  return bytes <= QDS_CLASS_BLOCK_MOST ? qds_class_pool_allocate(cache, bytes, out)
+                                       : take_large(heap, bytes, out);
 }
 
 /* What one pool lacks may lie idle in another. */

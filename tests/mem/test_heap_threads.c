@@ -202,6 +202,31 @@ static void free_memory_stays_within_bounds(void **state) {
   qds_heap_destroy(heap, NULL, NULL);
 }
 
+/* What is kept for later counts too: with a limit the process holds no more than that, but for what is
+ * rounded up. */
+static void kept_memory_respects_the_limit(void **state) {
+  (void)state;
+  enum { LIMIT = 200 << 20, ROUNDING = 6 << 20, MEDIUM = 180, MEDIUM_BYTES = 1000000 };
+  qds_heap *heap;
+  char *medium[MEDIUM], *large;
+  assert_ok(qds_heap_create(LIMIT, &heap));
+  for (size_t round = 0; round < 3; round++) {
+    for (int i = 0; i < MEDIUM; i++)
+      assert_ok(QDS_NEW(qds_heap_allocator(heap), MEDIUM_BYTES, "medium", &medium[i]));
+    for (int i = 0; i < MEDIUM; i++) qds_release(medium[i]);
+    assert_ok(QDS_NEW(qds_heap_allocator(heap), (100 + 40 * round) << 20, "large", &large));
+    size_t reserved = 0;
+    for (int pool = 0; pool < QDS_HEAP_POOLS; pool++) {
+      qds_best_fit_statistics s;
+      qds_heap_read_pool(heap, (qds_heap_pool)pool, &s);
+      reserved += s.reserved_bytes;
+    }
+    assert_true(reserved <= LIMIT + ROUNDING);
+    qds_release(large);
+  }
+  qds_heap_destroy(heap, NULL, NULL);
+}
+
 /* --- what the address sanitizer sees ------------------------------------------------------------------- */
 
 #ifdef QDS_ADDRESS_SANITIZER
@@ -258,7 +283,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(threads_exchange_blocks_and_die),    cmocka_unit_test(threads_share_a_limit),
       cmocka_unit_test(leaks_of_dead_threads_are_reported), cmocka_unit_test(heaps_share_nothing),
-      cmocka_unit_test(free_memory_stays_within_bounds),
+      cmocka_unit_test(free_memory_stays_within_bounds),    cmocka_unit_test(kept_memory_respects_the_limit),
 #ifdef QDS_ADDRESS_SANITIZER
       cmocka_unit_test(misuse_of_blocks_is_found),
 #endif
