@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/philox.h"
@@ -270,6 +271,32 @@ static void check_progress_without_waiting(qds_context *ctx) {
   qds_stream_destroy(stream);
 }
 
+static void wait_for_gate(void *data) {
+  while (!atomic_load((atomic_int *)data)) sched_yield();
+}
+
+/* What stands behind a host function waits for it, but whoever enqueues it does not: the function may wait
+ * for that thread. On the host itself it runs at once. */
+static void check_enqueueing_does_not_wait(qds_context *ctx) {
+  if (!qds_context_accelerator(ctx)) return;
+  qds_stream *streams[2] = {open_stream(ctx), open_stream(ctx)};
+  atomic_int gate = 0;
+  int idle = 0;
+  unsigned char *bytes, back[100];
+  assert_ok(QDS_STREAM_NEW(streams[0], 100, "bytes", &bytes));
+  assert_ok(qds_stream_synchronise(streams[0]));
+  assert_ok(qds_stream_host_function(streams[0], wait_for_gate, &gate));
+  for (int i = 0; i < 100; i++) assert_ok(qds_stream_fill(streams[i % 2], bytes + i, i, 1));
+  assert_ok(qds_stream_idle(streams[0], &idle));
+  assert_false(idle);
+  atomic_store(&gate, 1);
+  assert_ok(qds_stream_synchronise(streams[1]));
+  assert_ok(qds_stream_fetch(streams[0], back, bytes, 100));
+  for (int i = 0; i < 100; i++) assert_int_equal(back[i], i);
+  qds_stream_release(streams[0], bytes);
+  for (int i = 0; i < 2; i++) qds_stream_destroy(streams[i]);
+}
+
 /* A stream finishes its work before it goes. */
 static void check_destroy_waits(qds_context *ctx) {
   qds_stream *stream = open_stream(ctx);
@@ -450,6 +477,7 @@ CASE(event_times)
 CASE(polling)
 CASE(host_functions)
 CASE(progress_without_waiting)
+CASE(enqueueing_does_not_wait)
 CASE(destroy_waits)
 CASE(threads)
 CASE(graphs)
@@ -458,13 +486,21 @@ CASE(out_of_memory)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_copies),         cmocka_unit_test(test_fill),
-      cmocka_unit_test(test_kinds),          cmocka_unit_test(test_too_much),
-      cmocka_unit_test(test_kernels),        cmocka_unit_test(test_events),
-      cmocka_unit_test(test_event_times),    cmocka_unit_test(test_polling),
-      cmocka_unit_test(test_host_functions), cmocka_unit_test(test_progress_without_waiting),
-      cmocka_unit_test(test_destroy_waits),  cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_graphs),         cmocka_unit_test(test_spoilt_capture),
+      cmocka_unit_test(test_copies),
+      cmocka_unit_test(test_fill),
+      cmocka_unit_test(test_kinds),
+      cmocka_unit_test(test_too_much),
+      cmocka_unit_test(test_kernels),
+      cmocka_unit_test(test_events),
+      cmocka_unit_test(test_event_times),
+      cmocka_unit_test(test_polling),
+      cmocka_unit_test(test_host_functions),
+      cmocka_unit_test(test_progress_without_waiting),
+      cmocka_unit_test(test_enqueueing_does_not_wait),
+      cmocka_unit_test(test_destroy_waits),
+      cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_graphs),
+      cmocka_unit_test(test_spoilt_capture),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
