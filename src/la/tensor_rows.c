@@ -13,10 +13,16 @@ static int64_t element_beside(const qds_axis *axis, int64_t i, int side) {
 
 /* --- the last axis: its coefficients below and above each unknown --------------------------------------- */
 
+/* Inside a line at order 1 the elements beside its unknowns follow each other. */
 static const double *side_of_line(const void *self, int64_t line, double *scratch) {
   const qds_tensor_operator *t = self;
-  const double *c = t->c[2] + line / 2 * t->axis[2]->elements;
-  for (int64_t k = 0; k < t->n[2]; k++) scratch[k] = c[element_beside(t->axis[2], k, (int)(line % 2))];
+  const qds_axis *axis = t->axis[2];
+  const double *c = t->c[2] + line / 2 * axis->elements;
+  const int side = (int)(line % 2);
+  const int64_t n = t->n[2], last = axis->order == 1 && n > 2 ? n - 1 : 1;
+  if (last > 1) memcpy(scratch + 1, c + axis->first + side, sizeof *c * (size_t)(last - 1));
+  scratch[0] = c[element_beside(axis, 0, side)];
+  for (int64_t k = last; k < n; k++) scratch[k] = c[element_beside(axis, k, side)];
   return scratch;
 }
 
@@ -36,29 +42,40 @@ static void codes_release(codes *c) {
   qds_release(c->sides);
 }
 
-/* Of axis a = 0 or 1 at tile k of the line (i, j). An axis without coefficients takes those of the potential,
- * which then count nothing. */
-static uint32_t code_beside(const codes *c, int a, int side, int64_t i, int64_t j, int64_t k) {
+/* The codes of a line for each of the seven, and how far they are apart: 0 where one holds for the line. */
+typedef struct {
+  const uint32_t *code[QDS_ROW_NUMBERS];
+  int step[QDS_ROW_NUMBERS];
+} seven_lines;
+
+/* Those of axis a = 0 or 1 on one side of the line (i, j). An axis without coefficients takes the codes of
+ * the potential, which then count nothing. */
+static void lines_beside(const codes *c, int a, int side, int64_t i, int64_t j, seven_lines *lines) {
   const qds_tensor_operator *t = c->t;
-  if (!t->c[a]) return c->v[(i * t->n[1] + j) * c->tiles + k];
+  const int s = QDS_ROW_C + 2 * a + side;
+  lines->code[s] = lines->code[QDS_ROW_V];
+  lines->step[s] = 1;
+  if (!t->c[a]) return;
   const int64_t e = element_beside(t->axis[a], a == 0 ? i : j, side);
-  if (t->by_element[a]) return c->c[a][e];
-  return c
-      ->c[a]
-         [((a == 0 ? e : i) * (a == 1 ? t->axis[1]->elements : t->n[1]) + (a == 1 ? e : j)) * c->tiles + k];
+  lines->step[s] = !t->by_element[a];
+  lines->code[s] = t->by_element[a] ? c->c[a] + e
+                   : a == 0         ? c->c[0] + (e * t->n[1] + j) * c->tiles
+                                    : c->c[1] + (i * t->axis[1]->elements + e) * c->tiles;
 }
 
-static void seven_at(const codes *c, int64_t line, int64_t k, uint32_t seven[QDS_ROW_CODES]) {
+static seven_lines lines_of_seven(const codes *c, int64_t line) {
   const qds_tensor_operator *t = c->t;
-  const int64_t i = line / t->n[1], j = line % t->n[1];
-  memset(seven, 0, sizeof *seven * QDS_ROW_CODES);
-  seven[QDS_ROW_V] = c->v[line * c->tiles + k];
+  seven_lines lines;
+  lines.code[QDS_ROW_V] = c->v + line * c->tiles;
+  lines.step[QDS_ROW_V] = 1;
   for (int side = 0; side < 2; side++) {
-    seven[QDS_ROW_C + side] = code_beside(c, 0, side, i, j, k);
-    seven[QDS_ROW_C + 2 + side] = code_beside(c, 1, side, i, j, k);
+    for (int a = 0; a < 2; a++) lines_beside(c, a, side, line / t->n[1], line % t->n[1], &lines);
     const int64_t pair = t->by_element[2] ? 0 : line;
-    seven[QDS_ROW_C + 4 + side] = t->c[2] ? c->sides[(2 * pair + side) * c->tiles + k] : seven[QDS_ROW_V];
+    lines.code[QDS_ROW_C + 4 + side] =
+        t->c[2] ? c->sides + (2 * pair + side) * c->tiles : lines.code[QDS_ROW_V];
+    lines.step[QDS_ROW_C + 4 + side] = 1;
   }
+  return lines;
 }
 
 /* What one thread has numbered. */
@@ -89,12 +106,14 @@ static qds_status number_of(piece *p, const uint32_t seven[QDS_ROW_CODES], uint3
 }
 
 static void number_lines(piece *p, const codes *c, int64_t first, int64_t last, uint32_t *row) {
-  uint32_t seven[QDS_ROW_CODES];
-  for (int64_t line = first; line < last; line++)
+  uint32_t seven[QDS_ROW_CODES] = {0};
+  for (int64_t line = first; line < last; line++) {
+    const seven_lines lines = lines_of_seven(c, line);
     for (int64_t k = 0; p->status == QDS_OK && k < c->tiles; k++) {
-      seven_at(c, line, k, seven);
+      for (int s = 0; s < QDS_ROW_NUMBERS; s++) seven[s] = lines.code[s][k * lines.step[s]];
       p->status = number_of(p, seven, row++);
     }
+  }
 }
 
 /* Numbers on from piece to piece, and uploads. */
