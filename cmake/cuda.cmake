@@ -11,7 +11,7 @@ else()
   if(NOT QDSIM_NVCC)
     set(QDSIM_CUDA_MISSING "no nvcc in PATH, CUDA_HOME or /usr/local/cuda" CACHE INTERNAL "")
   else()
-    set(CMAKE_CUDA_COMPILER ${QDSIM_NVCC})
+    set(ENV{CUDACXX} ${QDSIM_NVCC}) # check_language does not try what CMAKE_CUDA_COMPILER names
     # Machine code for what the library is measured on; later devices compile the second one's PTX.
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
     include(CheckLanguage)
