@@ -487,9 +487,16 @@ static int fail_copies(place *p) {
   return 0;
 }
 
+/* The pool tries again, so that it survives to be refused once. */
+static int refuse_pool_once(place *p) {
+  assert_int_equal(fail_each_on_device(p->ctx, QDS_INJECT_ALLOCATION, 4, copy_and_launch, NULL), 0);
+  return 0;
+}
+
 static void test_injection(void **state) {
   (void)state;
   with_seeds(fail_copies);
+  with_seeds(refuse_pool_once);
 }
 
 static void check_injected_allocation(qds_context *ctx) {
