@@ -141,15 +141,24 @@ def test_more_than_the_disk_has(qdsim, device, scratch):
     outcome.assert_refused(5, scratch, "free")
 
 
+def has_file_in(folder, pid):
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(link).startswith(folder):
+                return True
+        except FileNotFoundError:  # closed meanwhile
+            pass
+    return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
 def test_nothing_stays_of_a_run_that_ends_early(device, tmp_path, scratch, number):
     """The files have no names while the run goes on, so that none is left whatever ends it."""
     path = device(DEVICES["3D"] + "tolerance_eV: 1.0e-30\n")
     with subprocess.Popen([COMMAND, "run", path, "--memory-limit", "16MiB", "--scratch", scratch], cwd=tmp_path,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        descriptors = pathlib.Path(f"/proc/{process.pid}/fd")
         until = time.monotonic() + 60
-        while not any(os.readlink(link).startswith(scratch) for link in descriptors.iterdir()):
+        while not has_file_in(scratch, process.pid):
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.02)
         assert os.listdir(scratch) == []
