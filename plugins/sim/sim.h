@@ -205,7 +205,7 @@ struct sim_device {
 
   sim_stream *streams;
   size_t live_streams, live_events, live_graphs;
-  void *quarantine[SIM_QUARANTINE]; /* destroyed streams, events and graphs, so that their use shows */
+  void *quarantine[SIM_QUARANTINE]; /* destroyed streams and events, so that their use shows */
   size_t quarantined;
 
   pthread_t worker;
