@@ -47,6 +47,9 @@ static qds_status make_records(qds_stream_pool *pool) {
   return QDS_OK;
 }
 
+/* A limit of fewer pieces would mostly hold what nobody asked for. */
+enum { FEWEST_UNITS = 8 };
+
 /* One piece there and back: a device that offers pieces and fails here, as some virtual machines do, is used
  * by segments. */
 static qds_status try_one(const qds_accelerator *a, void *begin, size_t bytes) {
@@ -71,14 +74,22 @@ static void release_records(pool_space *space) {
   *space = (pool_space){0};
 }
 
+/* Why the device's memory is to come in segments; "" when pieces serve. */
+static const char *obstacle(const qds_stream_pool *pool, size_t unit) {
+  if (!pool->accelerator->backend->piece_create) return "the device offers none";
+  if (pool->limit && pool->limit < FEWEST_UNITS * unit) return "the limit would be a few pieces only";
+  return "";
+}
+
 qds_status qds_pieces_open(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
   void *begin = NULL;
   const size_t unit = unit_of(a->properties.memory_bytes);
   const size_t bytes = (a->properties.memory_bytes + unit - 1) / unit * unit * ADDRESSES;
-  if (!a->backend->piece_create || reserve(a, bytes, unit, &begin) != QDS_OK) {
-    snprintf(pool->space.refused, sizeof pool->space.refused, "%s",
-             a->backend->piece_create ? qds_last_error()->message : "the device offers none");
+  const char *why = obstacle(pool, unit);
+  if (!*why && reserve(a, bytes, unit, &begin) != QDS_OK) why = qds_last_error()->message;
+  if (*why) {
+    snprintf(pool->space.refused, sizeof pool->space.refused, "%s", why);
     return QDS_OK;
   }
   pool->space = (pool_space){.begin = (uintptr_t)begin, .bytes = bytes, .unit = unit};
