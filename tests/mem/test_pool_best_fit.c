@@ -269,15 +269,17 @@ static void purge_body(qds_context *ctx) {
   o.reserve_ratio = 1.15;
   void *blocks[MOST_BLOCKS];
   size_t live = 0;
+  print_message("seed %d\n", SEED_OF_TRACE);
   assert_ok(qds_best_fit_create(&o, &pool));
   for (uint64_t i = 0; i < STEPS; i++) {
-    const double size = qds_random_uniform(SEED_OF_TRACE, 0, i);
-    if (live == MOST_BLOCKS || (live && qds_random_uniform(SEED_OF_TRACE, 1, i) > 0.6)) {
-      const size_t chosen = (size_t)((double)live * size);
+    const double number = qds_random_uniform(SEED_OF_TRACE, 0, i);
+    const int full = live == MOST_BLOCKS || figures(pool).used_bytes > 3600ul * GRANULE;
+    if (live && (full || qds_random_uniform(SEED_OF_TRACE, 1, i) > 0.73)) {
+      const size_t chosen = (size_t)((double)live * number);
       assert_ok(qds_best_fit_release(pool, blocks[chosen]));
       blocks[chosen] = blocks[--live];
     } else {
-      assert_ok(qds_best_fit_allocate(pool, (size_t)(50 * GRANULE * size), 0, &blocks[live++]));
+      assert_ok(qds_best_fit_allocate(pool, (size_t)(400 * GRANULE * number), 0, &blocks[live++]));
     }
     const qds_best_fit_statistics s = figures(pool);
     assert_true((double)s.reserved_bytes <= 1.15 * (double)s.peak_used_bytes);
