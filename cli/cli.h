@@ -53,7 +53,8 @@ typedef struct {
   const char *device;
   int threads;
   size_t memory_limit;
-  const char *scratch; /* NULL: the default */
+  const char *scratch;      /* NULL: the default */
+  const char *memory_trace; /* NULL: none */
   int quiet;
 } cli_resources;
 

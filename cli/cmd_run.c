@@ -253,6 +253,15 @@ static qds_status solve_and_deliver(cli_session *session, const run_options *opt
   return status;
 }
 
+/* After the device is gone, so that its blocks are given back in the trace. */
+static int end_trace(cli_session *session, const run_options *options) {
+  const qds_status status = qds_context_end_trace(session->ctx);
+  if (status != QDS_OK) return cli_fail(session, status);
+  if (options->resources.memory_trace && !options->json && !options->resources.quiet)
+    printf("wrote %s\n", options->resources.memory_trace);
+  return 0;
+}
+
 static int run_file(cli_session *session, const run_options *options, const char *file) {
   qds_device *device = NULL;
   qds_status status = qds_device_read(session->ctx, file, options->assignments, &device);
@@ -283,6 +292,8 @@ int cmd_run(int argc, char **argv) {
        &o.memory_report},
       {"memory-profile", 0, CLI_FLAG, NULL,
        "look at the memory every 0.1 s: FOLDER/NAME.memory.h5, and its picture", &o.memory_profile},
+      {"memory-trace", 0, CLI_TEXT, "FILE", "write every block that is taken and given back to FILE",
+       &o.resources.memory_trace},
       {0},
   };
   cli_session session;
@@ -293,6 +304,7 @@ int cmd_run(int argc, char **argv) {
   code = cli_session_open(&session, &o.resources);
   if (code != CLI_CONTINUE) return code;
   code = run_file(&session, &o, argv[operand]);
+  if (code == 0) code = end_trace(&session, &o);
   cli_session_close(&session);
   return code;
 }

@@ -48,6 +48,7 @@ int cli_session_open(cli_session *session, const cli_resources *resources) {
   options.threads = resources->threads;
   options.memory_limit = resources->memory_limit;
   options.scratch = resources->scratch;
+  options.memory_trace = resources->memory_trace;
   options.log = show_message;
   options.progress = show_progress;
   options.user = session;

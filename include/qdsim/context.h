@@ -39,14 +39,16 @@ typedef struct {
   /* A folder on a disk, for the files that take what passes memory_limit. NULL: $TMPDIR, else /var/tmp; "":
    * none, and work that passes the limit is refused. */
   const char *scratch;
+  /* A file for a trace of every block that is taken and given back (docs/memory.md); NULL: none. */
+  const char *memory_trace;
 } qds_context_options;
 
 #define QDS_CONTEXT_OPTIONS_INIT                                                                             \
-  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* options NULL: all defaults. A device that is asked for by name and cannot be used is an error that says
  * why; "auto" takes the GPU when there is one and else the CPU, and keeps the reason. Errors: ARGUMENT
- * (unknown device, negative threads), UNSUPPORTED (no such device here), MEMORY. */
+ * (unknown device, negative threads), UNSUPPORTED (no such device here), MEMORY, FILE (memory_trace). */
 QDS_API qds_status qds_context_create(const qds_context_options *options, qds_context **out);
 
 /* Destroys the context. Memory taken through it and still held is a leak: each block is reported through the
@@ -89,6 +91,11 @@ typedef struct {
   size_t peak_mapped_bytes; /* the most that their pages took of the process's memory at any one look */
 } qds_memory_files;
 QDS_API void qds_context_files(const qds_context *ctx, qds_memory_files *out);
+
+/* Completes the file of memory_trace; later events are not in it. Without this call the end of the context
+ * does it and logs what fails. No context's work fails for its trace: what went wrong with the file, such as
+ * a full disk, is told here, once. Nothing is done in a context without a trace. Errors: FILE, MEMORY. */
+QDS_API qds_status qds_context_end_trace(qds_context *ctx);
 
 /* For tests: the n-th allocation from now (1 is the next) fails with QDS_ERROR_MEMORY; 0 switches it off. */
 QDS_API void qds_context_fail_allocation(qds_context *ctx, uint64_t n);

@@ -7,6 +7,7 @@
 #include "mem/heap.h"
 
 typedef struct qds_stream_pool qds_stream_pool;
+typedef struct qds_trace qds_trace;
 
 typedef struct qds_accelerator {
   const qds_backend *backend;
@@ -21,6 +22,7 @@ typedef struct qds_accelerator {
    * was moved out of the way, so that another try is worth while. May be NULL. */
   qds_status (*reclaim)(void *user, size_t bytes, qds_status lack);
   void *reclaim_user;
+  qds_trace *trace; /* told of every block that streams take and give back; NULL: none */
 } qds_accelerator;
 
 /* What the library gives to its plugins. */

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "mem/pool_stream.h"
+#include "mem/trace.h"
 
 qds_status qds_stream_open(qds_accelerator *accelerator, qds_allocator *allocator, int threads,
                            qds_stream *out) {
@@ -56,15 +57,18 @@ qds_status qds_stream_allocate(qds_stream *stream, size_t count, size_t size, co
   do status = qds_stream_pool_allocate(a->pool, stream, bytes, tag, file, line, out);
   while ((status == QDS_ERROR_MEMORY || status == QDS_ERROR_BUDGET) && a->reclaim &&
          a->reclaim(a->reclaim_user, bytes, status) == QDS_OK);
+  if (status == QDS_OK) qds_trace_take(a->trace, *out, bytes, tag);
   return status;
 }
 
 void qds_stream_release(qds_stream *stream, void *block) {
   if (!block) return;
-  if (stream->accelerator)
-    qds_stream_pool_release(stream->accelerator->pool, stream, block);
-  else
+  if (!stream->accelerator) {
     qds_release(block);
+    return;
+  }
+  qds_trace_give(stream->accelerator->trace, block);
+  qds_stream_pool_release(stream->accelerator->pool, stream, block);
 }
 
 qds_status qds_stream_copy(qds_stream *stream, void *to, const void *from, size_t bytes) {

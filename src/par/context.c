@@ -11,6 +11,7 @@
 #include "mem/heap.h"
 #include "mem/limits.h"
 #include "mem/overflow.h"
+#include "mem/trace.h"
 #include "par/communicator.h"
 #include "par/plugin.h"
 #include "qdsim/text.h"
@@ -23,6 +24,8 @@ typedef struct {
 struct qds_context {
   qds_heap *heap;
   qds_overflow *overflow; /* NULL: nothing overflows into files */
+  qds_trace *trace;       /* NULL: none */
+  qds_allocator *allocator, *buffer_allocator;
   int threads;
   uint64_t seed;
   qds_log_fn log;
@@ -98,6 +101,7 @@ static qds_status open_device(qds_context *ctx, const char *name, int index, siz
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s\": %s", name, ctx->plugin.reason);
   QDS_TRY(qds_accelerator_create(ctx->plugin.backend, index, limit, qds_context_allocator(ctx),
                                  &ctx->accelerator));
+  ctx->accelerator->trace = ctx->trace;
   ctx->accelerator->leak = report_leak;
   ctx->accelerator->leak_user = ctx;
   snprintf(ctx->device, sizeof ctx->device, "%s:%d", name, index);
@@ -126,8 +130,7 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
       snprintf(ctx->device_reason, sizeof ctx->device_reason, "%s", qds_last_error()->message);
   }
   QDS_TRY(qds_stream_open(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream));
-  /* Buffers go to files by themselves, so they take the heap's memory only. */
-  QDS_TRY(qds_buffer_manager_create(qds_heap_allocator(ctx->heap), ctx->accelerator,
+  QDS_TRY(qds_buffer_manager_create(ctx->buffer_allocator, ctx->accelerator,
                                     *ctx->device_reason ? ctx->device_reason : "the context uses the CPU",
                                     scratch_folder(options), &ctx->buffers));
   if (ctx->accelerator) {
@@ -137,12 +140,28 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
   return QDS_OK;
 }
 
-/* Only what has a limit can overflow it. */
+/* Only what has a limit can overflow it. Buffers go to files by themselves, so they take the heap's memory
+ * only. */
 static qds_status create_memory(const qds_context_options *options, qds_context *ctx) {
   const char *folder = scratch_folder(options);
   QDS_TRY(qds_heap_create(options->memory_limit, &ctx->heap));
-  if (!options->memory_limit || !*folder) return QDS_OK;
-  return qds_overflow_create(ctx->heap, options->memory_limit, folder, &ctx->overflow);
+  ctx->allocator = ctx->buffer_allocator = qds_heap_allocator(ctx->heap);
+  if (options->memory_limit && *folder) {
+    QDS_TRY(qds_overflow_create(ctx->heap, options->memory_limit, folder, &ctx->overflow));
+    ctx->allocator = qds_overflow_allocator(ctx->overflow);
+  }
+  if (!options->memory_trace) return QDS_OK;
+  QDS_TRY(qds_trace_create(options->memory_trace, &ctx->trace));
+  ctx->allocator = qds_trace_allocator(ctx->trace, 0, ctx->allocator);
+  ctx->buffer_allocator = qds_trace_allocator(ctx->trace, 1, ctx->buffer_allocator);
+  return QDS_OK;
+}
+
+static void destroy_memory(qds_context *ctx) {
+  if (qds_context_end_trace(ctx) != QDS_OK) qds_log(ctx, QDS_LOG_ERROR, "%s", qds_last_error()->message);
+  qds_trace_destroy(ctx->trace);
+  qds_overflow_destroy(ctx->overflow);
+  qds_heap_destroy(ctx->heap, report_leak, ctx);
 }
 
 qds_status qds_context_create(const qds_context_options *options, qds_context **out) {
@@ -155,7 +174,7 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
   if (!ctx) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for a context");
   qds_status status = create_memory(options, ctx);
   if (status != QDS_OK) {
-    if (ctx->heap) qds_heap_destroy(ctx->heap, NULL, NULL);
+    destroy_memory(ctx);
     free(ctx);
     return status;
   }
@@ -184,8 +203,7 @@ static void finish(void *user) {
   qds_stream_close(&ctx->stream);
   qds_accelerator_destroy(ctx->accelerator);
   qds_plugin_unload(&ctx->plugin);
-  qds_overflow_destroy(ctx->overflow);
-  qds_heap_destroy(ctx->heap, report_leak, ctx);
+  destroy_memory(ctx);
   free(ctx);
 }
 
@@ -253,7 +271,10 @@ qds_communicator *qds_context_communicator(qds_context *ctx) {
   return &ctx->communicator;
 }
 qds_allocator *qds_context_allocator(qds_context *ctx) {
-  return ctx->overflow ? qds_overflow_allocator(ctx->overflow) : qds_heap_allocator(ctx->heap);
+  return ctx->allocator;
+}
+qds_status qds_context_end_trace(qds_context *ctx) {
+  return ctx->trace ? qds_trace_end(ctx->trace) : QDS_OK;
 }
 void qds_context_memory(const qds_context *ctx, qds_memory_row *total) {
   qds_heap_total(ctx->heap, total);

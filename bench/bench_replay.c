@@ -1,0 +1,304 @@
+/* A trace of the memory (qdsim run --memory-trace) replayed on the host's allocators, as JSON and a table.
+ *
+ *   bench_replay [TRACE]
+ *
+ * Without TRACE it solves a small device and replays that. Blocks are taken and given back in the order of
+ * the trace by one thread and are not touched. The arenas, one per tag, take part for the tags whose blocks
+ * come and go as a stack. Times are medians of rounds, each on a fresh allocator that replays the trace
+ * twice. What is reserved is the sum of the pools' peaks; for malloc what it holds of the system (mallinfo2),
+ * looked at after each block. */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "mem/arena.h"
+#include "mem/heap.h"
+#include "mem/provider_host.h"
+#include "mem/system_allocator.h"
+#include "mem/tag_table.h"
+#include "mem/trace.h"
+#include "par/context.h"
+#include "qdsim/dot.h"
+
+typedef enum { MALLOC, TRACKING, STATISTICS, PLAIN, BEST_FIT, ARENAS, SUBJECTS } subject;
+static const char *const names[SUBJECTS] = {"malloc",     "heap_tracking", "heap_statistics",
+                                            "heap_plain", "best_fit",      "arenas_of_stacks"};
+enum { ROUNDS = 11, ARENA_CHUNK = 1 << 20 };
+
+typedef struct {
+  const qds_trace_log *log;
+  subject subject;
+  int watch; /* look at what malloc holds */
+  qds_heap *heap;
+  qds_best_fit *pool;
+  qds_arena *arenas[QDS_TAGS];
+  qds_arena_position *marks; /* by block: what the arena held before it */
+  const char *stacks;        /* by tag: its blocks come and go as a stack */
+  size_t operations, reserved, base;
+} stand;
+
+typedef struct {
+  size_t operations, peak_used, peak_reserved;
+  double nanoseconds[2]; /* per operation: at first, and again on what the allocator kept */
+} outcome;
+
+static int is_heap(subject s) {
+  return s >= TRACKING && s <= PLAIN;
+}
+
+static size_t held_by_malloc(void) {
+  const struct mallinfo2 info = mallinfo2();
+  return info.arena + info.hblkhd;
+}
+
+static qds_status take(void *self, const qds_trace_event *e, void **out) {
+  stand *s = self;
+  if (s->subject == ARENAS && !s->stacks[e->tag]) return QDS_OK;
+  s->operations++;
+  if (is_heap(s->subject))
+    return qds_allocate(qds_heap_allocator(s->heap), e->bytes, 1, s->log->tags[e->tag], __FILE__, __LINE__,
+                        out);
+  if (s->subject == BEST_FIT) return qds_best_fit_allocate(s->pool, e->bytes, 0, out);
+  if (s->subject == ARENAS) {
+    s->marks[e->block] = qds_arena_mark(s->arenas[e->tag]);
+    return qds_arena_allocate(s->arenas[e->tag], e->bytes, 1, out);
+  }
+  if (!(*out = malloc(e->bytes ? e->bytes : 1)))
+    QDS_FAIL(QDS_ERROR_MEMORY, "malloc refused %zu bytes", (size_t)e->bytes);
+  if (s->watch) {
+    const size_t held = held_by_malloc();
+    if (held > s->base && held - s->base > s->reserved) s->reserved = held - s->base;
+  }
+  return QDS_OK;
+}
+
+static void give(void *self, const qds_trace_event *e, void *block) {
+  stand *s = self;
+  if (s->subject == ARENAS && !s->stacks[e->tag]) return;
+  s->operations++;
+  if (is_heap(s->subject))
+    qds_release(block);
+  else if (s->subject == BEST_FIT)
+    (void)qds_best_fit_release(s->pool, block);
+  else if (s->subject == ARENAS)
+    qds_arena_reset_to(s->arenas[e->tag], s->marks[e->block]);
+  else
+    free(block);
+}
+
+/* --- what the trace tells by itself ----------------------------------------------------------------------
+ */
+
+/* By tag: every block that is given back is the youngest of its tag. */
+static qds_status find_stacks(const qds_trace_log *log, char *stacks) {
+  QDS_AUTO_RELEASE uint64_t *below = NULL; /* by block: the one before it in its tag's stack, plus 1 */
+  uint64_t top[QDS_TAGS] = {0};
+  QDS_TRY(QDS_NEW_ZERO(log->allocator, log->blocks, "replay", &below));
+  memset(stacks, 1, log->tag_count);
+  for (size_t i = 0; i < log->count; i++) {
+    const qds_trace_event *e = &log->events[i];
+    if (e->place != QDS_TRACE_HOST || !stacks[e->tag]) continue;
+    if (e->kind == QDS_TRACE_TAKE) {
+      below[e->block] = top[e->tag];
+      top[e->tag] = e->block + 1;
+    } else if (top[e->tag] == e->block + 1) {
+      top[e->tag] = below[e->block];
+    } else {
+      stacks[e->tag] = 0;
+    }
+  }
+  return QDS_OK;
+}
+
+static size_t peak_used(const qds_trace_log *log, const char *chosen) {
+  size_t used = 0, peak = 0;
+  for (size_t i = 0; i < log->count; i++) {
+    const qds_trace_event *e = &log->events[i];
+    if (e->place != QDS_TRACE_HOST || (chosen && !chosen[e->tag])) continue;
+    used += e->kind == QDS_TRACE_TAKE ? e->bytes : -e->bytes;
+    if (used > peak) peak = used;
+  }
+  return peak;
+}
+
+/* --- one round -------------------------------------------------------------------------------------------
+ */
+
+static qds_status open_stand(stand *s) {
+  if (is_heap(s->subject)) {
+    static const qds_heap_detail details[] = {QDS_HEAP_TRACKING, QDS_HEAP_STATISTICS, QDS_HEAP_PLAIN};
+    return qds_heap_create_with(0, details[s->subject - TRACKING], &s->heap);
+  }
+  if (s->subject == BEST_FIT) {
+    qds_best_fit_options options = QDS_BEST_FIT_OPTIONS_INIT;
+    options.provider = qds_provider_host(QDS_PAGES_TRANSPARENT);
+    options.allocator = qds_system_allocator();
+    options.unit = QDS_ALIGNMENT;
+    options.segment_bytes = 4 << 20;
+    return qds_best_fit_create(&options, &s->pool);
+  }
+  if (s->subject == MALLOC) {
+    malloc_trim(0);
+    s->base = held_by_malloc();
+    return QDS_OK;
+  }
+  QDS_TRY(qds_heap_create(0, &s->heap));
+  for (size_t tag = 0; tag < s->log->tag_count; tag++)
+    if (s->stacks[tag])
+      QDS_TRY(qds_arena_create(qds_heap_allocator(s->heap), ARENA_CHUNK, "arena", &s->arenas[tag]));
+  return QDS_OK;
+}
+
+/* What was reserved of the system at most. */
+static size_t close_stand(stand *s) {
+  size_t reserved = s->reserved;
+  qds_best_fit_statistics figures;
+  for (size_t tag = 0; tag < s->log->tag_count; tag++) qds_arena_destroy(s->arenas[tag]);
+  for (int pool = 0; s->heap && pool < QDS_HEAP_POOLS; pool++) {
+    qds_heap_read_pool(s->heap, (qds_heap_pool)pool, &figures);
+    reserved += figures.peak_reserved_bytes;
+  }
+  qds_heap_destroy(s->heap, NULL, NULL);
+  if (s->pool) {
+    qds_best_fit_read(s->pool, &figures);
+    reserved += figures.peak_reserved_bytes;
+  }
+  qds_best_fit_destroy(s->pool);
+  return reserved;
+}
+
+/* Replays twice: on the fresh allocator, and again on what it kept. */
+static qds_status run_round(stand *s, outcome *out) {
+  qds_status status = open_stand(s);
+  for (int again = 0; again < 2 && status == QDS_OK; again++) {
+    s->operations = 0;
+    const double start = qds_seconds();
+    status = qds_trace_replay(s->log, QDS_TRACE_HOST, &(qds_trace_target){s, take, give});
+    out->nanoseconds[again] = 1e9 * (qds_seconds() - start) / (double)(s->operations ? s->operations : 1);
+  }
+  out->peak_reserved = close_stand(s);
+  out->operations = s->operations;
+  return status;
+}
+
+static int by_value(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* The subjects take turns, so that all see the same machine. The first turn, in which malloc is watched,
+ * gives the peaks; the others give the times. */
+static qds_status measure(const qds_trace_log *log, const char *stacks, qds_arena_position *marks,
+                          outcome outcomes[SUBJECTS]) {
+  double times[SUBJECTS][2][ROUNDS];
+  for (int round = -1; round < ROUNDS; round++)
+    for (int which = 0; which < SUBJECTS; which++) {
+      outcome now;
+      stand s = {.log = log, .subject = (subject)which, .watch = round < 0, .marks = marks, .stacks = stacks};
+      QDS_TRY(run_round(&s, &now));
+      if (round < 0) outcomes[which] = now;
+      for (int again = 0; again < 2 && round >= 0; again++)
+        times[which][again][round] = now.nanoseconds[again];
+    }
+  for (int which = 0; which < SUBJECTS; which++) {
+    outcomes[which].peak_used = peak_used(log, which == ARENAS ? stacks : NULL);
+    for (int again = 0; again < 2; again++) {
+      qsort(times[which][again], ROUNDS, sizeof(double), by_value);
+      outcomes[which].nanoseconds[again] = times[which][again][ROUNDS / 2];
+    }
+  }
+  return QDS_OK;
+}
+
+/* --- the report ------------------------------------------------------------------------------------------
+ */
+
+static void report(qds_json *json, subject which, const outcome *o) {
+  const double ratio = o->peak_used ? (double)o->peak_reserved / (double)o->peak_used : 0;
+  qds_json_open_map(json, names[which]);
+  qds_json_int(json, "operations", (int64_t)o->operations);
+  qds_json_double(json, "nanoseconds_per_operation", o->nanoseconds[1]);
+  qds_json_double(json, "nanoseconds_per_operation_at_first", o->nanoseconds[0]);
+  qds_json_int(json, "peak_used_bytes", (int64_t)o->peak_used);
+  qds_json_int(json, "peak_reserved_bytes", (int64_t)o->peak_reserved);
+  qds_json_double(json, "peak_reserved_over_peak_used", ratio);
+  qds_json_close_map(json);
+  fprintf(stderr, "%-17s %10zu %9.1f %8.1f %10.3f %14.3f %7.3f\n", names[which], o->operations,
+          o->nanoseconds[0], o->nanoseconds[1], (double)o->peak_used / (1 << 20),
+          (double)o->peak_reserved / (1 << 20), ratio);
+}
+
+static qds_status replay(const char *path, qds_json *json) {
+  QDS_AUTO(qds_trace_log) *log = NULL;
+  QDS_AUTO_RELEASE char *stacks = NULL;
+  QDS_AUTO_RELEASE qds_arena_position *marks = NULL;
+  qds_allocator *system = qds_system_allocator();
+  QDS_TRY(qds_trace_read(system, path, &log));
+  QDS_TRY(QDS_NEW_ZERO(system, QDS_TAGS, "replay", &stacks));
+  QDS_TRY(QDS_NEW(system, log->blocks, "replay", &marks));
+  QDS_REQUIRE(log->tag_count <= QDS_TAGS, "%zu tags; at most %d are replayed", log->tag_count, QDS_TAGS);
+  QDS_TRY(find_stacks(log, stacks));
+  qds_json_open_map(json, NULL);
+  qds_json_int(json, "records", (int64_t)log->count);
+  qds_json_int(json, "blocks", (int64_t)log->blocks);
+  fprintf(stderr, "%-17s %10s %9s %8s %10s %14s %7s\n", "", "operations", "first, ns", "then, ns",
+          "used, MiB", "reserved, MiB", "ratio");
+  outcome outcomes[SUBJECTS];
+  QDS_TRY(measure(log, stacks, marks, outcomes));
+  for (int which = 0; which < SUBJECTS; which++) report(json, (subject)which, &outcomes[which]);
+  qds_json_close_map(json);
+  return QDS_OK;
+}
+
+/* The trace of a small solve. */
+static qds_status record_solve(const char *path) {
+  static const char *const assignments[] = {"grid.x.nodes=41", "grid.y.nodes=41", "grid.z.nodes=41", NULL};
+  qds_context *ctx = NULL;
+  qds_device *device = NULL;
+  qds_result *result = NULL;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.threads = 1;
+  options.memory_trace = path;
+  QDS_TRY(qds_context_create(&options, &ctx));
+  qds_status status = qds_device_read(ctx, "examples/lens_dot.yaml", assignments, &device);
+  if (status == QDS_OK) status = qds_device_solve(device, &result);
+  qds_result_destroy(result);
+  qds_device_destroy(device);
+  if (status == QDS_OK) status = qds_context_end_trace(ctx);
+  qds_context_destroy(ctx);
+  return status;
+}
+
+static qds_status run(const char *path) {
+  QDS_AUTO(qds_json) *json = NULL;
+  const char *text = NULL;
+  char own[] = "/tmp/qdsim-replay-XXXXXX";
+  QDS_TRY(qds_json_create(qds_system_allocator(), &json));
+  if (path) {
+    QDS_TRY(replay(path, json));
+  } else {
+    const int descriptor = mkstemp(own);
+    QDS_REQUIRE(descriptor >= 0, "no file can be made in /tmp for the trace");
+    close(descriptor);
+    qds_status status = record_solve(own);
+    if (status == QDS_OK) status = replay(own, json);
+    unlink(own);
+    QDS_TRY(status);
+  }
+  QDS_TRY(qds_json_text(json, &text));
+  fputs(text, stdout);
+  return QDS_OK;
+}
+
+int main(int argc, char **argv) {
+  if (argc > 2) {
+    fprintf(stderr, "usage: %s [TRACE]\n", argv[0]);
+    return 2;
+  }
+  const qds_status status = run(argc > 1 ? argv[1] : NULL);
+  if (status != QDS_OK) fprintf(stderr, "%s\n", qds_last_error()->message);
+  return qds_status_exit(status);
+}
