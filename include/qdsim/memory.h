@@ -205,6 +205,10 @@ QDS_API void qds_memory_get_statistics(qds_context *ctx, qds_memory_statistics *
 /* One row per tag of a buffer, in the order of first use; returns 0 past the last. What is no buffer stands
  * in qds_context_memory_tag. */
 QDS_API int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row);
+/* Every buffer that is there, the newest first, as a JSON list of tag, bytes, strategy, the file and line that
+ * made it, and the references of the library and of Python. Free with qds_text_destroy. Errors: MEMORY,
+ * BUDGET. */
+QDS_API qds_status qds_memory_buffers(qds_context *ctx, char **out);
 /* One row per pool; returns 0 past the last. */
 QDS_API int qds_memory_pool(qds_context *ctx, size_t index, qds_memory_pool_row *row);
 

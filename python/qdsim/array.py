@@ -1,5 +1,6 @@
 """Arrays in memory of the library, shared with NumPy, CuPy, PyTorch and others without copies."""
 
+import json
 import math
 import operator
 import sys
@@ -239,8 +240,13 @@ def from_dlpack(x, *, device="auto"):
 
 def memory_stats(device="auto"):
     """What the library holds for the arrays of a device, as a dict of dicts: "host" (its account of host memory, by tag),
-    "buffers" (by place and tag, and what Python owns), "spills", "moved_bytes" by (from, to), and "files"."""
-    return _core.statistics(_context(device))
+    "buffers" (by place and tag, and what Python owns), "spills", "moved_bytes" by (from, to), "files", and "arrays": what
+    is held now, the newest first, each with the line that made it."""
+    context = _context(device)
+    arrays = [{"tag": each["tag"], "bytes": each["bytes"], "strategy": each["strategy"],
+               "source": f"{each['file']}:{each['line']}"}
+              for each in json.loads(_core.buffers(context)) if each["references"]["python"]]
+    return _core.statistics(context) | {"arrays": arrays}
 
 
 def _context(device):

@@ -143,14 +143,10 @@ static uint64_t one_reference(qds_owner owner) {
   return (uint64_t)1 << (32 * (int)owner);
 }
 
-static uint32_t references_of(uint64_t packed, qds_owner owner) {
-  return (uint32_t)(packed >> (32 * (int)owner));
-}
-
 void qds_buffer_manager_leaks(qds_buffer_manager *m, qds_buffer_leak_fn leak, void *user) {
   pthread_mutex_lock(&m->lock);
   for (qds_buffer *b = m->ring.older; b != &m->ring; b = b->older)
-    if (!b->dead && references_of(atomic_load(&b->references), QDS_OWNER_LIBRARY) > 0)
+    if (!b->dead && qds_references_of(atomic_load(&b->references), QDS_OWNER_LIBRARY) > 0)
       leak(user, b->tag->tag, b->bytes, b->file, b->line);
   pthread_mutex_unlock(&m->lock);
 }
@@ -190,7 +186,7 @@ void qds_buffer_retain_for(qds_buffer *b, qds_owner owner) {
     return;
   }
   pthread_mutex_lock(&m->lock);
-  if (references_of(atomic_fetch_add(&b->references, one_reference(owner)), owner) == 0) count_python(b, 1);
+  if (qds_references_of(atomic_fetch_add(&b->references, one_reference(owner)), owner) == 0) count_python(b, 1);
   pthread_mutex_unlock(&m->lock);
 }
 
@@ -201,7 +197,7 @@ void qds_buffer_retain(qds_buffer *b) {
 /* Replaces `before` by one reference less; 0 when they have changed meanwhile. Call with the lock held. */
 static int exchange(qds_buffer *b, uint64_t before, qds_owner owner) {
   if (!atomic_compare_exchange_strong(&b->references, &before, before - one_reference(owner))) return 0;
-  if (owner == QDS_OWNER_PYTHON && references_of(before, owner) == 1) count_python(b, 0);
+  if (owner == QDS_OWNER_PYTHON && qds_references_of(before, owner) == 1) count_python(b, 0);
   return 1;
 }
 
@@ -240,7 +236,7 @@ static int dispose(qds_buffer *b, uint64_t before, qds_owner owner, last_fn *las
 static qds_status drop(qds_buffer *b, qds_owner owner, int *done, last_fn *last) {
   qds_buffer_manager *m = b->manager;
   const uint64_t before = atomic_load(&b->references);
-  QDS_REQUIRE(references_of(before, owner) > 0, "%s: destroyed more often than it was retained for %s",
+  QDS_REQUIRE(qds_references_of(before, owner) > 0, "%s: destroyed more often than it was retained for %s",
               qds_buffer_name(b).text, owner == QDS_OWNER_PYTHON ? "Python" : "the library");
   if (before != one_reference(owner)) {
     pthread_mutex_lock(&m->lock);
@@ -367,7 +363,7 @@ void qds_buffer_get_info(qds_buffer *b, qds_buffer_info *out) {
                            .readers = b->readers,
                            .writers = b->writers,
                            .home = b->home == QDS_PLACES ? QDS_PLACE_HOST : b->home};
-  for (int i = 0; i < QDS_OWNERS; i++) out->references[i] = references_of(references, (qds_owner)i);
+  for (int i = 0; i < QDS_OWNERS; i++) out->references[i] = qds_references_of(references, (qds_owner)i);
   for (int i = 0; i < QDS_PLACES; i++) {
     out->held[i] = (unsigned char)(b->copies[i].held && !b->copies[i].leaving);
     out->valid[i] = (unsigned char)b->copies[i].valid;

@@ -37,6 +37,7 @@ qds_status qds_buffer_manager_defragment(qds_buffer_manager *manager, size_t byt
                                          qds_defragment_report *report);
 void qds_buffer_manager_statistics(qds_buffer_manager *manager, qds_memory_statistics *out);
 int qds_buffer_manager_pool(qds_buffer_manager *manager, size_t index, qds_memory_pool_row *row);
+qds_status qds_buffer_manager_list(qds_buffer_manager *manager, char **out);
 int qds_buffer_manager_tag(qds_buffer_manager *manager, size_t index, qds_memory_tag_row *row);
 
 #endif

@@ -78,6 +78,10 @@ struct qds_buffer {
   qds_copy copies[QDS_PLACES];
 };
 
+static inline uint32_t qds_references_of(uint64_t packed, qds_owner owner) {
+  return (uint32_t)(packed >> (32 * (int)owner));
+}
+
 enum { QDS_AFFINITY_MOST = 4, QDS_AFFINITY_MOVES = 2 };
 
 struct qds_buffer_manager {

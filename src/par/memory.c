@@ -51,6 +51,13 @@ int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row) {
   return qds_buffer_manager_tag(qds_context_buffers(ctx), index, row);
 }
 
+qds_status qds_memory_buffers(qds_context *ctx, char **out) {
+  QDS_REQUIRE(out, "qds_memory_buffers: out is NULL");
+  *out = NULL;
+  QDS_REQUIRE(ctx, "qds_memory_buffers: no context");
+  return qds_buffer_manager_list(qds_context_buffers(ctx), out);
+}
+
 /* The pools of the heap come first, then those of the buffers and the device. */
 static void read_heap_pool(const qds_context *ctx, qds_heap_pool pool, qds_memory_pool_row *row) {
   static const char *const names[QDS_HEAP_POOLS] = {"small", "medium", "large"};

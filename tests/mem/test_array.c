@@ -2,6 +2,7 @@
 #include "buffers.h"
 
 #include "mem/array.h"
+#include "qdsim/text.h"
 
 static const qds_array_form form = {.element = QDS_ELEMENT_FLOAT, .bits = 64, .axes = 2, .shape = {3, 4}};
 
@@ -237,6 +238,47 @@ static void imports_are_checked(qds_context *ctx) {
   assert_int_equal(deleted, 0);
 }
 
+/* --- threads ----------------------------------------------------------------------------------------------
+ */
+
+enum { THREADS = 4, TURNS = 200 };
+
+/* Each thread looks, hands on and gives back; the last of them ends the array. */
+static void *share(void *data) {
+  qds_array *array = data;
+  for (int i = 0; i < TURNS; i++) {
+    void *pointer, *tensor;
+    assert_ok(qds_array_borrow(array, QDS_PLACE_HOST, 1, &pointer));
+    assert_ok(qds_array_export(array, QDS_PLACE_HOST, i % 2 ? QDS_DLPACK_VERSIONED : 0, &tensor));
+    qds_array_return(array, QDS_PLACE_HOST);
+    qds_dlpack_dispose(tensor, i % 2);
+  }
+  qds_array_drop(array);
+  return NULL;
+}
+
+static void threads_share_an_array(qds_context *ctx) {
+  qds_array *array = make(ctx);
+  pthread_t threads[THREADS];
+  for (int i = 1; i < THREADS; i++) qds_array_retain(array);
+  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, share, array), 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  assert_int_equal(statistics_of(ctx).buffers, 0);
+}
+
+static void buffers_are_listed(qds_context *ctx) {
+  qds_array *array = make(ctx);
+  char *text;
+  assert_ok(qds_memory_buffers(ctx, &text));
+  assert_non_null(strstr(text, "\"psi\""));
+  assert_non_null(strstr(text, "test_array.c"));
+  qds_text_destroy(text);
+  qds_array_drop(array);
+  assert_ok(qds_memory_buffers(ctx, &text));
+  assert_null(strstr(text, "psi"));
+  qds_text_destroy(text);
+}
+
 /* --- failures ---------------------------------------------------------------------------------------------
  */
 
@@ -248,6 +290,9 @@ static qds_status everything(qds_context *ctx, void *data) {
   qds_status status = qds_array_create(ctx, &form, QDS_MEM_ADAPTIVE, "psi", &array);
   if (status == QDS_OK) status = qds_array_export(array, QDS_PLACE_HOST, 0, &tensor);
   if (status == QDS_OK) status = qds_array_import(ctx, &x, 1, &looked);
+  char *text = NULL;
+  if (status == QDS_OK) status = qds_memory_buffers(ctx, &text);
+  qds_text_destroy(text);
   if (status == QDS_OK) {
     qds_dlpack_dispose(tensor, 0);
     tensor = NULL;
@@ -279,6 +324,8 @@ ON_EACH(forms_are_checked)
 ON_EACH(exports_name_device_and_layout)
 ON_EACH(imports_keep_the_owner)
 ON_EACH(imports_are_checked)
+ON_EACH(threads_share_an_array)
+ON_EACH(buffers_are_listed)
 ON_EACH(every_allocation_may_fail)
 
 int main(void) {
@@ -290,6 +337,8 @@ int main(void) {
       cmocka_unit_test(exports_outlive_array_and_context),
       cmocka_unit_test(test_imports_keep_the_owner),
       cmocka_unit_test(test_imports_are_checked),
+      cmocka_unit_test(test_threads_share_an_array),
+      cmocka_unit_test(test_buffers_are_listed),
       cmocka_unit_test(test_every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -416,6 +416,17 @@ def test_shapes_are_checked(shape, text):
         qdsim.empty(shape, device="cpu")
 
 
+def test_what_is_still_held_is_listed_with_its_line():
+    """A view that was forgotten: the array has gone, its memory has not."""
+    line = test_what_is_still_held_is_listed_with_its_line.__code__.co_firstlineno + 3
+    forgotten = qdsim.zeros(10, tag="forgotten", strategy="cpu_only", device="cpu").numpy()
+    row = {"tag": "forgotten", "bytes": 80, "strategy": "cpu_only", "source": f"{__file__}:{line}"}
+    assert qdsim.memory_stats("cpu")["arrays"].count(row) == 1
+    del forgotten
+    gc.collect()
+    assert row not in qdsim.memory_stats("cpu")["arrays"]
+
+
 def test_peaks_stay_when_memory_goes():
     """Fault 63: counters that never decrease, so that the peak is the total."""
     for turn in range(3):

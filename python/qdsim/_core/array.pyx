@@ -4,7 +4,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_F_CONTIGUOUS, PyBUF_FORMAT
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName
 
 from qdsim._core.capi cimport *
-from qdsim._core.context cimport Context, c_text, check
+from qdsim._core.context cimport Context, c_text, check, take_text
 
 strategies = [qds_mem_strategy_name(<qds_mem_strategy>i).decode() for i in range(QDS_MEM_STRATEGIES)]
 places = [qds_place_name(<qds_place>i).decode() for i in range(<int>QDS_PLACES)]
@@ -269,6 +269,16 @@ cdef dict count_of(const qds_memory_count *c):
 cdef dict row_of(const qds_memory_row *row):
     return {"current_bytes": row.current_bytes, "peak_bytes": row.peak_bytes, "current_blocks": row.current_blocks,
             "total_blocks": row.total_blocks}
+
+
+def buffers(Context context not None):
+    """Every buffer that is there, as JSON."""
+    cdef char *text = NULL
+    cdef qds_status status
+    with nogil:
+        status = qds_memory_buffers(context.handle, &text)
+    check(status)
+    return take_text(text)
 
 
 def statistics(Context context not None):

@@ -198,6 +198,7 @@ cdef extern from "qdsim/qdsim.h" nogil:
         size_t moves[5][5]
         size_t refused_spills
     void qds_memory_get_statistics(qds_context *ctx, qds_memory_statistics *out)
+    qds_status qds_memory_buffers(qds_context *ctx, char **out)
     int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row)
 
     ctypedef struct qds_array
