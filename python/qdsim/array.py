@@ -12,9 +12,8 @@ from ._core import array as _core
 from .device import new_context
 from .errors import ArgumentError, unknown_word
 
-# How DLPack numbers devices.
-_DLPACK = {"cpu": 1, "cuda": 2}
-_CUDA = (2, 3, 13)  # its memory, page-locked, managed
+# How DLPack numbers the memory of GPUs: their own, managed.
+_CUDA, _MANAGED = 2, 13
 _HOST, _DEVICE = _core.places.index("host"), _core.places.index("device")
 
 _contexts = {}
@@ -91,7 +90,7 @@ class Array(_core.Memory):
     def numpy(self, readonly=False):
         """A NumPy array over the same memory."""
         try:
-            return np.asarray(memoryview(self.view(readonly=True) if readonly else self)).reshape(self.shape)
+            return np.asarray(memoryview(self.view(readonly=True) if readonly else self))
         except BufferError as error:
             raise error.__cause__ or error from None
 
@@ -99,7 +98,14 @@ class Array(_core.Memory):
         """A CuPy array over the same memory."""
         import cupy
 
-        return cupy.from_dlpack(_On(self, _DEVICE))
+        return cupy.from_dlpack(self.on("device"))
+
+    def on(self, place):
+        """The array on the "host" or the "device", for from_dlpack of other libraries, which else find it at home: where
+        it is used most."""
+        if place not in ("host", "device"):
+            raise unknown_word("place", place, ["host", "device"])
+        return _On(self, _core.places.index(place))
 
     # NumPy asks for this where the buffer protocol has failed, and would make an array of one object without it.
     def __array__(self, dtype=None, copy=None):
@@ -120,7 +126,7 @@ class Array(_core.Memory):
     @property
     def __cuda_array_interface__(self):
         """Version 3. There is none unless the contents are on a GPU."""
-        if not self._is_at(_DEVICE) or self.device_at(_DEVICE)[0] not in _CUDA:
+        if not self._is_at(_DEVICE) or self.device_at(_DEVICE)[0] not in (_CUDA, _MANAGED):
             raise AttributeError("__cuda_array_interface__: the array is not on a CUDA device; prefetch it, or use cupy()")
         pointer = self.pin(_DEVICE) if self.nbytes else 0
         return {"version": 3, "shape": self.shape, "typestr": self.dtype.str, "strides": None,
@@ -131,7 +137,7 @@ class Array(_core.Memory):
         there now."""
         about = self.about()
         if about is None:
-            return self.home == _core.places[place] or self.device_at(place)[0] == 13
+            return self.home == _core.places[place] or self.device_at(place)[0] == _MANAGED
         if place == _HOST:
             return about["strategy"] != "gpu_only"
         return about["strategy"] == "gpu_only" or bool({"device", "unified"} & set(about["places"]))
@@ -227,7 +233,7 @@ def from_dlpack(x, *, device="auto"):
         return Array.adopt(_context(device), x)
     kind, number = x.__dlpack_device__()
     arguments = {}
-    if kind == _DLPACK["cuda"]:
+    if kind in (_CUDA, _MANAGED):
         device = f"cuda:{int(number)}"
         arguments["stream"] = 1  # the default stream, for which the library waits
     context = _context(device)
@@ -331,7 +337,7 @@ def _versioned(max_version):
 
 
 def _check_stream(stream, kind):
-    if kind not in _CUDA:
+    if kind not in (_CUDA, _MANAGED):
         if stream is not None and stream != -1:
             raise ArgumentError(f"stream: {stream!r}; outside a GPU only None is allowed")
     elif stream is not None and (not isinstance(stream, int) or stream < -1 or stream == 0):

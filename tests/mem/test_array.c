@@ -60,6 +60,8 @@ static void copies_cross_places(qds_context *ctx) {
   for (int i = 0; i < 12; i++) x[i] = i;
   assert_ok(qds_array_copy(to, from)); /* while it is borrowed */
   qds_array_return(from, QDS_PLACE_HOST);
+  assert_ok(qds_array_borrow(to, QDS_PLACE_DEVICE, 1, (void **)&x)); /* a writer finds what was there */
+  qds_array_return(to, QDS_PLACE_DEVICE);
   assert_ok(qds_array_borrow(to, QDS_PLACE_HOST, 0, (void **)&x));
   for (int i = 0; i < 12; i++) assert_true(x[i] == i);
   qds_array_return(to, QDS_PLACE_HOST);

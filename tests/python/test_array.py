@@ -1,9 +1,11 @@
 """Arrays over the library's memory: what NumPy, DLPack and the buffer protocol see, who keeps whom alive, and what is
 refused. Each device of this machine has its turn; what needs a GPU runs where there is one."""
 
+import copy
 import ctypes
 import gc
 import io
+import pickle
 import struct
 import threading
 
@@ -317,8 +319,8 @@ def test_the_cuda_interface_is_there_only_on_cuda(device):
 def test_dlpack_arguments():
     a = qdsim.zeros((2, 3), device="cpu")
     assert a.__dlpack_device__() == (1, 0)
-    copy = np.from_dlpack(a, copy=True)
-    copy[:] = 1
+    mine = np.from_dlpack(a, copy=True)
+    mine[:] = 1
     assert a.numpy().sum() == 0
     a.__dlpack__(dl_device=(1, 0), copy=False)
     with pytest.raises(BufferError, match="device"):
@@ -391,6 +393,25 @@ def test_cupy_shares_memory():
     a = qdsim.zeros(10, device="cuda")
     a.cupy()[:] = 3
     assert a.numpy().sum() == 30
+
+
+def test_the_place_can_be_chosen(device):
+    a = qdsim.zeros(3, device=device)
+    assert np.from_dlpack(a.on("host")).tolist() == [0, 0, 0]
+    assert a.on("device").__dlpack_device__() == {"cpu": (1, 0), "sim": (12, 0), "cuda": (2, 0)}[device]
+    with pytest.raises(qdsim.ArgumentError, match="did you mean 'host'"):
+        a.on("hots")
+    with pytest.raises(qdsim.UnsupportedError, match="another library's"):
+        qdsim.asarray(np.zeros(3), device=device).prefetch("device")
+
+
+def test_arrays_are_made_by_functions_only():
+    with pytest.raises(TypeError, match="made by qdsim.empty"):
+        qdsim.Array()
+    with pytest.raises(TypeError):
+        copy.copy(qdsim.zeros(3, device="cpu"))
+    with pytest.raises(TypeError):
+        pickle.dumps(qdsim.zeros(3, device="cpu"))
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

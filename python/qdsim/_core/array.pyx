@@ -5,6 +5,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 
 from qdsim._core.capi cimport *
 from qdsim._core.context cimport Context, c_text, check, take_text
+from qdsim._core.context import exceptions
 
 strategies = [qds_mem_strategy_name(<qds_mem_strategy>i).decode() for i in range(QDS_MEM_STRATEGIES)]
 places = [qds_place_name(<qds_place>i).decode() for i in range(<int>QDS_PLACES)]
@@ -26,9 +27,13 @@ cdef class Memory:
     cdef readonly bint readonly
     cdef qds_array *handle
     cdef bytes format
+    cdef Py_ssize_t bytes, itemsize
     cdef bint pinned[5]         # places borrowed for as long as this object lives
     cdef Py_ssize_t extents[64]
     cdef Py_ssize_t strides[64]
+
+    def __init__(self):
+        raise TypeError("qdsim.Array: made by qdsim.empty, zeros, asarray and from_dlpack")
 
     def __dealloc__(self):
         cdef int place
@@ -53,7 +58,8 @@ cdef class Memory:
         self.kind = f"{letter}{info.form.bits // 8}"
         self.format = format if format is not None else formats[self.kind]
         self.readonly = readonly or info.readonly
-        stride = info.form.bits // 8
+        self.bytes = info.bytes
+        self.itemsize = stride = info.form.bits // 8
         for i in reversed(range(info.form.axes)):
             self.extents[i] = info.form.shape[i]
             self.strides[i] = stride
@@ -109,9 +115,7 @@ cdef class Memory:
 
     @property
     def nbytes(self):
-        cdef qds_array_info info
-        qds_array_get_info(self.handle, &info)
-        return info.bytes
+        return self.bytes
 
     @property
     def home(self):
@@ -140,7 +144,7 @@ cdef class Memory:
         cdef qds_array_info info
         qds_array_get_info(self.handle, &info)
         if info.buffer == NULL:
-            raise BufferError("the memory is another library's, and stays where it is")
+            raise exceptions[<int>QDS_ERROR_UNSUPPORTED]("the memory is another library's, and stays where it is")
         return info.buffer
 
     def clear(self):
@@ -201,8 +205,8 @@ cdef class Memory:
             raise BufferError(str(error)) from error
         view.obj = self
         view.buf = pointer
-        view.len = self.nbytes
-        view.itemsize = int(self.kind[1:])
+        view.len = self.bytes
+        view.itemsize = self.itemsize
         view.readonly = self.readonly
         view.ndim = <int>len(self.shape)
         view.format = <char *>self.format if flags & PyBUF_FORMAT else NULL

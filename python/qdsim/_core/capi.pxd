@@ -8,6 +8,7 @@ cdef extern from "qdsim/qdsim.h" nogil:
         QDS_OK
         QDS_ERROR_ARGUMENT
         QDS_ERROR_INTERRUPTED
+        QDS_ERROR_UNSUPPORTED
 
     ctypedef struct qds_error:
         qds_status status
