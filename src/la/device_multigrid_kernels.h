@@ -98,6 +98,17 @@ enum { QDS_LEVEL_MOST_COLUMNS = 4 };
 
 /* --- passes with the level's operator ------------------------------------------------------------------- */
 
+/* What a pass that reads u makes of a node, from (A - shift) u there; b and add: where the node's numbers
+ * are. */
+QDS_PORTABLE_INLINE float qds_level_pass_number(const qds_level_pass_arguments *a, qds_level_pass pass,
+                                                float own, float image, float diagonal, float inverse,
+                                                const float *b, const float *add) {
+  if (pass == QDS_LEVEL_DEFECT) return diagonal * *b - image;
+  if (pass == QDS_LEVEL_RESIDUAL) return *b - image * inverse;
+  const float smoothed = a->p * own - a->q * (image * inverse);
+  return pass == QDS_LEVEL_SMOOTH ? smoothed : smoothed + QDS_READ(add);
+}
+
 /* The nodes (i, j, k) for i from `begin` to end - 1, in `columns` columns from `first` on. */
 QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int tiled, qds_level_pass pass,
                                          int columns, int first, int begin, int end, int j, int k) {
@@ -151,13 +162,8 @@ QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int 
       }
       const float image =
           qds_level_image(&s, &row, u + c * a->u.stride, own[c], below[c], above[c], low, high);
-      if (pass == QDS_LEVEL_DEFECT)
-        out[c] = diagonal * b[c * a->b.stride] - image;
-      else if (pass == QDS_LEVEL_RESIDUAL)
-        out[c] = b[c * a->b.stride] - image * inverse;
-      else
-        out[c] = a->p * own[c] - a->q * (image * inverse);
-      if (leaving || pass == QDS_LEVEL_ADD) out[c] += QDS_READ(add + c * a->add.stride);
+      out[c] = qds_level_pass_number(a, pass, own[c], image, diagonal, inverse, b + c * a->b.stride,
+                                     add + c * a->add.stride);
     }
     QDS_UNROLL
     for (int c = 0; c < columns; c++) {
