@@ -181,6 +181,7 @@ static qds_status shift_levels(qds_context *ctx, qds_multigrid *mg, int finest, 
   qds_device_levels *d = mg->device;
   double lowest[QDS_MULTIGRID_MAX_LEVELS], largest[QDS_MULTIGRID_MAX_LEVELS];
   const size_t rows = (size_t)mg->level[mg->levels - 1].rows;
+  qds_device_graphs_clear(d);
   QDS_TRY(find_extremes(ctx, mg, finest, shift, lowest, largest));
   for (int l = finest; l < mg->levels - 1; l++) {
     mg->level[l].shift = shift;
@@ -210,6 +211,7 @@ static qds_status create(qds_context *ctx, const qds_tensor_operator *fine, qds_
 static void clear(qds_multigrid *mg) {
   qds_device_levels *d = mg->device;
   if (!d) return;
+  qds_device_graphs_clear(d);
   for (int l = 0; l < QDS_MULTIGRID_MAX_LEVELS; l++) {
     qds_device_level *level = &d->level[l];
     void *blocks[] = {level->axes,    level->transfers, level->v,         level->edge[0],  level->edge[1],

@@ -25,21 +25,31 @@ typedef struct {
   float rate;
 } qds_device_level;
 
+/* A cycle from level `finest` downwards on some columns. */
+typedef struct {
+  const qds_multigrid *mg;
+  const struct qds_device_levels *d;
+  int finest, columns;
+  qds_columns from, to;
+} qds_device_cycle;
+
+/* A cycle that was run before, and its graph once it was captured. */
+enum { QDS_DEVICE_GRAPHS = 16 };
+typedef struct {
+  qds_device_cycle cycle;
+  qds_graph *graph; /* NULL: seen once */
+  uint64_t used;    /* the number of its last run; 0: an empty place */
+} qds_device_graph;
+
 struct qds_device_levels {
   qds_stream *stream;
   qds_device_level level[QDS_MULTIGRID_MAX_LEVELS];
   float *inverse;    /* of the coarsest level */
   double *partial;   /* sums over groups of nodes */
   int fewest_planes; /* that a march goes through; more than 1 only to test marches on small grids */
+  qds_device_graph graph[QDS_DEVICE_GRAPHS];
+  uint64_t cycles; /* run so far */
 };
-
-/* A cycle from level `finest` downwards on some columns. */
-typedef struct {
-  const qds_multigrid *mg;
-  const qds_device_levels *d;
-  int finest, columns;
-  qds_columns from, to;
-} qds_device_cycle;
 
 /* What a cycle does on a level, in order; the first on its finest level only, the last three after the
  * coarser levels. `bytes`: of the numbers that must move for a node and column, coefficients not counted. */
@@ -61,5 +71,12 @@ qds_status qds_device_level_upload_axes(qds_context *ctx, qds_stream *stream, co
                                         qds_device_level *level);
 qds_status qds_device_level_upload_transfers(qds_context *ctx, qds_stream *stream, const qds_level *host,
                                              qds_device_level *level);
+
+/* Enqueues a cycle, launch by launch. */
+qds_status qds_device_cycle_enqueue(const qds_device_cycle *w);
+/* The same, through a graph when the cycle was run before. */
+qds_status qds_device_cycle_run(qds_device_levels *d, const qds_device_cycle *w);
+/* Before anything changes that a cycle's launches carry: shifts, vectors. */
+void qds_device_graphs_clear(qds_device_levels *d);
 
 #endif

@@ -129,7 +129,7 @@ static qds_status run_steps(const qds_device_cycle *w, int l, int first, int las
   return QDS_OK;
 }
 
-static qds_status cycle(const qds_device_cycle *w) {
+qds_status qds_device_cycle_enqueue(const qds_device_cycle *w) {
   enum { ENTER, BEFORE = 1, RESTRICT = 3, CORRECT = 4, AFTER = 6 };
   const int coarsest = w->mg->levels - 1;
   if (w->finest < coarsest) QDS_TRY(run_steps(w, w->finest, ENTER, ENTER));
@@ -156,7 +156,7 @@ qds_status qds_device_multigrid_cycle(void *self, qds_context *ctx, const qds_bl
   (void)ctx;
   for (int first = 0; first < x->columns;) {
     const qds_device_cycle w = qds_device_cycle_of(handle->multigrid, handle->level, x, y, first);
-    QDS_TRY(cycle(&w));
+    QDS_TRY(qds_device_cycle_run(handle->multigrid->device, &w));
     first += w.columns;
   }
   return QDS_OK;
