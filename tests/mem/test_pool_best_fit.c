@@ -364,7 +364,7 @@ static void memory_body(qds_context *ctx) {
 
 /* Threads take and give back blocks of one pool and hand them over; no two blocks may overlap, which a table
  * of owned units tells. The invariants are checked after every operation. */
-enum { THREADS = 4, ROUNDS = 1500, SLOTS = 48, SEED = 31, UNITS = 1 << 16 };
+enum { THREADS = 4, ROUNDS = 1500, SLOTS = 48, SEED = 31, UNITS = 1 << 20 };
 typedef struct {
   qds_best_fit *pool;
   uintptr_t base;
