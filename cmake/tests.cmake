@@ -84,5 +84,5 @@ foreach(source ${QDSIM_EXAMPLES})
   endforeach()
 endforeach()
 add_test(NAME docs_show_buffers COMMAND sh -c
-         "sed -n '/^```c$/,/^```$/p' docs/memory.md | grep -v '^```' | cmp - examples/buffers.c"
+         "awk '/^```/ { if (inside) exit; inside = /^```c$/; next } inside' docs/memory.md | cmp - examples/buffers.c"
          WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
