@@ -102,10 +102,11 @@ qds_status qds_cuda_event_seconds(void *state, void *start, void *end, double *s
 
 /* --- graphs --------------------------------------------------------------------------------------------- */
 
-/* Thread-local: what other threads do meanwhile is no part of the graph and cannot spoil it. */
+/* Relaxed: what others do meanwhile is no part of the graph and cannot spoil it, and the device pool may serve
+ * other streams from the same thread, which asks for events: the stricter modes forbid that. */
 qds_status qds_cuda_capture_begin(void *state, void *stream) {
   CUDA_ENTER(device, state);
-  CUDA_TRY(device, cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeThreadLocal));
+  CUDA_TRY(device, cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeRelaxed));
   return QDS_OK;
 }
 
