@@ -186,7 +186,8 @@ void qds_buffer_retain_for(qds_buffer *b, qds_owner owner) {
     return;
   }
   pthread_mutex_lock(&m->lock);
-  if (qds_references_of(atomic_fetch_add(&b->references, one_reference(owner)), owner) == 0) count_python(b, 1);
+  if (qds_references_of(atomic_fetch_add(&b->references, one_reference(owner)), owner) == 0)
+    count_python(b, 1);
   pthread_mutex_unlock(&m->lock);
 }
 
@@ -405,17 +406,21 @@ static void read_device_pool(const qds_buffer_manager *m, qds_memory_pool_row *r
                                .fragmentation = s.fragmentation};
 }
 
+qds_memory_pool_row qds_best_fit_row(const char *name, qds_place place, const qds_best_fit_statistics *s) {
+  return (qds_memory_pool_row){.name = name,
+                               .place = place,
+                               .used_bytes = s->used_bytes,
+                               .peak_used_bytes = s->peak_used_bytes,
+                               .reserved_bytes = s->reserved_bytes,
+                               .peak_reserved_bytes = s->peak_reserved_bytes,
+                               .largest_free_bytes = s->largest_free_bytes,
+                               .fragmentation = s->fragmentation};
+}
+
 static void read_pinned_pool(const qds_buffer_manager *m, qds_memory_pool_row *row) {
   qds_best_fit_statistics s;
   qds_best_fit_read(m->pinned, &s);
-  *row = (qds_memory_pool_row){.name = "pinned",
-                               .place = QDS_PLACE_PINNED,
-                               .used_bytes = s.used_bytes,
-                               .peak_used_bytes = s.peak_used_bytes,
-                               .reserved_bytes = s.reserved_bytes,
-                               .peak_reserved_bytes = s.peak_reserved_bytes,
-                               .largest_free_bytes = s.largest_free_bytes,
-                               .fragmentation = s.fragmentation};
+  *row = qds_best_fit_row("pinned", QDS_PLACE_PINNED, &s);
 }
 
 int qds_buffer_manager_pool(qds_buffer_manager *m, size_t index, qds_memory_pool_row *row) {

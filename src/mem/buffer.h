@@ -3,6 +3,7 @@
 #ifndef QDS_MEM_BUFFER_H
 #define QDS_MEM_BUFFER_H
 
+#include "mem/pool_best_fit.h"
 #include "mem/stream.h"
 #include "qdsim/memory.h"
 
@@ -36,6 +37,8 @@ qds_status qds_buffer_manager_reclaim(void *manager, size_t bytes, qds_status la
 qds_status qds_buffer_manager_defragment(qds_buffer_manager *manager, size_t bytes,
                                          qds_defragment_report *report);
 void qds_buffer_manager_statistics(qds_buffer_manager *manager, qds_memory_statistics *out);
+/* A best-fit pool's figures as a row of the report. */
+qds_memory_pool_row qds_best_fit_row(const char *name, qds_place place, const qds_best_fit_statistics *s);
 int qds_buffer_manager_pool(qds_buffer_manager *manager, size_t index, qds_memory_pool_row *row);
 qds_status qds_buffer_manager_list(qds_buffer_manager *manager, char **out);
 int qds_buffer_manager_tag(qds_buffer_manager *manager, size_t index, qds_memory_tag_row *row);

@@ -63,14 +63,7 @@ static void read_heap_pool(const qds_context *ctx, qds_heap_pool pool, qds_memor
   static const char *const names[QDS_HEAP_POOLS] = {"small", "medium", "large"};
   qds_best_fit_statistics s;
   qds_heap_read_pool(qds_context_heap(ctx), pool, &s);
-  *row = (qds_memory_pool_row){.name = names[pool],
-                               .place = QDS_PLACE_HOST,
-                               .used_bytes = s.used_bytes,
-                               .peak_used_bytes = s.peak_used_bytes,
-                               .reserved_bytes = s.reserved_bytes,
-                               .peak_reserved_bytes = s.peak_reserved_bytes,
-                               .largest_free_bytes = s.largest_free_bytes,
-                               .fragmentation = s.fragmentation};
+  *row = qds_best_fit_row(names[pool], QDS_PLACE_HOST, &s);
 }
 
 int qds_memory_pool(qds_context *ctx, size_t index, qds_memory_pool_row *row) {
