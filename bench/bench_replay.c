@@ -11,17 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/json.h"
 #include "mem/arena.h"
 #include "mem/heap.h"
 #include "mem/provider_host.h"
-#include "mem/system_allocator.h"
 #include "mem/tag_table.h"
-#include "mem/trace.h"
-#include "par/context.h"
-#include "qdsim/dot.h"
+#include "replay.h"
 
 typedef enum { MALLOC, TRACKING, STATISTICS, PLAIN, BEST_FIT, ARENAS, SUBJECTS } subject;
 static const char *const names[SUBJECTS] = {"malloc",     "heap_tracking", "heap_statistics",
@@ -39,11 +34,6 @@ typedef struct {
   const char *stacks;        /* by tag: its blocks come and go as a stack */
   size_t operations, reserved, base;
 } stand;
-
-typedef struct {
-  size_t operations, peak_used, peak_reserved;
-  double nanoseconds[2]; /* per operation: at first, and again on what the allocator kept */
-} outcome;
 
 static int is_heap(subject s) {
   return s >= TRACKING && s <= PLAIN;
@@ -113,17 +103,6 @@ static qds_status find_stacks(const qds_trace_log *log, char *stacks) {
   return QDS_OK;
 }
 
-static size_t peak_used(const qds_trace_log *log, const char *chosen) {
-  size_t used = 0, peak = 0;
-  for (size_t i = 0; i < log->count; i++) {
-    const qds_trace_event *e = &log->events[i];
-    if (e->place != QDS_TRACE_HOST || (chosen && !chosen[e->tag])) continue;
-    used += e->kind == QDS_TRACE_TAKE ? e->bytes : -e->bytes;
-    if (used > peak) peak = used;
-  }
-  return peak;
-}
-
 /* --- one round -------------------------------------------------------------------------------------------
  */
 
@@ -171,7 +150,7 @@ static size_t close_stand(stand *s) {
 }
 
 /* Replays twice: on the fresh allocator, and again on what it kept. */
-static qds_status run_round(stand *s, outcome *out) {
+static qds_status run_round(stand *s, replay_outcome *out) {
   qds_status status = open_stand(s);
   for (int again = 0; again < 2 && status == QDS_OK; again++) {
     s->operations = 0;
@@ -184,19 +163,14 @@ static qds_status run_round(stand *s, outcome *out) {
   return status;
 }
 
-static int by_value(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 /* The subjects take turns, so that all see the same machine. The first turn, in which malloc is watched,
  * gives the peaks; the others give the times. */
 static qds_status measure(const qds_trace_log *log, const char *stacks, qds_arena_position *marks,
-                          outcome outcomes[SUBJECTS]) {
+                          replay_outcome outcomes[SUBJECTS]) {
   double times[SUBJECTS][2][ROUNDS];
   for (int round = -1; round < ROUNDS; round++)
     for (int which = 0; which < SUBJECTS; which++) {
-      outcome now;
+      replay_outcome now;
       stand s = {.log = log, .subject = (subject)which, .watch = round < 0, .marks = marks, .stacks = stacks};
       QDS_TRY(run_round(&s, &now));
       if (round < 0) outcomes[which] = now;
@@ -204,92 +178,26 @@ static qds_status measure(const qds_trace_log *log, const char *stacks, qds_aren
         times[which][again][round] = now.nanoseconds[again];
     }
   for (int which = 0; which < SUBJECTS; which++) {
-    outcomes[which].peak_used = peak_used(log, which == ARENAS ? stacks : NULL);
-    for (int again = 0; again < 2; again++) {
-      qsort(times[which][again], ROUNDS, sizeof(double), by_value);
-      outcomes[which].nanoseconds[again] = times[which][again][ROUNDS / 2];
-    }
+    outcomes[which].peak_used = replay_peak_used(log, QDS_TRACE_HOST, which == ARENAS ? stacks : NULL);
+    for (int again = 0; again < 2; again++)
+      outcomes[which].nanoseconds[again] = replay_median(times[which][again], ROUNDS);
   }
   return QDS_OK;
 }
 
-/* --- the report ------------------------------------------------------------------------------------------
- */
-
-static void report(qds_json *json, subject which, const outcome *o) {
-  const double ratio = o->peak_used ? (double)o->peak_reserved / (double)o->peak_used : 0;
-  qds_json_open_map(json, names[which]);
-  qds_json_int(json, "operations", (int64_t)o->operations);
-  qds_json_double(json, "nanoseconds_per_operation", o->nanoseconds[1]);
-  qds_json_double(json, "nanoseconds_per_operation_at_first", o->nanoseconds[0]);
-  qds_json_int(json, "peak_used_bytes", (int64_t)o->peak_used);
-  qds_json_int(json, "peak_reserved_bytes", (int64_t)o->peak_reserved);
-  qds_json_double(json, "peak_reserved_over_peak_used", ratio);
-  qds_json_close_map(json);
-  fprintf(stderr, "%-17s %10zu %9.1f %8.1f %10.3f %14.3f %7.3f\n", names[which], o->operations,
-          o->nanoseconds[0], o->nanoseconds[1], (double)o->peak_used / (1 << 20),
-          (double)o->peak_reserved / (1 << 20), ratio);
-}
-
-static qds_status replay(const char *path, qds_json *json) {
-  QDS_AUTO(qds_trace_log) *log = NULL;
+static qds_status replay(void *user, const qds_trace_log *log, qds_json *json) {
   QDS_AUTO_RELEASE char *stacks = NULL;
   QDS_AUTO_RELEASE qds_arena_position *marks = NULL;
   qds_allocator *system = qds_system_allocator();
-  QDS_TRY(qds_trace_read(system, path, &log));
+  (void)user;
   QDS_TRY(QDS_NEW_ZERO(system, QDS_TAGS, "replay", &stacks));
   QDS_TRY(QDS_NEW(system, log->blocks, "replay", &marks));
   QDS_REQUIRE(log->tag_count <= QDS_TAGS, "%zu tags; at most %d are replayed", log->tag_count, QDS_TAGS);
   QDS_TRY(find_stacks(log, stacks));
-  qds_json_open_map(json, NULL);
-  qds_json_int(json, "records", (int64_t)log->count);
-  qds_json_int(json, "blocks", (int64_t)log->blocks);
-  fprintf(stderr, "%-17s %10s %9s %8s %10s %14s %7s\n", "", "operations", "first, ns", "then, ns",
-          "used, MiB", "reserved, MiB", "ratio");
-  outcome outcomes[SUBJECTS];
+  replay_report_head("");
+  replay_outcome outcomes[SUBJECTS];
   QDS_TRY(measure(log, stacks, marks, outcomes));
-  for (int which = 0; which < SUBJECTS; which++) report(json, (subject)which, &outcomes[which]);
-  qds_json_close_map(json);
-  return QDS_OK;
-}
-
-/* The trace of a small solve. */
-static qds_status record_solve(const char *path) {
-  static const char *const assignments[] = {"grid.x.nodes=41", "grid.y.nodes=41", "grid.z.nodes=41", NULL};
-  qds_context *ctx = NULL;
-  qds_device *device = NULL;
-  qds_result *result = NULL;
-  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
-  options.threads = 1;
-  options.memory_trace = path;
-  QDS_TRY(qds_context_create(&options, &ctx));
-  qds_status status = qds_device_read(ctx, "examples/lens_dot.yaml", assignments, &device);
-  if (status == QDS_OK) status = qds_device_solve(device, &result);
-  qds_result_destroy(result);
-  qds_device_destroy(device);
-  if (status == QDS_OK) status = qds_context_end_trace(ctx);
-  qds_context_destroy(ctx);
-  return status;
-}
-
-static qds_status run(const char *path) {
-  QDS_AUTO(qds_json) *json = NULL;
-  const char *text = NULL;
-  char own[] = "/tmp/qdsim-replay-XXXXXX";
-  QDS_TRY(qds_json_create(qds_system_allocator(), &json));
-  if (path) {
-    QDS_TRY(replay(path, json));
-  } else {
-    const int descriptor = mkstemp(own);
-    QDS_REQUIRE(descriptor >= 0, "no file can be made in /tmp for the trace");
-    close(descriptor);
-    qds_status status = record_solve(own);
-    if (status == QDS_OK) status = replay(own, json);
-    unlink(own);
-    QDS_TRY(status);
-  }
-  QDS_TRY(qds_json_text(json, &text));
-  fputs(text, stdout);
+  for (int which = 0; which < SUBJECTS; which++) replay_report(json, names[which], &outcomes[which]);
   return QDS_OK;
 }
 
@@ -298,7 +206,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: %s [TRACE]\n", argv[0]);
     return 2;
   }
-  const qds_status status = run(argc > 1 ? argv[1] : NULL);
+  const qds_status status = replay_run("cpu", argc > 1 ? argv[1] : NULL, NULL, replay);
   if (status != QDS_OK) fprintf(stderr, "%s\n", qds_last_error()->message);
   return qds_status_exit(status);
 }
