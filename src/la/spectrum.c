@@ -242,9 +242,9 @@ static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
   return QDS_OK;
 }
 
-/* The states, from the device to the host. */
+/* The states, from the device to the host, unless they are to stay. */
 static qds_status bring_home(const qds_search *s, int states, qds_block *x) {
-  if (!x->stream) {
+  if (!x->stream || s->options->leave_states) {
     x->columns = states;
     return QDS_OK;
   }

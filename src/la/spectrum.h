@@ -24,6 +24,9 @@ typedef struct {
   /* Vectors to begin with on the finest grid, at least `states` (those of a similar operator, say); borrowed.
    * NULL: they are found on coarser grids. A small operator, which is diagonalised, needs none. */
   const qds_block *start;
+  /* The states stay in memory of the device that found them, as a block of the context's stream; where the
+   * CPU found them it changes nothing. */
+  int leave_states;
 } qds_spectrum_options;
 
 typedef struct {
@@ -36,7 +39,8 @@ typedef struct {
   int found_by_verification;
 } qds_spectrum_statistics;
 
-/* x receives `states` orthonormal columns; the caller clears it. eigenvalues, residuals: `states` numbers,
+/* x receives `states` orthonormal columns, in host memory unless they are to be left; the caller clears it
+ * before the context's device goes. eigenvalues, residuals: `states` numbers,
  * ascending. A level that only the check finds joins the result. In one dimension the check counts levels
  * (inertia.h) and proves that none is missing; else it is a second search from another start. Errors:
  * ARGUMENT (more states than unknowns), those of qds_lobpcg. */

@@ -415,6 +415,38 @@ static void test_threads_change_nothing(void **state) {
   with_context(3, solve_on_several);
 }
 
+/* States that are left where they were found are those that come to the host otherwise. */
+static void states_stay_when_asked(qds_context *ctx) {
+  const axis_plan side = {1, 20, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 1};
+  const axis_plan plan[3] = {side, side, side};
+  tensor_problem p = problem_make(ctx, plan, (const int[3]){1, 1, 1});
+  spectrum home, left;
+  qds_block copy = {0};
+  problem_fill_random(&p, 7, 3, 10);
+  qds_spectrum_options options = options_for(&p, 2);
+  assert_ok(qds_spectrum(ctx, p.t, &options, &home.x, home.values, home.residuals, &home.statistics));
+  options.leave_states = 1;
+  assert_ok(qds_spectrum(ctx, p.t, &options, &left.x, left.values, left.residuals, &left.statistics));
+  assert_null(home.x.stream);
+  assert_ptr_equal(left.x.stream, qds_context_accelerator(ctx) ? qds_context_stream(ctx) : NULL);
+  assert_int_equal(left.x.columns, 2);
+  assert_ok(qds_block_create(ctx, p.t->rows, 2, "test", &copy));
+  assert_ok(qds_block_copy(&left.x, &copy));
+  assert_memory_equal(left.values, home.values, sizeof(double) * 2);
+  for (int j = 0; j < 2; j++)
+    assert_memory_equal(qds_block_column(&copy, j), qds_block_column(&home.x, j),
+                        sizeof(double) * (size_t)p.t->rows);
+  qds_block_clear(&copy);
+  qds_block_clear(&left.x);
+  qds_block_clear(&home.x);
+  problem_clear(&p);
+}
+
+static void test_states_stay_when_asked(void **state) {
+  (void)state;
+  with_context_on_each(2, states_stay_when_asked);
+}
+
 #define TEST_IN_CONTEXT(name)                                                                                \
   static void test_##name(void **state) {                                                                    \
     (void)state;                                                                                             \
@@ -446,6 +478,7 @@ int main(void) {
       cmocka_unit_test(test_memory_runs_out),
       cmocka_unit_test(test_announced_memory_is_enough),
       cmocka_unit_test(test_threads_change_nothing),
+      cmocka_unit_test(test_states_stay_when_asked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
