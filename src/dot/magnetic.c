@@ -41,9 +41,9 @@ qds_status qds_magnetic_spectrum(const qds_device *d, qds_tensor_operator *form,
   const qds_vector_potential symmetric = vector_potential(d, QDS_GAUGE_SYMMETRIC),
                              wanted = vector_potential(d, d->gauge);
   QDS_TRY(qds_magnetic_operator_create(d->ctx, form, &symmetric, &m));
-  const qds_operator a = qds_magnetic_operator_apply(m);
+  const qds_spectrum_target target = {qds_magnetic_operator_apply(m), qds_magnetic_operator_on_stream};
   qds_spectrum_options with_field = *options;
-  with_field.operator_ = &a;
+  with_field.target = &target;
   QDS_TRY(qds_hermitian_spectrum(d->ctx, qds_magnetic_operator_real(m), &with_field, x, eigenvalues,
                                  residuals, statistics));
   qds_magnetic_change_gauge(d->ctx, form, &symmetric, &wanted, x);

@@ -324,17 +324,17 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
 /* Of the host's memory: on a device only the states come to the host. */
 static qds_status host_solve_bytes(const qds_device *d, size_t *bytes) {
   const int parts = qds_device_parts(d);
-  const int64_t unknowns = parts * qds_device_unknowns(d);
-  char why[256];
+  const int64_t unknowns = qds_device_unknowns(d);
   const int64_t n[3] = {d->axis[0]->unknowns, d->axis[1]->unknowns, d->axis[2]->unknowns};
-  const size_t preconditioner = d->preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION
-                                    ? qds_fdm_bytes_on_stream(n, d->precision)
-                                    : 0;
-  QDS_TRY(qds_spectrum_obstacle(d->ctx, unknowns, d->states, d->dimension, parts > 1, preconditioner, why,
-                                sizeof why));
+  char why[256];
+  QDS_TRY(qds_spectrum_obstacle(
+      d->ctx, qds_spectrum_device_bytes(n, parts, parts * d->states, d->preconditioner, d->precision), why,
+      sizeof why));
+  const int on_device = d->open.method == QDS_CLOSED && !*why;
   *bytes = d->open.method != QDS_CLOSED ? qds_open_bytes(d)
-           : *why                       ? qds_spectrum_bytes(unknowns, parts * d->states, d->dimension)
-                                        : sizeof(double) * (size_t)unknowns * (size_t)d->states;
+           : on_device                  ? sizeof(double) * (size_t)(parts * unknowns) * (size_t)d->states
+                       : qds_spectrum_bytes(unknowns, parts, parts * d->states, d->dimension);
+  if (parts > 1 && d->open.method == QDS_CLOSED) *bytes += qds_magnetic_operator_bytes(unknowns, on_device);
   return QDS_OK;
 }
 
@@ -351,8 +351,7 @@ qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
   QDS_TRY(host_solve_bytes(d, &solve_bytes));
   const size_t result_bytes =
       sizeof(double) * ((size_t)nodes + (size_t)(parts * unknowns + nodes) * (size_t)(parts * d->states));
-  out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) +
-                      (parts > 1 && !open ? qds_magnetic_operator_bytes(unknowns) : 0) + (size_t)nodes +
+  out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) + (size_t)nodes +
                       (solve_bytes > result_bytes ? solve_bytes : result_bytes);
   out->seconds = open
                      ? qds_open_seconds(d)

@@ -60,6 +60,27 @@ qds_status qds_block_copy(const qds_block *from, qds_block *to) {
   return stream && !to->stream ? qds_stream_synchronise(stream) : QDS_OK;
 }
 
+qds_status qds_block_to_host(qds_context *ctx, const char *tag, qds_block *block) {
+  __attribute__((cleanup(qds_block_clear))) qds_block host = {0};
+  if (!block->stream) return QDS_OK;
+  QDS_TRY(qds_block_create(ctx, block->rows, block->columns, tag, &host));
+  QDS_TRY(qds_block_copy(block, &host));
+  qds_block_clear(block);
+  *block = host;
+  host = (qds_block){0};
+  return QDS_OK;
+}
+
+qds_status qds_block_zero(qds_block *block) {
+  const size_t bytes = sizeof(double) * (size_t)block->rows;
+  for (int j = 0; j < block->columns; j++)
+    if (block->stream)
+      QDS_TRY(qds_stream_fill(block->stream, qds_block_column(block, j), 0, bytes));
+    else
+      memset(qds_block_column(block, j), 0, bytes);
+  return QDS_OK;
+}
+
 /* The stream that work on a block of the host goes through. */
 static qds_stream host_stream(qds_context *ctx) {
   return (qds_stream){NULL, NULL, qds_context_allocator(ctx), qds_context_threads(ctx)};

@@ -5,7 +5,8 @@
 #include "la/block_kernels.h"
 #include "par/context.h"
 
-/* `columns` vectors of `rows` doubles; column j starts at data + j * stride, 64-byte aligned. */
+/* `columns` vectors of `rows` doubles; column j starts at data + j * stride, 64-byte aligned. Operators also
+ * take the parts of longer vectors (spectrum.h), whose columns begin at any multiple of 8 bytes. */
 typedef struct {
   double *data;
   int64_t rows, stride;
@@ -30,6 +31,10 @@ static inline double *qds_block_column(const qds_block *block, int j) {
 /* The columns of `from`, to those of `to`, of the same shape, each in its place. From a device to the host it
  * waits until they are there. */
 qds_status qds_block_copy(const qds_block *from, qds_block *to);
+/* Moves a block of a stream to host memory; one that is there stays. */
+qds_status qds_block_to_host(qds_context *ctx, const char *tag, qds_block *block);
+/* All numbers become 0. */
+qds_status qds_block_zero(qds_block *block);
 /* gram = a^T b, column-major a->columns x b->columns, on the host. The sum's order does not depend on the
  * thread count. */
 qds_status qds_block_gram(qds_context *ctx, const qds_block *a, const qds_block *b, double *gram);

@@ -131,12 +131,31 @@ static qds_status create_levels(qds_context *ctx, qds_multigrid *mg) {
   }
 }
 
+static int batch_of(int64_t rows) {
+  const int64_t fit = BATCH_ROWS / rows;
+  return fit < 1 ? 1 : fit > MOST_BATCH ? MOST_BATCH : (int)fit;
+}
+
+/* A level's x and coefficients; the finest has none of its own. */
+size_t qds_multigrid_bytes_on_stream(const int64_t n[3]) {
+  int64_t size[3] = {n[0], n[1], n[2]};
+  double numbers = 0;
+  for (int level = 0;; level++) {
+    const int64_t rows = size[0] * size[1] * size[2];
+    const int vectors = level > 0 ? QDS_LEVEL_VECTORS : QDS_LEVEL_VECTORS - 1,
+              coefficients = level > 0 ? 4 : 0;
+    numbers += (double)rows * (vectors * batch_of(rows) + coefficients);
+    if (rows <= QDS_MULTIGRID_COARSEST_ROWS) return (size_t)(numbers * sizeof(float));
+    for (int a = 0; a < 3; a++) size[a] = (size[a] + 1) / 2;
+  }
+}
+
 static qds_status create_vectors(qds_multigrid *mg) {
   qds_device_levels *d = mg->device;
   for (int l = 0; l < mg->levels; l++) {
     qds_device_level *level = &d->level[l];
-    const int64_t rows = mg->level[l].rows, fit = BATCH_ROWS / rows;
-    level->batch = fit < 1 ? 1 : fit > MOST_BATCH ? MOST_BATCH : (int)fit;
+    const int64_t rows = mg->level[l].rows;
+    level->batch = batch_of(rows);
     level->stride = (rows + QDS_TILE - 1) / QDS_TILE * QDS_TILE;
     for (int v = 0; v < QDS_LEVEL_VECTORS; v++) {
       const int needed = (v != QDS_LEVEL_X || l > 0) && (v != QDS_LEVEL_Y || l < mg->levels - 1);

@@ -121,6 +121,10 @@ qds_tensor_view qds_device_operator_view(const qds_device_operator *d) {
   return d->view;
 }
 
+qds_couplings_add_arguments qds_device_operator_couplings(const qds_device_operator *d) {
+  return d->couplings;
+}
+
 qds_stream *qds_device_operator_stream(const qds_device_operator *d) {
   return d->stream;
 }
@@ -132,8 +136,7 @@ size_t qds_device_operator_bytes(const qds_device_operator *d) {
   return bytes;
 }
 
-/* Long marches re-read fewer planes; short ones give a device more to do at once. */
-static int planes_of_march(const qds_tensor_axis_view axis[3]) {
+int qds_tensor_planes_of_march(const qds_tensor_axis_view axis[3]) {
   enum { FEWEST = 8, MOST = 64, WANTED_WARPS = 1 << 14 };
   const int64_t warps = ((int64_t)axis[2].n + QDS_TILE - 1) / QDS_TILE * axis[1].n * axis[0].n;
   const int64_t planes = warps / WANTED_WARPS;
@@ -145,7 +148,7 @@ static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_bl
   (void)ctx;
   if (x->columns == 0) return QDS_OK;
   const qds_columns from = {x->data, x->stride, x->columns}, to = {y->data, y->stride, x->columns};
-  const qds_tensor_apply_arguments k = {d->view, from, to, planes_of_march(d->view.axis)};
+  const qds_tensor_apply_arguments k = {d->view, from, to, qds_tensor_planes_of_march(d->view.axis)};
   QDS_TRY(qds_stream_launch(d->stream, &qds_tensor_apply_kernel, &k));
   if (d->couplings.rows == 0) return QDS_OK;
   qds_couplings_add_arguments c = d->couplings;

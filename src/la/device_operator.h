@@ -20,6 +20,11 @@ qds_operator qds_device_operator_apply(qds_device_operator *operator_);
 qds_stream *qds_device_operator_stream(const qds_device_operator *operator_);
 /* The operator less its couplings, for kernels of the same stream; borrows. */
 qds_tensor_view qds_device_operator_view(const qds_device_operator *operator_);
+/* Its couplings, less the blocks; 0 rows: none. Borrows. */
+qds_couplings_add_arguments qds_device_operator_couplings(const qds_device_operator *operator_);
+/* How many planes of the first axis one thread of a kernel goes through: long marches re-read fewer planes,
+ * short ones give a device more to do at once. */
+int qds_tensor_planes_of_march(const qds_tensor_axis_view axis[3]);
 /* Bytes of the stream's place. */
 size_t qds_device_operator_bytes(const qds_device_operator *operator_);
 

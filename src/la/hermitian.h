@@ -5,7 +5,7 @@
 
 #include "la/spectrum.h"
 
-/* As qds_spectrum for the operator options->operator_, which holds two vectors of `real_` in one. x receives
+/* As qds_spectrum for the operator options->target, which holds two vectors of `real_` in one. x receives
  * options->states columns, orthonormal as complex vectors; levels are counted once, true
  * degeneracies kept. */
 qds_status qds_hermitian_spectrum(qds_context *ctx, qds_tensor_operator *real_,

@@ -4,44 +4,20 @@
 #include <string.h>
 
 #include "base/vectorise.h"
-
-/* Numbers of modulus 1. */
-typedef struct {
-  double *re, *im;
-} phases;
+#include "la/device_magnetic.h"
 
 struct qds_magnetic_operator {
+  const qds_tensor_operator *form; /* borrowed */
+  qds_tensor_operator real;        /* the form with `diamagnetic` */
+  double *diamagnetic;
+  qds_magnetic_phases phases;
+  /* Of the host, made when it is first applied there: */
   qds_tensor_operator part[3]; /* the form with the coefficients of one axis; v in that of the last */
-  qds_tensor_operator real;
-  /* factor[a][b]: e^(-i slope x_a x_b) for each pair of unknowns of the axes a and b, that of the later axis
-   * running fastest; empty where slope[a][b] is 0. G_a is the product of its two factors. */
-  phases factor[3][3];
-  phases one;  /* n[2] times 1 */
-  phases bond; /* e^(-i phi) of each entry of the form's couplings, phi along the straight way to it */
-  double *zeros, *diamagnetic;
-  qds_block turned, image; /* one complex vector each, as two columns */
+  qds_phases one;              /* n[2] times 1 */
+  double *zeros;
+  qds_block turned, image;     /* one complex vector each, as two columns */
+  qds_device_magnetic *device; /* on the stream that it was applied on first, or NULL */
 };
-
-static double from_origin(const qds_axis *axis, int64_t unknown, double origin) {
-  return axis->coordinates_nm[unknown + axis->first] - origin;
-}
-
-static qds_status create_factor(qds_context *ctx, const qds_tensor_operator *t, const qds_vector_potential *p,
-                                int a, int b, phases *out) {
-  const int low = a < b ? a : b, high = a < b ? b : a;
-  const int64_t count = t->n[low] * t->n[high];
-  if (p->slope[a][b] == 0 || t->axis[a]->elements == 0) return QDS_OK;
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), count, "operator", &out->re));
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), count, "operator", &out->im));
-  for (int64_t i = 0; i < t->n[low]; i++)
-    for (int64_t j = 0; j < t->n[high]; j++) {
-      const double theta = p->slope[a][b] * from_origin(t->axis[low], i, p->origin_nm[low]) *
-                           from_origin(t->axis[high], j, p->origin_nm[high]);
-      out->re[i * t->n[high] + j] = cos(theta);
-      out->im[i * t->n[high] + j] = -sin(theta);
-    }
-  return QDS_OK;
-}
 
 /* The mean of a coefficient over the elements that hold an unknown, with those of the other axes. */
 static double mean_coefficient(const qds_tensor_operator *t, int a, const int64_t u[3]) {
@@ -65,42 +41,10 @@ static void add_diamagnetic(qds_context *ctx, const qds_tensor_operator *t, cons
       double alpha = 0;
       if (t->axis[a]->elements == 0) continue;
       for (int b = 0; b < 3; b++)
-        if (b != a) alpha += p->slope[a][b] * from_origin(t->axis[b], u[b], p->origin_nm[b]);
+        if (b != a) alpha += p->slope[a][b] * qds_unknown_nm(t->axis[b], u[b], p->origin_nm[b]);
       sum[index] += mean_coefficient(t, a, u) * alpha * alpha;
     }
   }
-}
-
-static void place_of(const qds_tensor_operator *t, int64_t row, const double origin[3], double r[3]) {
-  const int64_t u[3] = {row / (t->n[1] * t->n[2]), row / t->n[2] % t->n[1], row % t->n[2]};
-  for (int a = 0; a < 3; a++) r[a] = from_origin(t->axis[a], u[a], origin[a]);
-}
-
-/* alpha is linear: its integral along a straight way is that of its value in the middle. */
-static double phase_between(const qds_vector_potential *p, const double from[3], const double to[3]) {
-  double phase = 0;
-  for (int a = 0; a < 3; a++)
-    for (int b = 0; b < 3; b++)
-      if (a != b) phase += p->slope[a][b] * 0.5 * (from[b] + to[b]) * (to[a] - from[a]);
-  return phase;
-}
-
-static qds_status create_bonds(qds_context *ctx, const qds_tensor_operator *t, const qds_vector_potential *p,
-                               phases *out) {
-  const qds_couplings *c = &t->couplings;
-  if (c->rows == 0) return QDS_OK;
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), c->start[c->rows], "operator", &out->re));
-  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), c->start[c->rows], "operator", &out->im));
-  for (int64_t i = 0; i < c->rows; i++)
-    for (int64_t e = c->start[i]; e < c->start[i + 1]; e++) {
-      double from[3], to[3];
-      place_of(t, c->row[i], p->origin_nm, from);
-      place_of(t, c->column[e], p->origin_nm, to);
-      const double phase = phase_between(p, from, to);
-      out->re[e] = cos(phase);
-      out->im[e] = -sin(phase);
-    }
-  return QDS_OK;
 }
 
 qds_status qds_magnetic_operator_create(qds_context *ctx, const qds_tensor_operator *t,
@@ -112,23 +56,9 @@ qds_status qds_magnetic_operator_create(qds_context *ctx, const qds_tensor_opera
     QDS_REQUIRE(t->axis[a]->boundary[0] != QDS_PERIODIC,
                 "a magnetic field: the vector potential is not periodic, axis %d is", a);
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "operator", &m));
-  QDS_TRY(QDS_NEW_ZERO(allocator, t->rows, "operator", &m->zeros));
   QDS_TRY(QDS_NEW(allocator, t->rows, "operator", &m->diamagnetic));
-  QDS_TRY(QDS_NEW(allocator, t->n[2], "operator", &m->one.re));
-  QDS_TRY(QDS_NEW_ZERO(allocator, t->n[2], "operator", &m->one.im));
-  for (int64_t k = 0; k < t->n[2]; k++) m->one.re[k] = 1;
-  QDS_TRY(qds_block_create(ctx, t->rows, 2, "operator", &m->turned));
-  QDS_TRY(qds_block_create(ctx, t->rows, 2, "operator", &m->image));
-  for (int a = 0; a < 3; a++) {
-    m->part[a] = *t;
-    if (a < 2) m->part[a].v = m->zeros;
-    for (int b = 0; b < 3; b++) {
-      if (a == b) continue;
-      m->part[a].c[b] = NULL;
-      QDS_TRY(create_factor(ctx, t, potential, a, b, &m->factor[a][b]));
-    }
-  }
-  QDS_TRY(create_bonds(ctx, t, potential, &m->bond));
+  QDS_TRY(qds_magnetic_phases_create(ctx, t, potential, &m->phases));
+  m->form = t;
   m->real = *t;
   m->real.v = m->diamagnetic;
   add_diamagnetic(ctx, t, potential, m->diamagnetic);
@@ -137,36 +67,54 @@ qds_status qds_magnetic_operator_create(qds_context *ctx, const qds_tensor_opera
   return QDS_OK;
 }
 
-void qds_magnetic_operator_destroy(qds_magnetic_operator *m) {
-  if (!m) return;
-  for (int a = 0; a < 3; a++)
-    for (int b = 0; b < 3; b++) {
-      qds_release(m->factor[a][b].re);
-      qds_release(m->factor[a][b].im);
-    }
+static void clear_host_work(qds_magnetic_operator *m) {
   qds_release(m->one.re);
   qds_release(m->one.im);
-  qds_release(m->bond.re);
-  qds_release(m->bond.im);
   qds_release(m->zeros);
-  qds_release(m->diamagnetic);
+  m->one = (qds_phases){0};
+  m->zeros = NULL;
   qds_block_clear(&m->turned);
   qds_block_clear(&m->image);
+}
+
+void qds_magnetic_operator_destroy(qds_magnetic_operator *m) {
+  if (!m) return;
+  qds_device_magnetic_destroy(m->device);
+  clear_host_work(m);
+  qds_magnetic_phases_clear(&m->phases);
+  qds_release(m->diamagnetic);
   qds_release(m);
+}
+
+static qds_status create_host_work(qds_magnetic_operator *m, qds_context *ctx) {
+  const qds_tensor_operator *t = m->form;
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  QDS_TRY(QDS_NEW_ZERO(allocator, t->rows, "operator", &m->zeros));
+  QDS_TRY(QDS_NEW(allocator, t->n[2], "operator", &m->one.re));
+  QDS_TRY(QDS_NEW_ZERO(allocator, t->n[2], "operator", &m->one.im));
+  for (int64_t k = 0; k < t->n[2]; k++) m->one.re[k] = 1;
+  for (int a = 0; a < 3; a++) {
+    m->part[a] = *t;
+    if (a < 2) m->part[a].v = m->zeros;
+    for (int b = 0; b < 3; b++)
+      if (a != b) m->part[a].c[b] = NULL;
+  }
+  QDS_TRY(qds_block_create(ctx, t->rows, 2, "operator", &m->turned));
+  return qds_block_create(ctx, t->rows, 2, "operator", &m->image);
 }
 
 /* The factor of axis a by axis b on the line (i, j) of the last axis: an array along the line when one of the
  * axes is the last, else one number. */
-static phases factor_on_line(const qds_magnetic_operator *m, int a, int b, int64_t i, int64_t j) {
-  const phases *f = &m->factor[a][b];
+static qds_phases factor_on_line(const qds_magnetic_operator *m, int a, int b, int64_t i, int64_t j) {
+  const qds_phases *f = &m->phases.factor[a][b];
   if (!f->re) return m->one;
   const int64_t *n = m->real.n, at = a + b == 1 ? i * n[1] + j : (a + b == 2 ? i : j) * n[2];
-  return (phases){f->re + at, f->im + at};
+  return (qds_phases){f->re + at, f->im + at};
 }
 
 /* y = G x, or, where `back`, y += G^* x, along a line with G = p q. p is one number or an array. */
-__attribute__((always_inline)) static inline void turn(int64_t n, int back, int p_is_number, phases p,
-                                                       phases q, const double *restrict x_re,
+__attribute__((always_inline)) static inline void turn(int64_t n, int back, int p_is_number, qds_phases p,
+                                                       qds_phases q, const double *restrict x_re,
                                                        const double *restrict x_im, double *restrict y_re,
                                                        double *restrict y_im) {
   for (int64_t k = 0; k < n; k++) {
@@ -185,7 +133,8 @@ __attribute__((always_inline)) static inline void turn(int64_t n, int back, int 
 QDS_VECTORISE static void turn_line(const qds_magnetic_operator *m, int a, int back, int64_t line,
                                     const qds_block *x, qds_block *y) {
   const int64_t n = m->real.n[2], i = line / m->real.n[1], j = line % m->real.n[1];
-  const phases p = factor_on_line(m, a, a == 0 ? 1 : 0, i, j), q = factor_on_line(m, a, a == 2 ? 1 : 2, i, j);
+  const qds_phases p = factor_on_line(m, a, a == 0 ? 1 : 0, i, j),
+                   q = factor_on_line(m, a, a == 2 ? 1 : 2, i, j);
   const double *x_re = qds_block_column(x, 0) + line * n, *x_im = qds_block_column(x, 1) + line * n;
   double *y_re = qds_block_column(y, 0) + line * n, *y_im = qds_block_column(y, 1) + line * n;
   if (a < 2)
@@ -222,7 +171,7 @@ static void add_couplings(const qds_magnetic_operator *m, qds_context *ctx, cons
     const int64_t row = c->row[i];
     double re = c->diagonal[i] * x_re[row], im = c->diagonal[i] * x_im[row];
     for (int64_t e = c->start[i]; e < c->start[i + 1]; e++) {
-      const double a = c->value[e] * m->bond.re[e], b = c->value[e] * m->bond.im[e];
+      const double a = c->value[e] * m->phases.bond.re[e], b = c->value[e] * m->phases.bond.im[e];
       re += a * x_re[c->column[e]] - b * x_im[c->column[e]];
       im += a * x_im[c->column[e]] + b * x_re[c->column[e]];
     }
@@ -234,6 +183,11 @@ static void add_couplings(const qds_magnetic_operator *m, qds_context *ctx, cons
 static qds_status apply(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   qds_magnetic_operator *m = self;
   const int64_t rows = m->real.rows;
+  if (!m->image.data) {
+    const qds_status status = create_host_work(m, ctx);
+    if (status != QDS_OK) clear_host_work(m);
+    QDS_TRY(status);
+  }
   for (int column = 0; column < x->columns; column++) {
     const qds_block from = {qds_block_column(x, column), rows, rows, 2, NULL};
     qds_block to = {qds_block_column(y, column), rows, rows, 2, NULL};
@@ -249,6 +203,14 @@ qds_operator qds_magnetic_operator_apply(qds_magnetic_operator *m) {
   return (qds_operator){m, 2 * m->real.rows, "magnetic operator", apply};
 }
 
+qds_status qds_magnetic_operator_on_stream(void *self, qds_context *ctx, qds_stream *stream,
+                                           qds_operator *out) {
+  qds_magnetic_operator *m = self;
+  if (!m->device) QDS_TRY(qds_device_magnetic_create(ctx, stream, m->form, &m->phases, &m->device));
+  *out = qds_device_magnetic_apply(m->device);
+  return QDS_OK;
+}
+
 qds_tensor_operator *qds_magnetic_operator_real(qds_magnetic_operator *m) {
   return &m->real;
 }
@@ -256,11 +218,12 @@ qds_tensor_operator *qds_magnetic_operator_real(qds_magnetic_operator *m) {
 void qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *t,
                                const qds_vector_potential *from, const qds_vector_potential *to,
                                qds_block *x) {
+  if (memcmp(from->slope, to->slope, sizeof from->slope) == 0) return;
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
   for (int64_t index = 0; index < t->rows; index++) {
     const int64_t u[3] = {index / (t->n[1] * t->n[2]), index / t->n[2] % t->n[1], index % t->n[2]};
     double r[3], chi = 0;
-    for (int a = 0; a < 3; a++) r[a] = from_origin(t->axis[a], u[a], from->origin_nm[a]);
+    for (int a = 0; a < 3; a++) r[a] = qds_unknown_nm(t->axis[a], u[a], from->origin_nm[a]);
     for (int a = 0; a < 3; a++)
       for (int b = 0; b < 3; b++)
         if (a != b) chi += 0.5 * (to->slope[a][b] - from->slope[a][b]) * r[a] * r[b];
@@ -274,6 +237,6 @@ void qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *t,
   }
 }
 
-size_t qds_magnetic_operator_bytes(int64_t rows) {
-  return sizeof(double) * 6 * (size_t)rows;
+size_t qds_magnetic_operator_bytes(int64_t rows, int on_stream) {
+  return sizeof(double) * (on_stream ? 1 : 6) * (size_t)rows;
 }

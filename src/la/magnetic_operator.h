@@ -12,15 +12,11 @@
 #ifndef QDS_LA_MAGNETIC_OPERATOR_H
 #define QDS_LA_MAGNETIC_OPERATOR_H
 
-#include "la/tensor_operator.h"
+#include "la/magnetic_phases.h"
 
 typedef struct qds_magnetic_operator qds_magnetic_operator;
 
-/* alpha_a = sum_b slope[a][b] (x_b - origin_b) in 1/nm; the diagonal of slope is not read (it is a gauge).
- * Borrows `form`, whose coefficients and v must not change. */
-typedef struct {
-  double slope[3][3], origin_nm[3];
-} qds_vector_potential;
+/* Borrows `form`, whose coefficients and v must not change. */
 qds_status qds_magnetic_operator_create(qds_context *ctx, const qds_tensor_operator *form,
                                         const qds_vector_potential *potential, qds_magnetic_operator **out);
 void qds_magnetic_operator_destroy(qds_magnetic_operator *operator_);
@@ -28,6 +24,10 @@ QDS_AUTO_DEFINE(qds_magnetic_operator)
 
 /* On blocks of 2 form->rows rows; borrows. */
 qds_operator qds_magnetic_operator_apply(qds_magnetic_operator *operator_);
+/* The same on blocks of a stream, as qds_spectrum_target has it: `self` is the operator. What it needs there
+ * is made the first time, all calls name the same stream, and the operator goes before the stream. */
+qds_status qds_magnetic_operator_on_stream(void *self, qds_context *ctx, qds_stream *stream,
+                                           qds_operator *out);
 /* The real operator nearest to it: the form with the diamagnetic term c alpha^2 in v. Borrows. */
 qds_tensor_operator *qds_magnetic_operator_real(qds_magnetic_operator *operator_);
 
@@ -37,7 +37,7 @@ void qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *form
                                const qds_vector_potential *from, const qds_vector_potential *to,
                                qds_block *x);
 
-/* Bytes that the operator holds beside the form. */
-size_t qds_magnetic_operator_bytes(int64_t rows);
+/* Bytes of the host that the operator holds beside the form. on_stream: it is applied on a stream only. */
+size_t qds_magnetic_operator_bytes(int64_t rows, int on_stream);
 
 #endif

@@ -22,6 +22,9 @@ qds_status qds_multigrid_create(qds_context *ctx, const qds_device_operator *dev
 void qds_multigrid_destroy(qds_multigrid *multigrid);
 QDS_AUTO_DEFINE(qds_multigrid)
 
+/* Bytes of a stream's place for the unknowns n, where every axis is coarsened. */
+size_t qds_multigrid_bytes_on_stream(const int64_t n[3]);
+
 int qds_multigrid_levels(const qds_multigrid *multigrid);
 int64_t qds_multigrid_rows(const qds_multigrid *multigrid, int level);
 

@@ -26,16 +26,6 @@ static int guards_for(int states) {
   return guards < 4 ? 4 : guards;
 }
 
-int qds_search_most_vectors(int states) {
-  return states + guards_for(states);
-}
-
-int qds_search_dimension(const qds_search *s) {
-  int dimension = 0;
-  for (int a = 0; a < 3; a++) dimension += s->operator_->axis[a]->elements > 0;
-  return dimension;
-}
-
 static int vectors_that_fit(int64_t rows, int states, int guards) {
   if (guards > rows / 3 - states) guards = (int)(rows / 3 - states);
   return states + (guards > 0 ? guards : 0);
@@ -55,7 +45,7 @@ static int vectors_on(const qds_search *s, int level, int states) {
  * cycle's own error. */
 static int vectors_on_finest(const qds_search *s, int states, const double *levels, int count) {
   const int64_t rows = rows_on(s, 0);
-  if (s->options->operator_) return vectors_on(s, 0, states); /* these levels are not the target's */
+  if (s->options->target) return vectors_on(s, 0, states); /* these levels are not the target's */
   const int most = rows > FEW_GUARDS_ROWS ? states + 1 : count - 1;
   int best = states + 1 < count ? states + 1 : count;
   double least = INFINITY;
@@ -242,20 +232,10 @@ static qds_status choose_preconditioner(qds_search *s, const qds_block *x) {
   return QDS_OK;
 }
 
-/* The states, from the device to the host, unless they are to stay. */
+/* The states alone, from the device to the host unless they are to stay. */
 static qds_status bring_home(const qds_search *s, int states, qds_block *x) {
-  if (!x->stream || s->options->leave_states) {
-    x->columns = states;
-    return QDS_OK;
-  }
-  __attribute__((cleanup(qds_block_clear))) qds_block host = {0};
-  const qds_block found = qds_block_part(x, 0, states);
-  QDS_TRY(qds_block_create(s->ctx, x->rows, states, "states", &host));
-  QDS_TRY(qds_block_copy(&found, &host));
-  qds_block_clear(x);
-  *x = host;
-  host = (qds_block){0};
-  return QDS_OK;
+  x->columns = states;
+  return s->options->leave_states ? QDS_OK : qds_block_to_host(s->ctx, "states", x);
 }
 
 static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
@@ -280,17 +260,23 @@ static qds_status solve_iteratively(qds_search *s, qds_block *x, double *eigenva
   return bring_home(s, states, x);
 }
 
+/* On the stream: the tensor operator, and the target. */
+static qds_status set_up_on_stream(qds_search *s, qds_device_operator **out) {
+  const qds_spectrum_target *target = s->options->target;
+  QDS_TRY(qds_device_operator_create(s->ctx, s->stream, s->operator_, out));
+  s->device_operator = *out;
+  if (target) return target->on_stream(target->on_host.self, s->ctx, s->stream, &s->target);
+  s->target = qds_device_operator_apply(*out);
+  return QDS_OK;
+}
+
 /* Sets up operator and multigrid where the problem is to be solved, and solves it there. */
 static qds_status set_up_and_solve(qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
   QDS_AUTO(qds_device_operator) *device_operator = NULL;
   QDS_AUTO(qds_multigrid) *multigrid = NULL;
   const double start = qds_seconds();
   QDS_TRY(qds_search_choose_place(s));
-  if (s->stream) {
-    QDS_TRY(qds_device_operator_create(s->ctx, s->stream, s->operator_, &device_operator));
-    s->target = qds_device_operator_apply(device_operator);
-    s->device_operator = device_operator;
-  }
+  if (s->stream) QDS_TRY(set_up_on_stream(s, &device_operator));
   QDS_TRY(qds_multigrid_create(s->ctx, device_operator, s->operator_, &multigrid));
   s->statistics->setup_s = qds_seconds() - start;
   s->multigrid = multigrid;
@@ -306,7 +292,8 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
                         qds_spectrum_statistics *statistics) {
   memset(statistics, 0, sizeof *statistics);
   *x = (qds_block){0};
-  const qds_operator target = options->operator_ ? *options->operator_ : qds_tensor_operator_apply(operator_);
+  const qds_operator target =
+      options->target ? options->target->on_host : qds_tensor_operator_apply(operator_);
   QDS_REQUIRE(target.rows % operator_->rows == 0, "an operator of %lld rows near one of %lld",
               (long long)target.rows, (long long)operator_->rows);
   QDS_REQUIRE(options->states >= 1 && options->states <= target.rows, "%d states wanted of %lld unknowns",
@@ -334,20 +321,24 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
   return status;
 }
 
-size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions) {
-  const int vectors = states + (rows > FEW_GUARDS_ROWS ? 1 : guards_for(states));
-  const double levels = dimensions == 1 ? 2 : dimensions == 2 ? 4.0 / 3 : 8.0 / 7;
-  const double cycle = levels * (5 + 1 + dimensions) * sizeof(float);
-  const double solve = (double)QDS_LOBPCG_BLOCKS * vectors * sizeof(double);
-  return (size_t)((double)rows * (cycle + solve));
+/* The solver's blocks. */
+static double blocks_bytes(double rows, int parts, int states) {
+  const int few = parts == 1 && rows > FEW_GUARDS_ROWS, vectors = states + (few ? 1 : guards_for(states));
+  return (double)QDS_LOBPCG_BLOCKS * vectors * sizeof(double) * parts * rows;
 }
 
-size_t qds_spectrum_device_bytes(int64_t rows, int states, int dimensions) {
-  const int vectors = states + (rows > FEW_GUARDS_ROWS ? 1 : guards_for(states));
+size_t qds_spectrum_bytes(int64_t rows, int parts, int states, int dimensions) {
   const double levels = dimensions == 1 ? 2 : dimensions == 2 ? 4.0 / 3 : 8.0 / 7;
-  const double cycle = levels * 5 * sizeof(float) + (levels - 1) * (2 + dimensions) * sizeof(float);
-  const double solve = (double)QDS_LOBPCG_BLOCKS * vectors * sizeof(double);
-  return (size_t)((double)rows * (cycle + solve));
+  const double cycle = levels * (5 + 1 + dimensions) * sizeof(float);
+  return (size_t)((double)rows * cycle + blocks_bytes((double)rows, parts, states));
+}
+
+size_t qds_spectrum_device_bytes(const int64_t n[3], int parts, int states, qds_preconditioner preconditioner,
+                                 qds_precision precision) {
+  const double rows = (double)n[0] * (double)n[1] * (double)n[2], bytes_of_operator = 4;
+  const int fast = preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION, operators = parts > 1 ? 2 : 1;
+  return (size_t)(blocks_bytes(rows, parts, states) + operators * bytes_of_operator * rows) +
+         qds_multigrid_bytes_on_stream(n) + (fast ? qds_fdm_bytes_on_stream(n, precision) : 0);
 }
 
 /* Fitted to whole runs on two cores: 1.3 s for the pyramid (10^6 unknowns, 3 states), 2.0 s for the lens dot

@@ -10,11 +10,19 @@
 /* Of the finest grid; the coarser ones always use multigrid. docs/solver.md says where each wins. */
 typedef enum { QDS_PRECONDITION_MULTIGRID, QDS_PRECONDITION_FAST_DIAGONALISATION } qds_preconditioner;
 
+/* Another symmetric operator near to a tensor operator, on vectors that hold one or more of the tensor
+ * operator's, one after the other. */
 typedef struct {
-  /* NULL: the tensor operator itself. Else another symmetric operator near to it, on vectors that hold one or
-   * more of the tensor operator's, one after the other; the tensor operator then serves for the
-   * preconditioner and the start vectors. */
-  const qds_operator *operator_;
+  qds_operator on_host;
+  /* The same, from on_host.self, on blocks of a stream; what it borrows lasts as long as on_host. NULL: it
+   * has no kernels. */
+  qds_status (*on_stream)(void *self, qds_context *ctx, qds_stream *stream, qds_operator *out);
+} qds_spectrum_target;
+
+typedef struct {
+  /* NULL: the tensor operator itself. Else the tensor operator serves for the preconditioner and the start
+   * vectors. */
+  const qds_spectrum_target *target;
   int states;
   qds_preconditioner preconditioner;
   qds_precision precision; /* of fast diagonalisation */
@@ -48,15 +56,14 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
                         qds_block *x, double *eigenvalues, double *residuals,
                         qds_spectrum_statistics *statistics);
 
-/* Why the context's device cannot solve such a problem, so that the CPU does; "" when it can.
- * `other_operator`: it is not the tensor operator's. `preconditioner`: bytes of another one than
- * multigrid. */
-qds_status qds_spectrum_obstacle(qds_context *ctx, int64_t rows, int states, int dimension,
-                                 int other_operator, size_t preconditioner, char *why, size_t size);
-/* Bytes that the solve holds at its peak beside the operator. */
-size_t qds_spectrum_bytes(int64_t rows, int states, int dimensions);
+/* Why the context's device cannot hold `bytes`, so that the CPU solves; "" when it can. */
+qds_status qds_spectrum_obstacle(qds_context *ctx, size_t bytes, char *why, size_t size);
+/* Bytes that the solve holds at its peak beside the operator: for `states` of the target, whose vectors hold
+ * `parts` of the tensor operator's. */
+size_t qds_spectrum_bytes(int64_t rows, int parts, int states, int dimensions);
 /* The same of a device's memory, the operator included where it does not vary from node to node. */
-size_t qds_spectrum_device_bytes(int64_t rows, int states, int dimensions);
+size_t qds_spectrum_device_bytes(const int64_t n[3], int parts, int states, qds_preconditioner preconditioner,
+                                 qds_precision precision);
 /* A rough time from the bytes that an iteration moves. */
 double qds_spectrum_seconds(int64_t rows, int states, int threads);
 

@@ -1,6 +1,4 @@
 /* Targets whose vectors hold several of the tensor operator's: how those of the grids become theirs. */
-#include <string.h>
-
 #include "la/spectrum_internal.h"
 
 /* Column j of a block of the target's vectors as a block of its parts. */
@@ -12,9 +10,10 @@ static qds_block parts_of(const qds_search *s, const qds_block *block, int j) {
 
 qds_status qds_search_lift(const qds_search *s, const qds_block *coarse, qds_block *fine) {
   for (int j = 0; j < fine->columns; j++) {
-    const qds_block all = parts_of(s, fine, j), from = qds_block_part(coarse, j / s->parts, 1);
+    qds_block all = parts_of(s, fine, j);
+    const qds_block from = qds_block_part(coarse, j / s->parts, 1);
     qds_block part = qds_block_part(&all, j % s->parts, 1);
-    memset(all.data, 0, sizeof(double) * (size_t)fine->rows);
+    QDS_TRY(qds_block_zero(&all));
     QDS_TRY(qds_multigrid_prolong(s->multigrid, s->ctx, 1, &from, &part));
   }
   return QDS_OK;
@@ -34,8 +33,8 @@ static qds_status precondition(void *self, qds_context *ctx, const qds_block *x,
   const qds_search *s = self;
   const qds_operator each = s->part_preconditioner;
   for (int p = 0; p < s->parts; p++) {
-    const qds_block from = {x->data + p * each.rows, each.rows, x->stride, x->columns, NULL};
-    qds_block to = {y->data + p * each.rows, each.rows, y->stride, y->columns, NULL};
+    const qds_block from = {x->data + p * each.rows, each.rows, x->stride, x->columns, x->stream};
+    qds_block to = {y->data + p * each.rows, each.rows, y->stride, y->columns, y->stream};
     QDS_TRY(each.apply(each.self, ctx, &from, &to));
   }
   return QDS_OK;

@@ -145,7 +145,7 @@ qds_status qds_search_verify(qds_search *s, qds_block *x, double *values, double
   for (int attempt = 0, vain = 0;; attempt++) {
     int64_t missing = -1;
     int missed;
-    if (!s->options->operator_ && qds_inertia_applies(s->operator_))
+    if (!s->options->target && qds_inertia_applies(s->operator_))
       QDS_TRY(count_missing(s, values, residuals, &missing));
     s->statistics->verification = missing >= 0 ? by_count : by_search;
     if (missing == 0) return QDS_OK;

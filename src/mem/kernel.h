@@ -21,6 +21,8 @@
   X(FDM_PEAK)                                                                                                \
   X(TENSOR_APPLY)                                                                                            \
   X(COUPLINGS_ADD)                                                                                           \
+  X(MAGNETIC_APPLY)                                                                                          \
+  X(MAGNETIC_COUPLINGS)                                                                                      \
   X(LEVEL_PASS)                                                                                              \
   X(LEVEL_RESTRICT)                                                                                          \
   X(LEVEL_CORRECT)                                                                                           \

@@ -222,6 +222,18 @@ void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_stat
   if (out->free_bytes) out->fragmentation = 1 - (double)out->largest_free_bytes / (double)out->free_bytes;
 }
 
+qds_status qds_stream_pool_available(qds_stream_pool *pool, size_t *bytes) {
+  size_t free_bytes, total_bytes;
+  QDS_TRY(qds_accelerator_memory(pool->accelerator, &free_bytes, &total_bytes));
+  pthread_mutex_lock(&pool->lock);
+  const qds_stream_pool_statistics *s = &pool->statistics;
+  *bytes = free_bytes + s->reserved_bytes - s->used_bytes;
+  const size_t allowed = pool->limit > s->used_bytes ? pool->limit - s->used_bytes : 0;
+  if (pool->limit && allowed < *bytes) *bytes = allowed;
+  pthread_mutex_unlock(&pool->lock);
+  return QDS_OK;
+}
+
 int qds_stream_pool_tag(qds_stream_pool *pool, size_t index, qds_memory_row *row) {
   pthread_mutex_lock(&pool->lock);
   const int found = index < pool->tags.count;

@@ -51,6 +51,9 @@ typedef struct {
   double fragmentation; /* 1 - largest free range / free bytes; 0 when nothing is free */
 } qds_stream_pool_statistics;
 void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_statistics *out);
+/* Bytes that may still be taken: what the limit leaves, and what the device has free or the pool holds and
+ * nobody uses. Errors: those of the device. */
+qds_status qds_stream_pool_available(qds_stream_pool *pool, size_t *bytes);
 /* The row of the tag number `index` (from 0); returns 0 past the last. */
 int qds_stream_pool_tag(qds_stream_pool *pool, size_t index, qds_memory_row *row);
 /* For tests: compares all records with each other and with the counters. Errors: INTERNAL, which names the

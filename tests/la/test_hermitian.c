@@ -197,9 +197,9 @@ static void check_spectrum_of(qds_context *ctx, uint64_t seed, int order, int64_
   qds_magnetic_operator *m;
   assert_ok(qds_magnetic_operator_create(ctx, p.t, &potential, &m));
   double *expected = all_levels(ctx, m), energies[MOST], residuals[MOST];
-  const qds_operator a = qds_magnetic_operator_apply(m);
+  const qds_spectrum_target target = {qds_magnetic_operator_apply(m), qds_magnetic_operator_on_stream};
   const qds_spectrum_options options = {
-      .operator_ = &a, .states = states, .relative_tolerance = 1e-8, .max_iterations = 400};
+      .target = &target, .states = states, .relative_tolerance = 1e-8, .max_iterations = 400};
   qds_spectrum_statistics statistics;
   qds_block x;
   assert_ok(qds_hermitian_spectrum(ctx, qds_magnetic_operator_real(m), &options, &x, energies, residuals,
@@ -250,9 +250,9 @@ static void check_missed(qds_context *ctx) {
     for (int part = 0; part < 2; part++)
       memset(qds_block_column(&start, j) + part * rows + rows / 2, 0, sizeof(double) * (size_t)(rows / 2));
   double *expected = all_levels(ctx, m), energies[STATES], residuals[STATES];
-  const qds_operator a = qds_magnetic_operator_apply(m);
+  const qds_spectrum_target target = {qds_magnetic_operator_apply(m), qds_magnetic_operator_on_stream};
   const qds_spectrum_options options = {
-      .operator_ = &a, .states = STATES, .relative_tolerance = 1e-8, .max_iterations = 400, .start = &start};
+      .target = &target, .states = STATES, .relative_tolerance = 1e-8, .max_iterations = 400, .start = &start};
   qds_spectrum_statistics statistics;
   assert_ok(qds_hermitian_spectrum(ctx, qds_magnetic_operator_real(m), &options, &x, energies, residuals,
                                    &statistics));
@@ -274,9 +274,9 @@ static void check_finds_what_the_solver_missed(void **state) {
 
 static qds_status solve_and_clear(qds_context *ctx, void *data) {
   qds_magnetic_operator *m = data;
-  const qds_operator a = qds_magnetic_operator_apply(m);
+  const qds_spectrum_target target = {qds_magnetic_operator_apply(m), qds_magnetic_operator_on_stream};
   const qds_spectrum_options options = {
-      .operator_ = &a, .states = 1, .relative_tolerance = 1e-2, .max_iterations = 400};
+      .target = &target, .states = 1, .relative_tolerance = 1e-2, .max_iterations = 400};
   qds_spectrum_statistics statistics;
   qds_block x;
   double energy, residual;

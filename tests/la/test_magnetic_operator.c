@@ -256,18 +256,28 @@ static const axis_plan small[3] = {{1, 0, {QDS_NEUMANN, QDS_NEUMANN}, 1, 1},
                                    {1, 5, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 1},
                                    {1, 5, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 1}};
 
-static qds_status create_and_destroy(qds_context *ctx, void *data) {
+/* On the host and on the context's stream. */
+static qds_status apply_once(qds_context *ctx, qds_magnetic_operator *m, qds_stream *stream) {
+  __attribute__((cleanup(qds_block_clear))) qds_block x = {0}, y = {0};
+  qds_operator a = qds_magnetic_operator_apply(m);
+  if (stream) QDS_TRY(qds_magnetic_operator_on_stream(m, ctx, stream, &a));
+  QDS_TRY(qds_block_create_on(ctx, stream, a.rows, 1, "test", &x));
+  QDS_TRY(qds_block_create_on(ctx, stream, a.rows, 1, "test", &y));
+  QDS_TRY(qds_block_fill_random(ctx, &x, 1));
+  return a.apply(a.self, ctx, &x, &y);
+}
+
+static qds_status create_and_apply(qds_context *ctx, void *data) {
   const qds_vector_potential potential = {.slope = {{0, 0, 0}, {0, 0, -1}, {0, 1, 0}}};
-  qds_magnetic_operator *m;
-  const qds_status status = qds_magnetic_operator_create(ctx, data, &potential, &m);
-  if (status != QDS_OK) assert_null(m);
-  qds_magnetic_operator_destroy(m);
-  return status;
+  QDS_AUTO(qds_magnetic_operator) *m = NULL;
+  QDS_TRY(qds_magnetic_operator_create(ctx, data, &potential, &m));
+  QDS_TRY(apply_once(ctx, m, NULL));
+  return apply_once(ctx, m, qds_context_stream(ctx));
 }
 
 static void check_memory(qds_context *ctx) {
   tensor_problem p = problem_make(ctx, small, (const int[3]){1, 1, 1});
-  assert_true(fail_each_allocation(ctx, create_and_destroy, p.t) >= 8);
+  assert_true(fail_each_allocation(ctx, create_and_apply, p.t) >= 20);
   problem_clear(&p);
 }
 

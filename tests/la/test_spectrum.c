@@ -370,7 +370,7 @@ static void announced_memory_is_enough(qds_context *ctx) {
   assert_ok(attempt(ctx, &p, &options));
   qds_context_memory(ctx, &after);
   const double taken = (double)(after.peak_bytes - before.current_bytes),
-               announced = (double)qds_spectrum_bytes(p.t->rows, 4, 3);
+               announced = (double)qds_spectrum_bytes(p.t->rows, 1, 4, 3);
   print_message("announced %.1f MB, taken %.1f MB\n", announced / 1e6, taken / 1e6);
   assert_true(taken < 1.25 * announced && taken > 0.4 * announced);
   assert_true(qds_spectrum_seconds(p.t->rows, 4, 1) > qds_spectrum_seconds(p.t->rows, 4, 2));
