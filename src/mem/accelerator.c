@@ -1,6 +1,7 @@
 #include "mem/accelerator.h"
 
 #include "mem/pool_stream.h"
+#include "mem/staging.h"
 
 static const qds_host_api host_api = {QDS_BACKEND_ABI, sizeof(qds_host_api), qds_raise};
 
@@ -8,7 +9,8 @@ static const qds_host_api host_api = {QDS_BACKEND_ABI, sizeof(qds_host_api), qds
 #define REQUIRED_SLOTS(X)                                                                                    \
   X(name)                                                                                                    \
   X(probe)                                                                                                   \
-  X(open) X(close) X(allocate) X(release) X(memory) X(copy) X(fill) X(stream_create) X(stream_destroy)       \
+  X(open)                                                                                                    \
+  X(close) X(allocate) X(release) X(memory) X(copy) X(fill) X(stream_create) X(stream_destroy)               \
       X(stream_synchronise) X(stream_idle) X(event_create) X(event_destroy) X(event_record) X(event_wait)    \
           X(event_synchronise) X(event_done) X(event_seconds) X(host_function)
 
@@ -26,7 +28,8 @@ static qds_status check_slots(const qds_backend *backend) {
   const int pieces = !!backend->piece_create + !!backend->piece_destroy + !!backend->addresses_reserve +
                      !!backend->addresses_release + !!backend->piece_map + !!backend->piece_unmap;
   if (pieces != 0 && pieces != 6)
-    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table has some of the operations of memory in pieces and lacks others");
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED,
+             "its table has some of the operations of memory in pieces and lacks others");
   return QDS_OK;
 }
 
@@ -60,6 +63,7 @@ qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t 
   *accelerator = (qds_accelerator){.backend = backend, .index = index, .allocator = allocator};
   QDS_TRY(backend->open(&host_api, index, &accelerator->state, &accelerator->properties));
   QDS_TRY(qds_stream_pool_create(accelerator, limit, &accelerator->pool));
+  QDS_TRY(qds_staging_create(accelerator, &accelerator->staging));
   *out = accelerator;
   accelerator = NULL;
   return QDS_OK;
@@ -67,6 +71,7 @@ qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t 
 
 void qds_accelerator_destroy(qds_accelerator *accelerator) {
   if (!accelerator) return;
+  qds_staging_destroy(accelerator->staging);
   qds_stream_pool_destroy(accelerator->pool, accelerator->leak, accelerator->leak_user);
   if (accelerator->state) accelerator->backend->close(accelerator->state);
   qds_release(accelerator);

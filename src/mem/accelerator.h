@@ -7,6 +7,7 @@
 #include "mem/heap.h"
 
 typedef struct qds_stream_pool qds_stream_pool;
+typedef struct qds_staging qds_staging;
 typedef struct qds_trace qds_trace;
 
 typedef struct qds_accelerator {
@@ -16,6 +17,7 @@ typedef struct qds_accelerator {
   qds_accelerator_properties properties;
   qds_allocator *allocator; /* of the host, for bookkeeping */
   qds_stream_pool *pool;    /* of the device's memory; what qds_stream_allocate takes from */
+  qds_staging *staging;     /* page-locked memory for copies of pageable memory and files */
   qds_leak_fn leak;         /* told of blocks of the pool that are held at the end; may be NULL */
   void *leak_user;
   /* Asked when the pool has no room for `bytes`, which `lack` and the last error say: QDS_OK when something
