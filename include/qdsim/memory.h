@@ -199,14 +199,15 @@ typedef struct {
   size_t returns, returned_bytes;       /* of spilled contents to a faster place */
   size_t moves[QDS_PLACES][QDS_PLACES]; /* bytes copied from, to, for whatever reason */
   size_t refused_spills;                /* attempts to move a buffer that failed */
+  size_t spill_waits;                   /* how often these moves were waited for: several together once */
 } qds_memory_statistics;
 
 QDS_API void qds_memory_get_statistics(qds_context *ctx, qds_memory_statistics *out);
 /* One row per tag of a buffer, in the order of first use; returns 0 past the last. What is no buffer stands
  * in qds_context_memory_tag. */
 QDS_API int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row);
-/* Every buffer that is there, the newest first, as a JSON list of tag, bytes, strategy, the file and line that
- * made it, and the references of the library and of Python. Free with qds_text_destroy. Errors: MEMORY,
+/* Every buffer that is there, the newest first, as a JSON list of tag, bytes, strategy, the file and line
+ * that made it, and the references of the library and of Python. Free with qds_text_destroy. Errors: MEMORY,
  * BUDGET. */
 QDS_API qds_status qds_memory_buffers(qds_context *ctx, char **out);
 /* One row per pool; returns 0 past the last. */

@@ -41,12 +41,11 @@ static void free_manager(qds_buffer_manager *m) {
   qds_lanes_close(m);
   pthread_cond_destroy(&m->changed);
   pthread_mutex_destroy(&m->lock);
-  pthread_mutex_destroy(&m->staging_lock);
   free(m->folder);
   free(m);
 }
 
-qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *accelerator,
+qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *accelerator, int threads,
                                      const char *device_reason, const char *folder,
                                      qds_buffer_manager **out) {
   qds_memory_options defaults = QDS_MEMORY_OPTIONS_INIT;
@@ -56,10 +55,10 @@ qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *
   if (!m) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the manager of the buffers");
   m->allocator = allocator;
   m->accelerator = accelerator;
+  m->threads = threads;
   snprintf(m->device_reason, sizeof m->device_reason, "%s", device_reason);
   m->ring.newer = m->ring.older = &m->ring;
   pthread_mutex_init(&m->lock, NULL);
-  pthread_mutex_init(&m->staging_lock, NULL);
   pthread_cond_init(&m->changed, NULL);
   qds_status status = qds_lanes_open(m);
   if (status == QDS_OK) status = create_pinned_pool(m);
@@ -133,7 +132,6 @@ void qds_buffer_manager_destroy(qds_buffer_manager *m) {
     m->tags = entry->next;
     qds_release(entry);
   }
-  if (m->staging) qds_accelerator_release(m->accelerator, QDS_MEMORY_PINNED, m->staging);
   free_manager(m);
 }
 

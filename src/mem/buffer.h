@@ -11,10 +11,10 @@ QDS_AUTO_DEFINE(qds_buffer)
 
 typedef struct qds_buffer_manager qds_buffer_manager;
 
-/* accelerator NULL: no device, and `device_reason` (copied) says why. `folder` (copied): where files go
- * unless qds_memory_options names another; "": nowhere. The manager's own record lies outside the account of
- * the allocator. */
-qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *accelerator,
+/* accelerator NULL: no device, and `device_reason` (copied) says why. `threads`: for copies by the host.
+ * `folder` (copied): where files go unless qds_memory_options names another; "": nowhere. The manager's own
+ * record lies outside the account of the allocator. */
+qds_status qds_buffer_manager_create(qds_allocator *allocator, qds_accelerator *accelerator, int threads,
                                      const char *device_reason, const char *folder, qds_buffer_manager **out);
 /* Waits for the work on all buffers and gives their memory back. NULL is allowed. */
 void qds_buffer_manager_destroy(qds_buffer_manager *manager);

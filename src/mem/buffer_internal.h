@@ -87,6 +87,7 @@ enum { QDS_AFFINITY_MOST = 4, QDS_AFFINITY_MOVES = 2 };
 struct qds_buffer_manager {
   qds_allocator *allocator;
   qds_accelerator *accelerator;
+  int threads; /* for copies by the host */
   char device_reason[1024];
   pthread_mutex_t lock;
   pthread_cond_t changed; /* a claim was given up, or an operation ended */
@@ -113,11 +114,7 @@ struct qds_buffer_manager {
   uint64_t failures;    /* bit i: batch - 1 - i failed */
   qds_heap *records;    /* of the pinned pool; it keeps them, so they lie below the account */
   qds_best_fit *pinned; /* NULL without a device */
-  pthread_mutex_t staging_lock;
-  void *staging; /* page-locked, for copies between device and files */
 };
-
-enum { QDS_STAGING_BYTES = 4 << 20 };
 
 /* --- buffer_claim.c ------------------------------------------------------------------------------------- */
 void qds_buffer_claim(qds_buffer *b);
@@ -181,6 +178,9 @@ typedef struct {
 } qds_transfer;
 /* stream NULL: done at return. */
 qds_status qds_transfer_run(qds_buffer_manager *m, const qds_transfer *t, qds_stream *stream);
+/* Several between memory, done at return: enqueued one after the other and waited for once. After a failure
+ * none of the targets is believed. */
+qds_status qds_transfers_run(qds_buffer_manager *m, const qds_transfer *transfers, int count);
 
 /* --- buffer_coherence.c --------------------------------------------------------------------------------- */
 /* Where an access at `place` finds its memory. */

@@ -1,7 +1,7 @@
 #include "mem/buffer_internal.h"
 
 static qds_status open_lane(qds_buffer_manager *m, qds_lane *lane) {
-  return qds_stream_open(m->accelerator, m->allocator, 1, &lane->stream);
+  return qds_stream_open(m->accelerator, m->allocator, m->threads, &lane->stream);
 }
 
 qds_status qds_lanes_open(qds_buffer_manager *m) {

@@ -20,15 +20,19 @@ static int chain_below(const qds_buffer *b, qds_place from, qds_place below[3]) 
   return n;
 }
 
-static void count_spill(qds_buffer *b, int moved) {
-  qds_buffer_manager *m = b->manager;
+static void note_spills(qds_buffer *const *buffers, int count) {
+  qds_buffer_manager *m = buffers[0]->manager;
   pthread_mutex_lock(&m->lock);
-  if (moved) {
-    m->statistics.spills++;
-    m->statistics.spilled_bytes += b->bytes;
-  } else {
-    m->statistics.refused_spills++;
-  }
+  m->statistics.spill_waits++;
+  m->statistics.spills += (size_t)count;
+  for (int i = 0; i < count; i++) m->statistics.spilled_bytes += buffers[i]->bytes;
+  pthread_mutex_unlock(&m->lock);
+  for (int i = 0; i < count; i++) buffers[i]->spilled = 1;
+}
+
+static void count_refusal(qds_buffer_manager *m) {
+  pthread_mutex_lock(&m->lock);
+  m->statistics.refused_spills++;
   pthread_mutex_unlock(&m->lock);
 }
 
@@ -41,11 +45,10 @@ static qds_status move_down(qds_buffer *b, qds_place from) {
     status = qds_buffer_bring(b, below[i], QDS_ACCESS_READ, NULL, 1);
     if (status != QDS_OK) continue;
     qds_buffer_settle(b, below[i], QDS_ACCESS_READ);
-    b->spilled = 1;
-    count_spill(b, 1);
+    note_spills(&b, 1);
     return QDS_OK;
   }
-  count_spill(b, 0);
+  count_refusal(b->manager);
   return status;
 }
 
@@ -72,6 +75,7 @@ typedef struct {
   qds_buffer_manager *manager;
   uint64_t number;
   size_t freed;
+  int one_by_one;
   qds_status status; /* of the last buffer that could not be moved */
   char reason[512];
 } search;
@@ -92,27 +96,94 @@ static qds_buffer *claim_victim(const search *s, qds_place place) {
   return b;
 }
 
-/* 0: nothing more can be moved out of the place. */
-static int spill_one(search *s, qds_place place) {
-  qds_buffer_manager *m = s->manager;
-  qds_buffer *b = claim_victim(s, place);
-  if (!b) return 0;
+static void unclaim_victim(qds_buffer *b, int refused) {
+  qds_buffer_manager *m = b->manager;
+  pthread_mutex_lock(&m->lock);
+  b->claimed = 0;
+  if (refused) b->refused = m->search;
+  pthread_cond_broadcast(&m->changed);
+  pthread_mutex_unlock(&m->lock);
+}
+
+static void spill_alone(search *s, qds_buffer *b, qds_place place) {
   s->status = qds_buffer_vacate(b, place);
   if (s->status == QDS_OK)
     s->freed += b->bytes;
   else
     snprintf(s->reason, sizeof s->reason, "%s cannot be moved: %s", qds_buffer_name(b).text,
              qds_last_error()->message);
-  pthread_mutex_lock(&m->lock);
-  b->claimed = 0;
-  if (s->status != QDS_OK) b->refused = m->search;
-  pthread_cond_broadcast(&m->changed);
-  pthread_mutex_unlock(&m->lock);
+  unclaim_victim(b, s->status != QDS_OK);
+}
+
+/* --- several at once ------------------------------------------------------------------------------------ */
+
+/* Buffers that go from the device to page-locked memory together, with one wait for all their copies. Only as
+ * many as that memory has room for: to make room there, others must not be claimed. */
+enum { BATCH = 16 };
+typedef struct {
+  qds_buffer *buffers[BATCH];
+  qds_transfer transfers[BATCH];
+  int fresh[BATCH]; /* the page-locked memory was taken for this */
+  int count;
+  size_t bytes;
+} batch;
+
+/* Adds a claimed buffer whose contents lie only at the place, if there is page-locked memory for it. */
+static int join(batch *together, qds_buffer *b, qds_place place) {
+  qds_copy *to = &b->copies[QDS_PLACE_PINNED], *from = &b->copies[place];
+  qds_place below[3];
+  if (!is_device_side(place) || chain_below(b, place, below) < 3) return 0;
+  (void)qds_copy_is_whole(b->manager, to);
+  if (!from->valid || from->batch || qds_buffer_source(b, place) != QDS_PLACES) return 0;
+  const int i = together->count, fresh = !to->held;
+  if (qds_copy_take(b, QDS_PLACE_PINNED, NULL) != QDS_OK) return 0;
+  to->batch = 0;
+  together->buffers[i] = b;
+  together->fresh[i] = fresh;
+  together->transfers[i] = (qds_transfer){to, from, QDS_PLACE_PINNED, place, 0, 0, b->bytes};
+  together->bytes += b->bytes;
+  together->count++;
   return 1;
 }
 
+static void leave(search *s, qds_buffer *b, qds_place place) {
+  qds_buffer_settle(b, QDS_PLACE_PINNED, QDS_ACCESS_READ);
+  qds_copy_give(b, place);
+  s->freed += b->bytes;
+}
+
+/* When one copy fails nobody knows which, so from then on each buffer is moved on its own. */
+static void move_batch(search *s, const batch *together, qds_place place) {
+  if (together->count == 0) return;
+  const int moved = qds_transfers_run(s->manager, together->transfers, together->count) == QDS_OK;
+  if (moved)
+    note_spills(together->buffers, together->count);
+  else
+    s->one_by_one = 1;
+  for (int i = 0; i < together->count; i++) {
+    qds_buffer *b = together->buffers[i];
+    if (moved)
+      leave(s, b, place);
+    else if (together->fresh[i])
+      qds_copy_give(b, QDS_PLACE_PINNED);
+    unclaim_victim(b, 0);
+  }
+}
+
+/* 0: nothing more can be moved out of the place. */
+static int spill_some(search *s, qds_place place, size_t wanted) {
+  batch together = {.count = 0};
+  qds_buffer *b = NULL;
+  while (together.count < BATCH && together.bytes < wanted && (b = claim_victim(s, place)) &&
+         !s->one_by_one && join(&together, b, place))
+    b = NULL;
+  move_batch(s, &together, place);
+  if (b) spill_alone(s, b, place);
+  return together.count > 0 || b;
+}
+
 static void spill_until(search *s, qds_place place, size_t bytes) {
-  while (s->freed < bytes && spill_one(s, place)) {
+  while (s->freed < bytes && spill_some(s, place, bytes - s->freed)) {
   }
 }
 

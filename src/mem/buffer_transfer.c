@@ -1,28 +1,44 @@
 #include "mem/buffer_internal.h"
+#include "mem/staging.h"
 
-/* Between two blocks of memory, in the order of a stream. The fences say when it is done. */
-static qds_status enqueue(const qds_transfer *t, qds_stream *stream, qds_fence *read, qds_fence *written) {
+/* Large contents of pageable memory go through page-locked pieces. Towards the host that makes the thread
+ * wait, so a copy that it does not wait for (`later`) is left to the device. */
+static qds_status copy(const qds_transfer *t, qds_stream *stream, int later) {
+  char *to = (char *)t->to->block + t->to_offset;
+  const char *from = (const char *)t->from->block + t->from_offset;
+  if (t->from_slot == QDS_PLACE_HOST && t->to_slot == QDS_PLACE_DEVICE)
+    return qds_stream_upload(stream, to, from, t->bytes);
+  if (t->from_slot == QDS_PLACE_DEVICE && t->to_slot == QDS_PLACE_HOST && !later)
+    return qds_stream_download(stream, to, from, t->bytes);
+  return qds_stream_copy(stream, to, from, t->bytes);
+}
+
+/* Between two blocks of memory, in the order of a stream. */
+static qds_status enqueue(const qds_transfer *t, qds_stream *stream, int later) {
   /* Devices read pageable memory when they are called, whatever still stands in the stream. */
   QDS_TRY(qds_fences_wait(t->from, 0, t->from_slot == QDS_PLACE_HOST ? NULL : stream));
   QDS_TRY(qds_fences_wait(t->to, 1, stream));
-  QDS_TRY(qds_stream_copy(stream, (char *)t->to->block + t->to_offset,
-                          (const char *)t->from->block + t->from_offset, t->bytes));
-  if (read) QDS_TRY(qds_event_record(read->event, stream));
-  if (written) QDS_TRY(qds_event_record(written->event, stream));
-  return QDS_OK;
+  return copy(t, stream, later);
 }
 
-/* The thread waits. Nothing of the host is needed for that, and a failed copy shows. */
-static qds_status copy_now(qds_buffer_manager *m, const qds_transfer *t) {
+/* The thread waits, once for all. Nothing of the host is needed for that, and a failed copy shows. */
+static qds_status copy_now(qds_buffer_manager *m, const qds_transfer *transfers, int count) {
+  qds_status status = QDS_OK;
   qds_stream *lane = qds_lane_enter(m, NULL);
-  qds_status status = enqueue(t, lane, NULL, NULL);
-  if (status == QDS_OK)
-    status = qds_lane_synchronise(m, lane);
-  else
-    (void)qds_lane_synchronise(m, lane);
+  for (int i = 0; i < count && status == QDS_OK; i++) status = enqueue(&transfers[i], lane, 0);
+  const qds_status work = qds_lane_synchronise(m, lane);
   qds_lane_leave(m, lane);
-  if (status == QDS_OK) qds_fences_clear(m, t->to);
+  if (status == QDS_OK) status = work;
+  for (int i = 0; i < count && status == QDS_OK; i++) qds_fences_clear(m, transfers[i].to);
   return status;
+}
+
+/* The fences say when it is done. */
+static qds_status enqueue_with_fences(const qds_transfer *t, qds_stream *stream, qds_fence *read,
+                                      qds_fence *written) {
+  QDS_TRY(enqueue(t, stream, 1));
+  QDS_TRY(qds_event_record(read->event, stream));
+  return qds_event_record(written->event, stream);
 }
 
 static qds_status copy_later(qds_buffer_manager *m, const qds_transfer *t, qds_stream *stream) {
@@ -34,7 +50,7 @@ static qds_status copy_later(qds_buffer_manager *m, const qds_transfer *t, qds_s
     return status;
   }
   qds_stream *lane = qds_lane_enter(m, stream);
-  status = enqueue(t, lane, read, written);
+  status = enqueue_with_fences(t, lane, read, written);
   if (status != QDS_OK) (void)qds_lane_synchronise(m, lane); /* it may be half under way */
   read->stream = written->stream = lane;
   if (lane == &m->background.stream) t->to->batch = m->batch;
@@ -61,40 +77,48 @@ static qds_status copy_file(qds_buffer_manager *m, const qds_transfer *t) {
   return qds_spill_file_read(&t->from->file, t->from_offset, (char *)t->to->block + t->to_offset, t->bytes);
 }
 
-/* One piece between a file and the device, through the staging block. */
-static qds_status stage(qds_buffer_manager *m, const qds_transfer *t, size_t done, size_t bytes,
-                        qds_stream *lane) {
-  void *staging = m->staging;
-  if (t->to_slot == QDS_PLACE_FILE) {
-    QDS_TRY(qds_stream_copy(lane, staging, (const char *)t->from->block + t->from_offset + done, bytes));
-    QDS_TRY(qds_lane_synchronise(m, lane));
-    return qds_spill_file_write(&t->to->file, t->to_offset + done, staging, bytes);
-  }
-  QDS_TRY(qds_spill_file_read(&t->from->file, t->from_offset + done, staging, bytes));
-  QDS_TRY(qds_stream_copy(lane, (char *)t->to->block + t->to_offset + done, staging, bytes));
-  return qds_lane_synchronise(m, lane);
+typedef struct {
+  const qds_spill_file *file;
+  size_t offset;
+} file_side;
+
+static qds_status write_piece(void *user, size_t offset, void *piece, size_t bytes) {
+  const file_side *side = user;
+  return qds_spill_file_write(side->file, side->offset + offset, piece, bytes);
 }
 
-static qds_status copy_staged(qds_buffer_manager *m, const qds_transfer *t, qds_stream *lane) {
-  if (!m->staging)
-    QDS_TRY(qds_accelerator_allocate(m->accelerator, QDS_MEMORY_PINNED, QDS_STAGING_BYTES, &m->staging));
-  QDS_TRY(t->to_slot == QDS_PLACE_FILE ? qds_fences_wait(t->from, 0, lane) : qds_fences_wait(t->to, 1, lane));
-  for (size_t done = 0; done < t->bytes; done += QDS_STAGING_BYTES) {
-    const size_t left = t->bytes - done;
-    QDS_TRY(stage(m, t, done, left < QDS_STAGING_BYTES ? left : QDS_STAGING_BYTES, lane));
+static qds_status read_piece(void *user, size_t offset, void *piece, size_t bytes) {
+  const file_side *side = user;
+  return qds_spill_file_read(side->file, side->offset + offset, piece, bytes);
+}
+
+static qds_status copy_staged(const qds_transfer *t, qds_stream *lane) {
+  if (t->to_slot == QDS_PLACE_FILE) {
+    file_side side = {&t->to->file, t->to_offset};
+    QDS_TRY(qds_fences_wait(t->from, 0, lane));
+    return qds_staging_download(lane, (const char *)t->from->block + t->from_offset, t->bytes, write_piece,
+                                &side);
   }
-  return QDS_OK;
+  file_side side = {&t->from->file, t->from_offset};
+  QDS_TRY(qds_fences_wait(t->to, 1, lane));
+  return qds_staging_upload(lane, (char *)t->to->block + t->to_offset, t->bytes, read_piece, &side);
 }
 
 static qds_status copy_device_file(qds_buffer_manager *m, const qds_transfer *t, qds_stream *stream) {
-  pthread_mutex_lock(&m->staging_lock);
   qds_stream *lane = qds_lane_enter(m, stream);
-  const qds_status status = copy_staged(m, t, lane);
-  if (status != QDS_OK) (void)qds_lane_synchronise(m, lane);
+  qds_status status = copy_staged(t, lane);
+  const qds_status work = qds_lane_synchronise(m, lane);
   qds_lane_leave(m, lane);
-  pthread_mutex_unlock(&m->staging_lock);
+  if (status == QDS_OK) status = work;
   if (status == QDS_OK && t->to_slot == QDS_PLACE_DEVICE) qds_fences_clear(m, t->to);
   return status;
+}
+
+static void count_moves(qds_buffer_manager *m, const qds_transfer *transfers, int count) {
+  pthread_mutex_lock(&m->lock);
+  for (int i = 0; i < count; i++)
+    m->statistics.moves[transfers[i].from_slot][transfers[i].to_slot] += transfers[i].bytes;
+  pthread_mutex_unlock(&m->lock);
 }
 
 qds_status qds_transfer_run(qds_buffer_manager *m, const qds_transfer *t, qds_stream *stream) {
@@ -106,10 +130,13 @@ qds_status qds_transfer_run(qds_buffer_manager *m, const qds_transfer *t, qds_st
   else if (file)
     status = copy_file(m, t);
   else
-    status = stream ? copy_later(m, t, stream) : copy_now(m, t);
-  if (status != QDS_OK) return status;
-  pthread_mutex_lock(&m->lock);
-  m->statistics.moves[t->from_slot][t->to_slot] += t->bytes;
-  pthread_mutex_unlock(&m->lock);
+    status = stream ? copy_later(m, t, stream) : copy_now(m, t, 1);
+  if (status == QDS_OK) count_moves(m, t, 1);
+  return status;
+}
+
+qds_status qds_transfers_run(qds_buffer_manager *m, const qds_transfer *transfers, int count) {
+  QDS_TRY(copy_now(m, transfers, count));
+  count_moves(m, transfers, count);
   return QDS_OK;
 }

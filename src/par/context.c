@@ -130,7 +130,7 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
       snprintf(ctx->device_reason, sizeof ctx->device_reason, "%s", qds_last_error()->message);
   }
   QDS_TRY(qds_stream_open(ctx->accelerator, qds_context_allocator(ctx), ctx->threads, &ctx->stream));
-  QDS_TRY(qds_buffer_manager_create(ctx->buffer_allocator, ctx->accelerator,
+  QDS_TRY(qds_buffer_manager_create(ctx->buffer_allocator, ctx->accelerator, ctx->threads,
                                     *ctx->device_reason ? ctx->device_reason : "the context uses the CPU",
                                     scratch_folder(options), &ctx->buffers));
   if (ctx->accelerator) {

@@ -110,7 +110,8 @@ static qds_status attempt(qds_context *ctx, void *data) {
   QDS_AUTO(qds_buffer_manager) *manager = NULL;
   qds_accelerator *accelerator = qds_context_accelerator(ctx);
   QDS_TRY(qds_stream_create(accelerator, qds_context_allocator(ctx), 1, &stream));
-  QDS_TRY(qds_buffer_manager_create(qds_context_allocator(ctx), accelerator, "none", "/var/tmp", &manager));
+  QDS_TRY(
+      qds_buffer_manager_create(qds_context_allocator(ctx), accelerator, 1, "none", "/var/tmp", &manager));
   return (*(const action *)data)(&(bench){manager, stream, accelerator != NULL});
 }
 
