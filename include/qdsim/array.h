@@ -95,7 +95,10 @@ QDS_API void qds_dlpack_dispose(void *tensor, int versioned);
 /* An array over the memory of such a struct, whose deleter is called with the last reference. Waits for work
  * on the default stream of a GPU. On failure the struct stays the caller's. Errors: ARGUMENT (a version, type
  * or layout that is not known here), UNSUPPORTED (not on the context's device), MEMORY, BUDGET. */
-QDS_API qds_status qds_array_import(qds_context *ctx, void *tensor, int versioned, qds_array **out);
+QDS_API qds_status qds_array_import_at(qds_context *ctx, void *tensor, int versioned, const char *file,
+                                       int line, qds_array **out);
+#define qds_array_import(ctx, tensor, versioned, out)                                                        \
+  qds_array_import_at((ctx), (tensor), (versioned), __FILE__, __LINE__, (out))
 
 #ifdef __cplusplus
 }

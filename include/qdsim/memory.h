@@ -226,6 +226,11 @@ typedef struct qds_memory_profile qds_memory_profile;
  * must be destroyed before the context. Errors: ARGUMENT (a negative or endless interval), MEMORY, INTERNAL
  * (no thread). */
 QDS_API qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out);
+/* Looks at another context too, from now until it leaves, which it must before it is destroyed. What several
+ * contexts hold under one tag is added. Both may be called from any thread, also while the profile runs; to
+ * join twice is to join once. Errors: MEMORY. */
+QDS_API qds_status qds_memory_profile_join(qds_memory_profile *profile, qds_context *ctx);
+QDS_API void qds_memory_profile_leave(qds_memory_profile *profile, const qds_context *ctx);
 /* Takes a last sample and ends the thread; doing so twice is fine. */
 QDS_API void qds_memory_profile_stop(qds_memory_profile *profile);
 /* Stops it first. NULL is allowed. */
@@ -234,7 +239,8 @@ QDS_API void qds_memory_profile_destroy(qds_memory_profile *profile);
 /* Of a profile that was stopped: how many samples, and their times in seconds since the start. */
 QDS_API size_t qds_memory_profile_samples(const qds_memory_profile *profile, const double **seconds);
 /* The series number `index`: "host/eigensolver", "device/states", "process/resident"; bytes, one number per
- * sample. NULL past the last. Both live as long as the profile. */
+ * sample. Buffers stand under their own tags. The table has 96 series; tags beyond are added up as "further
+ * tags" of their place. NULL past the last. Both live as long as the profile. */
 QDS_API const char *qds_memory_profile_series(const qds_memory_profile *profile, size_t index,
                                               const double **bytes);
 /* Writes an HDF5 file, whole or not at all: the dataset time_s, and one per series under its name. Errors:

@@ -14,6 +14,7 @@ from .device import Cost, Device
 from .device_pool import DevicePool
 from .eigenstates import eigenstates
 from .materials import Band, Material, info, material, materials
+from .memory_profile import MemoryProfile, memory_profile
 from .result import Result
 from .run import run
 
@@ -23,5 +24,6 @@ __version__ = _version()
 _error_classes = {each.__name__: each for each in _exceptions.values() if issubclass(each, Error)}
 globals().update(_error_classes)
 
-__all__ = ["Array", "Band", "Cost", "Device", "DevicePool", "Error", "Material", "Result", "asarray", "eigenstates", "empty",
-           "from_dlpack", "info", "material", "materials", "memory_stats", "run", "zeros", *_error_classes]
+__all__ = ["Array", "Band", "Cost", "Device", "DevicePool", "Error", "Material", "MemoryProfile", "Result", "asarray",
+           "eigenstates", "empty", "from_dlpack", "info", "material", "materials", "memory_profile", "memory_stats", "run",
+           "zeros", *_error_classes]

@@ -4,20 +4,16 @@ import json
 import math
 import operator
 import sys
-import threading
 
 import numpy as np
 
 from ._core import array as _core
-from .device import new_context
-from .errors import ArgumentError, unknown_word
+from .device import shared_context
+from .errors import ArgumentError, UnsupportedError, unknown_word
 
 # How DLPack numbers the memory of GPUs: their own, managed.
 _CUDA, _MANAGED = 2, 13
 _HOST, _DEVICE = _core.places.index("host"), _core.places.index("device")
-
-_contexts = {}
-_lock = threading.Lock()
 
 
 class Array(_core.Memory):
@@ -96,9 +92,16 @@ class Array(_core.Memory):
 
     def cupy(self):
         """A CuPy array over the same memory."""
+        if not self._is_on_gpu():
+            raise UnsupportedError(f"the array can be used on {self.device}, and CuPy works on NVIDIA GPUs; make one with "
+                                   "qdsim.asarray(x, copy=True, device=\"cuda\")")
         import cupy
 
         return cupy.from_dlpack(self.on("device"))
+
+    def _is_on_gpu(self):
+        """Whether the device of the array is one of NVIDIA's."""
+        return self.device_at(_DEVICE)[0] in (_CUDA, _MANAGED)
 
     def on(self, place):
         """The array on the "host" or the "device", for from_dlpack of other libraries, which else find it at home: where
@@ -126,7 +129,7 @@ class Array(_core.Memory):
     @property
     def __cuda_array_interface__(self):
         """Version 3. There is none unless the contents are on a GPU."""
-        if not self._is_at(_DEVICE) or self.device_at(_DEVICE)[0] not in (_CUDA, _MANAGED):
+        if not self._is_at(_DEVICE) or not self._is_on_gpu():
             raise AttributeError("__cuda_array_interface__: the array is not on a CUDA device; prefetch it, or use cupy()")
         pointer = self.pin(_DEVICE) if self.nbytes else 0
         return {"version": 3, "shape": self.shape, "typestr": self.dtype.str, "strides": None,
@@ -158,7 +161,10 @@ class Array(_core.Memory):
         return self.capsule(place, _versioned(max_version), False)
 
     def _place_of(self, dl_device):
-        wanted = tuple(map(int, dl_device))
+        try:
+            wanted = tuple(map(int, dl_device))
+        except (TypeError, ValueError):
+            raise ArgumentError(f"dl_device: {dl_device!r} is no pair of a device's type and number") from None
         for place in (_HOST, _DEVICE):
             if self.device_at(place) == wanted:
                 return place
@@ -166,7 +172,7 @@ class Array(_core.Memory):
 
     def _copy(self, place):
         strategy = "gpu_only" if place == _DEVICE and self.device != "cpu" else "cpu_only"
-        array = _create(type(self), self.context, self.shape, self.dtype, strategy, self.tag or "copy", self.source or "?:0")
+        array = _create(type(self), self.context, self.shape, self.dtype, strategy, self.tag or "copy")
         array.copy_from(self)
         return array
 
@@ -194,12 +200,12 @@ def empty(shape, dtype=np.float64, *, strategy="adaptive", tag="array", device="
     tag       what it is listed under in qdsim.memory_stats
     device    what it can be used on besides the host: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:N" or "sim"
     """
-    return _create(Array, _context(device), _shape(shape), _dtype(dtype), strategy, tag, _caller())
+    return _create(Array, shared_context(device), _shape(shape), _dtype(dtype), strategy, tag)
 
 
 def zeros(shape, dtype=np.float64, *, strategy="adaptive", tag="array", device="auto"):
     """A new Array of zeros; the arguments are those of qdsim.empty."""
-    array = _create(Array, _context(device), _shape(shape), _dtype(dtype), strategy, tag, _caller())
+    array = _create(Array, shared_context(device), _shape(shape), _dtype(dtype), strategy, tag)
     array.clear()
     return array
 
@@ -212,15 +218,17 @@ def asarray(x, dtype=None, *, copy=None, strategy="adaptive", tag="array", devic
     copy   True: always a copy; False: never one (an error instead); None: where it is needed
     strategy, tag, device  those of a copy
     """
-    if copy is not True and (looked := _look(x, dtype, device)) is not None:
+    if copy not in (None, True, False):
+        raise ArgumentError(f"copy: {copy!r}; None, True and False are allowed")
+    looked = _look(x, dtype, device)
+    if looked is not None and not copy:
         return looked
     if copy is False:
         raise ArgumentError("asarray: this cannot be looked at without a copy; allow one, or hand over a contiguous "
                             "array of that type")
-    if not isinstance(x, Array) or (dtype is not None and _dtype(dtype) != x.dtype):
-        x = _on_host(x, dtype)
-    array = _create(Array, _context(device), x.shape, x.dtype, strategy, tag, _caller())
-    array.copy_from(x)
+    source = _on_host(x, dtype) if looked is None else looked
+    array = _create(Array, shared_context(device), source.shape, source.dtype, strategy, tag)
+    array.copy_from(source)
     return array
 
 
@@ -230,53 +238,47 @@ def from_dlpack(x, *, device="auto"):
     if not hasattr(x, "__dlpack__"):
         if type(x).__name__ != "PyCapsule":
             raise ArgumentError(f"from_dlpack: a {type(x).__name__} has no __dlpack__")
-        return Array.adopt(_context(device), x)
+        return Array.adopt(shared_context(device), x, *_caller())
     kind, number = x.__dlpack_device__()
     arguments = {}
     if kind in (_CUDA, _MANAGED):
         device = f"cuda:{int(number)}"
         arguments["stream"] = 1  # the default stream, for which the library waits
-    context = _context(device)
+    context = shared_context(device)
     try:
         capsule = x.__dlpack__(max_version=(1, 0), **arguments)
     except TypeError:  # it knows no versions
         capsule = x.__dlpack__(**arguments)
-    return Array.adopt(context, capsule)
+    return Array.adopt(context, capsule, *_caller())
 
 
 def memory_stats(device="auto"):
     """What the library holds for the arrays of a device, as a dict of dicts: "host" (its account of host memory, by tag),
     "buffers" (by place and tag, and what Python owns), "spills", "moved_bytes" by (from, to), "files", and "arrays": what
     is held now, the newest first, each with the line that made it."""
-    context = _context(device)
+    context = shared_context(device)
     arrays = [{"tag": each["tag"], "bytes": each["bytes"], "strategy": each["strategy"],
                "source": f"{each['file']}:{each['line']}"}
               for each in json.loads(_core.buffers(context)) if each["references"]["python"]]
     return _core.statistics(context) | {"arrays": arrays}
 
 
-def _context(device):
-    """The context of all arrays of a device, made when it is first wanted."""
-    with _lock:
-        if device not in _contexts:
-            context = new_context(0, None, device)
-            _contexts[device] = _contexts.setdefault(context.device, context)
-        return _contexts[device]
-
-
-def _create(kind, context, shape, dtype, strategy, tag, source):
+def _create(kind, context, shape, dtype, strategy, tag):
     if strategy not in _core.strategies:
         raise unknown_word("strategy", strategy, _core.strategies)
+    if not isinstance(tag, str):
+        raise ArgumentError(f"tag: {tag!r} is no text")
     if len(shape) > _core.most_axes:
         raise ArgumentError(f"shape: {len(shape)} axes; 0 to {_core.most_axes} are allowed")
-    file, line = source.rsplit(":", 1)
-    return kind.create(context, shape, dtype.kind, dtype.itemsize, _core.strategies.index(strategy), tag, file, int(line))
+    return kind.create(context, shape, dtype.kind, dtype.itemsize, _core.strategies.index(strategy), tag, *_caller())
 
 
 def _caller():
-    """The line that called into the package."""
-    frame = sys._getframe(2)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    """File and line outside the package that called into it."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _shape(shape):
@@ -313,19 +315,22 @@ def _place(place):
 
 def _look(x, dtype, device):
     """x as an Array without a copy, or None."""
-    if not hasattr(x, "__dlpack__") or (dtype is not None and str(_dtype(dtype)) != str(x.dtype).removeprefix("torch.")):
+    wanted = None if dtype is None else _dtype(dtype)
+    if not hasattr(x, "__dlpack__"):
         return None
-    if isinstance(x, Array):
-        return x
     try:
-        return from_dlpack(x, device=device)
+        looked = x if isinstance(x, Array) else from_dlpack(x, device=device)
     except (ArgumentError, BufferError):  # not contiguous, or of a type that has no place here: the copy will say
         return None
+    return looked if wanted in (None, looked.dtype) else None
 
 
 def _on_host(x, dtype):
     """A contiguous array on the host as an Array, which keeps it alive."""
-    array = np.asarray(x, dtype=dtype)
+    try:
+        array = np.asarray(x, dtype=dtype)
+    except (TypeError, ValueError, RuntimeError) as error:  # what libraries say of arrays on a GPU, and of ragged lists
+        raise ArgumentError(f"asarray: a {type(x).__name__} that cannot be copied: {error}") from error
     array = np.ascontiguousarray(array, dtype=_dtype(array.dtype.newbyteorder("="))).reshape(array.shape)
     if not array.flags.writeable:
         array = array.copy()
@@ -333,7 +338,10 @@ def _on_host(x, dtype):
 
 
 def _versioned(max_version):
-    return max_version is not None and max_version[0] >= 1
+    try:
+        return max_version is not None and operator.index(max_version[0]) >= 1
+    except (TypeError, IndexError):
+        raise ArgumentError(f"max_version: {max_version!r}; None, or a pair such as (1, 0), is allowed") from None
 
 
 def _check_stream(stream, kind):

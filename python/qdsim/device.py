@@ -5,6 +5,7 @@ import math
 import operator
 import os
 import re
+import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,6 +16,10 @@ from ._core.device import Device as _Device
 from .errors import ArgumentError, InputError
 from .progress import reporting
 from .result import Result
+
+
+_shared = {}
+_lock = threading.Lock()
 
 
 class Cost(NamedTuple):
@@ -95,15 +100,32 @@ class Device:
 
 
 def new_context(threads, memory_limit, device, scratch=None):
-    if not isinstance(device, str):
-        raise ArgumentError(f'device: {device!r}; "auto", "cpu", "cuda", "cuda:N" and "sim" are allowed')
+    _check_device(device)
     return Context(threads=threads, memory_limit=0 if memory_limit is None else byte_count(memory_limit),
                    device=device, scratch=None if scratch is None else os.fsencode(scratch))
 
 
+def shared_context(device):
+    """The context of all arrays of a device, made when it is first wanted."""
+    _check_device(device)
+    with _lock:
+        if device not in _shared:
+            context = new_context(0, None, device)
+            _shared[device] = _shared.setdefault(context.device, context)
+        return _shared[device]
+
+
+def _check_device(device):
+    if not isinstance(device, str):
+        raise ArgumentError(f'device: {device!r}; "auto", "cpu", "cuda", "cuda:N" and "sim" are allowed')
+
+
 def byte_count(value):
     """Bytes from a number or from text such as "2GiB"."""
-    count = parse_bytes(value) if isinstance(value, str) else operator.index(value)
+    try:
+        count = parse_bytes(value) if isinstance(value, str) else operator.index(value)
+    except TypeError:
+        count = None
     if count is None or not 0 < count < 2**63:
         raise ArgumentError(f"memory_limit: {value!r} is no amount of memory; write bytes, or text such as '2GiB' or "
                             "'500 MB' (None: no limit)")

@@ -6,6 +6,7 @@ _by_status = {each.status: each for each in exceptions.values() if each is not K
 ArgumentError = _by_status["QDS_ERROR_ARGUMENT"]
 InputError = _by_status["QDS_ERROR_INPUT"]
 FileError = _by_status["QDS_ERROR_FILE"]
+UnsupportedError = _by_status["QDS_ERROR_UNSUPPORTED"]
 OutOfMemoryError = _by_status["QDS_ERROR_MEMORY"]
 
 

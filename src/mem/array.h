@@ -35,7 +35,8 @@ struct qds_array {
 
 qds_status qds_array_new(qds_buffer_manager *manager, const qds_array_form *form, qds_mem_strategy strategy,
                          const char *tag, const char *file, int line, qds_array **out);
-qds_status qds_array_wrap(qds_buffer_manager *manager, void *tensor, int versioned, qds_array **out);
+qds_status qds_array_wrap(qds_buffer_manager *manager, void *tensor, int versioned, const char *file,
+                          int line, qds_array **out);
 
 /* Memory for a record; buffers are moved out of its way. qds_release gives it back. */
 qds_status qds_array_record(qds_buffer_manager *manager, size_t bytes, void **out);

@@ -9,6 +9,9 @@
 
 QDS_AUTO_DEFINE(qds_buffer)
 
+/* What the memory of all buffers is counted under in the heap and in the device's pool. */
+#define QDS_BUFFER_TAG "buffers"
+
 typedef struct qds_buffer_manager qds_buffer_manager;
 
 /* accelerator NULL: no device, and `device_reason` (copied) says why. `threads`: for copies by the host.

@@ -29,7 +29,7 @@ static qds_status probe(qds_buffer_manager *m, size_t bytes) {
   void *block = NULL;
   qds_stream *lane = qds_lane_enter(m, NULL);
   const qds_status status =
-      qds_stream_pool_allocate(m->accelerator->pool, lane, bytes, "buffers", __FILE__, __LINE__, &block);
+      qds_stream_pool_allocate(m->accelerator->pool, lane, bytes, QDS_BUFFER_TAG, __FILE__, __LINE__, &block);
   qds_stream_release(lane, block);
   qds_lane_leave(m, lane);
   return status;
@@ -61,8 +61,8 @@ static qds_status move_on_lane(qds_buffer_manager *m, qds_buffer *b, qds_stream 
   qds_copy *copy = &b->copies[QDS_PLACE_DEVICE];
   const size_t held = shape(m).reserved_bytes;
   void *block = NULL;
-  QDS_TRY(
-      qds_stream_pool_allocate(m->accelerator->pool, lane, b->bytes, "buffers", __FILE__, __LINE__, &block));
+  QDS_TRY(qds_stream_pool_allocate(m->accelerator->pool, lane, b->bytes, QDS_BUFFER_TAG, __FILE__, __LINE__,
+                                   &block));
   qds_status status = QDS_OK;
   if ((uintptr_t)block < (uintptr_t)copy->block && shape(m).reserved_bytes <= held) {
     status = qds_fences_wait(copy, 1, lane);

@@ -82,15 +82,15 @@ static qds_status take(qds_buffer *b, qds_place slot, qds_stream *stream, qds_co
   const size_t bytes = b->bytes ? b->bytes : 1; /* an empty buffer has an address too */
   switch (slot) {
   case QDS_PLACE_HOST:
-    return qds_allocate(m->allocator, bytes, 1, "buffers", __FILE__, __LINE__, &copy->block);
+    return qds_allocate(m->allocator, bytes, 1, QDS_BUFFER_TAG, __FILE__, __LINE__, &copy->block);
   case QDS_PLACE_PINNED:
     return qds_best_fit_allocate(m->pinned, bytes, 0, &copy->block);
   case QDS_PLACE_UNIFIED:
     return take_unified(m, bytes, copy);
   case QDS_PLACE_DEVICE: {
     qds_stream *lane = qds_lane_enter(m, stream);
-    const qds_status status = qds_stream_pool_allocate(m->accelerator->pool, lane, bytes, "buffers", __FILE__,
-                                                       __LINE__, &copy->block);
+    const qds_status status = qds_stream_pool_allocate(m->accelerator->pool, lane, bytes, QDS_BUFFER_TAG,
+                                                       __FILE__, __LINE__, &copy->block);
     qds_lane_leave(m, lane);
     return status;
   }

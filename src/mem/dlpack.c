@@ -161,7 +161,8 @@ static qds_status read_form(const qds_dl_tensor *tensor, qds_array_form *form, s
   return QDS_OK;
 }
 
-qds_status qds_array_wrap(qds_buffer_manager *m, void *tensor, int versioned, qds_array **out) {
+qds_status qds_array_wrap(qds_buffer_manager *m, void *tensor, int versioned, const char *file, int line,
+                          qds_array **out) {
   QDS_REQUIRE(out, "qds_array_import: out is NULL");
   *out = NULL;
   QDS_REQUIRE(tensor, "qds_array_import: no array");
@@ -177,7 +178,7 @@ qds_status qds_array_wrap(qds_buffer_manager *m, void *tensor, int versioned, qd
   if (view->device.type != QDS_DL_CPU) QDS_TRY(qds_array_wait(m));
   const qds_array_form nothing = {.element = QDS_ELEMENT_BOOL, .bits = 8, .axes = 1};
   qds_array *array;
-  QDS_TRY(qds_array_new(m, &nothing, QDS_MEM_CPU_ONLY, "borrowed", __FILE__, __LINE__, &array));
+  QDS_TRY(qds_array_new(m, &nothing, QDS_MEM_CPU_ONLY, "borrowed", file, line, &array));
   array->foreign = tensor;
   array->versioned = versioned;
   array->tensor = *view;

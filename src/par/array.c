@@ -11,9 +11,10 @@ qds_status qds_array_create_at(qds_context *ctx, const qds_array_form *form, qds
   return qds_array_new(qds_context_buffers(ctx), form, strategy, tag, file, line, out);
 }
 
-qds_status qds_array_import(qds_context *ctx, void *tensor, int versioned, qds_array **out) {
+qds_status qds_array_import_at(qds_context *ctx, void *tensor, int versioned, const char *file, int line,
+                               qds_array **out) {
   QDS_REQUIRE(out, "qds_array_import: out is NULL");
   *out = NULL;
   QDS_REQUIRE(ctx, "qds_array_import: no context");
-  return qds_array_wrap(qds_context_buffers(ctx), tensor, versioned, out);
+  return qds_array_wrap(qds_context_buffers(ctx), tensor, versioned, file, line, out);
 }

@@ -20,13 +20,18 @@
 /* At a tenth of a second, seven minutes before the first halving. */
 enum { MOST_SAMPLES = 4096, MOST_SERIES = 96, NAME_SIZE = 80 };
 static const double default_interval_s = 0.1, longest_interval_s = 3600;
+/* What finds no room of its own in the table; at most one such series per place. */
+static const char further_tags[] = "further tags";
+enum { FURTHER_SERIES = 1 + QDS_PLACES };
 
 struct qds_memory_profile {
-  qds_context *ctx;
+  qds_context *ctx; /* which holds the profile's own memory */
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t wake;
-  int running, stopping; /* under the lock */
+  int running, stopping; /* under the lock, as are the contexts */
+  qds_context **contexts;
+  size_t watched, room; /* contexts, of those that find place */
   double start_s, interval_s;
   size_t samples, series;
   double seconds[MOST_SAMPLES];
@@ -44,16 +49,23 @@ static size_t find(const qds_memory_profile *p, const char *name, size_t guess) 
   return MOST_SERIES;
 }
 
-/* Series appear when their tag does: before, they are 0. Those beyond the table are left out. */
-static void put(qds_memory_profile *p, size_t *next, const char *place, const char *tag, size_t bytes) {
-  char name[NAME_SIZE];
-  snprintf(name, sizeof name, "%s/%s", place, tag);
+static void name_series(char name[NAME_SIZE], const char *place, const char *tag) {
+  snprintf(name, NAME_SIZE, "%s/%s", place, tag);
   for (char *c = name + strlen(place) + 1; *c; c++)
     if (*c == '/') *c = ' ';
+}
+
+/* Series appear when their tag does: before, they are 0. Contexts add to each other's. */
+static void put(qds_memory_profile *p, size_t *next, const char *place, const char *tag, size_t bytes) {
+  char name[NAME_SIZE];
+  name_series(name, place, tag);
   size_t i = find(p, name, *next);
-  if (i == MOST_SERIES && p->series == MOST_SERIES) return;
+  if (i == MOST_SERIES && p->series >= MOST_SERIES - FURTHER_SERIES) {
+    name_series(name, place, further_tags);
+    i = find(p, name, *next);
+  }
   if (i == MOST_SERIES) memcpy(p->name[i = p->series++], name, sizeof name);
-  p->bytes[i][p->samples] = (double)bytes;
+  p->bytes[i][p->samples] += (double)bytes;
   *next = i + 1;
 }
 
@@ -78,20 +90,37 @@ static void thin_out(qds_memory_profile *p) {
   p->interval_s *= 2;
 }
 
-static void sample(qds_memory_profile *p) {
+/* Heap and device pool know memory of buffers under one tag; the buffers know the tags that callers gave. */
+static void put_row(qds_memory_profile *p, size_t *next, const char *place, const qds_memory_row *row) {
+  if (strcmp(row->tag, QDS_BUFFER_TAG) != 0) put(p, next, place, row->tag, row->current_bytes);
+}
+
+static void put_buffers(qds_memory_profile *p, size_t *next, const qds_memory_tag_row *row) {
+  for (int i = 0; i < QDS_PLACES; i++) {
+    const char *place = i == QDS_PLACE_FILE ? "files" : qds_place_name((qds_place)i);
+    if (row->places[i].total_blocks) put(p, next, place, row->tag, row->places[i].current_bytes);
+  }
+}
+
+static void sample_context(qds_memory_profile *p, size_t *next, qds_context *ctx) {
   qds_memory_row row;
+  qds_memory_tag_row buffers;
   qds_memory_files files;
-  const qds_accelerator *device = qds_context_accelerator(p->ctx);
+  const qds_accelerator *device = qds_context_accelerator(ctx);
+  qds_context_files(ctx, &files);
+  put(p, next, "files", "overflow", files.current_bytes);
+  for (size_t i = 0; qds_context_memory_tag(ctx, i, &row); i++) put_row(p, next, "host", &row);
+  for (size_t i = 0; device && qds_stream_pool_tag(device->pool, i, &row); i++)
+    put_row(p, next, "device", &row);
+  for (size_t i = 0; qds_memory_tag(ctx, i, &buffers); i++) put_buffers(p, next, &buffers);
+}
+
+static void sample(qds_memory_profile *p) {
   size_t next = 0;
   if (p->samples == MOST_SAMPLES) thin_out(p);
   p->seconds[p->samples] = qds_seconds() - p->start_s;
   put(p, &next, "process", "resident", resident_bytes());
-  qds_context_files(p->ctx, &files);
-  put(p, &next, "files", "overflow", files.current_bytes);
-  for (size_t i = 0; qds_context_memory_tag(p->ctx, i, &row); i++)
-    put(p, &next, "host", row.tag, row.current_bytes);
-  for (size_t i = 0; device && qds_stream_pool_tag(device->pool, i, &row); i++)
-    put(p, &next, "device", row.tag, row.current_bytes);
+  for (size_t i = 0; i < p->watched; i++) sample_context(p, &next, p->contexts[i]);
   p->samples++;
 }
 
@@ -118,6 +147,23 @@ static void *run(void *self) {
   return NULL;
 }
 
+static void open_lock(qds_memory_profile *p) {
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init(&p->lock, NULL);
+  pthread_cond_init(&p->wake, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+}
+
+static qds_status start_thread(qds_memory_profile *p) {
+  const int refused = pthread_create(&p->thread, NULL, run, p);
+  p->running = !refused;
+  if (refused)
+    QDS_FAIL_NATIVE(QDS_ERROR_INTERNAL, refused, "memory profile: no thread: %s", strerror(refused));
+  return QDS_OK;
+}
+
 qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out) {
   QDS_REQUIRE(out, "qds_memory_profile_start: out is NULL");
   *out = NULL;
@@ -130,21 +176,53 @@ qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_mem
   p->ctx = ctx;
   p->interval_s = interval_s > 0 ? interval_s : default_interval_s;
   p->start_s = qds_seconds();
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_mutex_init(&p->lock, NULL);
-  pthread_cond_init(&p->wake, &monotonic);
-  pthread_condattr_destroy(&monotonic);
-  const int refused = pthread_create(&p->thread, NULL, run, p);
-  p->running = !refused;
-  if (refused) {
+  open_lock(p);
+  qds_status status = qds_memory_profile_join(p, ctx);
+  if (status == QDS_OK) status = start_thread(p);
+  if (status == QDS_OK)
+    *out = p;
+  else
     qds_memory_profile_destroy(p);
-    QDS_FAIL_NATIVE(QDS_ERROR_INTERNAL, refused, "memory profile: no thread: %s", strerror(refused));
+  return status;
+}
+
+/* --- contexts ------------------------------------------------------------------------------------------- */
+
+static size_t place_of(const qds_memory_profile *p, const qds_context *ctx) {
+  size_t i = 0;
+  while (i < p->watched && p->contexts[i] != ctx) i++;
+  return i;
+}
+
+/* Call with the lock held. */
+static qds_status watch(qds_memory_profile *p, qds_context *ctx) {
+  if (place_of(p, ctx) < p->watched) return QDS_OK;
+  if (p->watched == p->room) {
+    const size_t room = p->room ? 2 * p->room : 8;
+    QDS_TRY(QDS_RESIZE(qds_context_allocator(p->ctx), room, "memory profile", &p->contexts));
+    p->room = room;
   }
-  *out = p;
+  p->contexts[p->watched++] = ctx;
   return QDS_OK;
 }
+
+qds_status qds_memory_profile_join(qds_memory_profile *p, qds_context *ctx) {
+  QDS_REQUIRE(p && ctx, "qds_memory_profile_join: no profile, or no context");
+  pthread_mutex_lock(&p->lock);
+  const qds_status status = watch(p, ctx);
+  pthread_mutex_unlock(&p->lock);
+  return status;
+}
+
+void qds_memory_profile_leave(qds_memory_profile *p, const qds_context *ctx) {
+  if (!p) return;
+  pthread_mutex_lock(&p->lock);
+  const size_t i = place_of(p, ctx);
+  if (i < p->watched) p->contexts[i] = p->contexts[--p->watched];
+  pthread_mutex_unlock(&p->lock);
+}
+
+/* --- the end -------------------------------------------------------------------------------------------- */
 
 void qds_memory_profile_stop(qds_memory_profile *p) {
   if (!p || !p->running) return;
@@ -161,6 +239,7 @@ void qds_memory_profile_destroy(qds_memory_profile *p) {
   qds_memory_profile_stop(p);
   pthread_cond_destroy(&p->wake);
   pthread_mutex_destroy(&p->lock);
+  qds_release(p->contexts);
   qds_release(p);
 }
 
@@ -187,8 +266,9 @@ static qds_status put_numbers(qds_hdf5_file *file, const char *path, size_t coun
 }
 
 static qds_status put_profile(const qds_memory_profile *p, qds_hdf5_file *file) {
-  static const char *const groups[] = {"/memory_profile", "/memory_profile/process", "/memory_profile/files",
-                                       "/memory_profile/host", "/memory_profile/device"};
+  static const char *const groups[] = {
+      "/memory_profile",        "/memory_profile/process", "/memory_profile/files",  "/memory_profile/host",
+      "/memory_profile/pinned", "/memory_profile/device",  "/memory_profile/unified"};
   for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) QDS_TRY(qds_hdf5_group(file, groups[i]));
   QDS_TRY(qds_hdf5_string(file, "/memory_profile", "qdsim", QDS_HDF5_UTF8, qds_version()));
   QDS_TRY(qds_hdf5_numbers(file, "/memory_profile", "interval_s", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1,

@@ -64,6 +64,83 @@ static void timeline_shows_a_block_come_and_go(qds_context *ctx) {
   qds_memory_profile_destroy(p);
 }
 
+/* Buffers stand under the tag that their maker gave, at the place where they are. */
+static void timeline_knows_the_tags_of_buffers(qds_context *ctx) {
+  qds_memory_profile *p = NULL;
+  qds_buffer *buffer = NULL;
+  const double *seconds;
+  assert_ok(qds_buffer_create(ctx, 5000, QDS_MEM_CPU_ONLY, "mine", &buffer));
+  assert_ok(qds_buffer_fill(buffer, 0, NULL));
+  assert_ok(qds_memory_profile_start(ctx, 10, &p));
+  qds_memory_profile_stop(p);
+  const size_t last = qds_memory_profile_samples(p, &seconds) - 1;
+  assert_close(series(p, "host/mine")[last], 5000, 0);
+  assert_ok(qds_buffer_spill(buffer, QDS_PLACE_FILE));
+  qds_memory_profile_destroy(p);
+  assert_ok(qds_memory_profile_start(ctx, 10, &p));
+  qds_memory_profile_stop(p);
+  assert_close(series(p, "host/mine")[0], 0, 0);
+  assert_close(series(p, "files/mine")[0], 5000, 0);
+  qds_memory_profile_destroy(p);
+  assert_ok(qds_buffer_destroy(buffer));
+}
+
+static void contexts_join_and_leave(qds_context *ctx) {
+  qds_memory_profile *p = NULL;
+  qds_context *other = NULL;
+  QDS_AUTO_RELEASE double *mine = NULL;
+  QDS_AUTO_RELEASE double *theirs = NULL;
+  const double *seconds;
+  assert_ok(qds_context_create(NULL, &other));
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 1000, "shared tag", &mine));
+  assert_ok(QDS_NEW(qds_context_allocator(other), 500, "shared tag", &theirs));
+  assert_ok(qds_memory_profile_start(ctx, 0.005, &p));
+  pause_s(0.02);
+  assert_ok(qds_memory_profile_join(p, other));
+  assert_ok(qds_memory_profile_join(p, other));
+  pause_s(0.05);
+  qds_memory_profile_leave(p, other);
+  qds_release(theirs);
+  theirs = NULL;
+  qds_context_destroy(other);
+  pause_s(0.02);
+  qds_memory_profile_stop(p);
+  const size_t samples = qds_memory_profile_samples(p, &seconds);
+  const double *bytes = series(p, "host/shared tag");
+  double most = 0;
+  for (size_t i = 0; i < samples; i++) most = fmax(most, bytes[i]);
+  assert_close(bytes[0], 8000, 0);
+  assert_close(most, 12000, 0);
+  assert_close(bytes[samples - 1], 8000, 0);
+  assert_fails(qds_memory_profile_join(p, NULL), QDS_ERROR_ARGUMENT, "no context");
+  qds_memory_profile_leave(NULL, ctx);
+  qds_memory_profile_destroy(p);
+}
+
+/* No byte is left out when the table of series is full. */
+static void more_tags_than_series_are_added_up(qds_context *ctx) {
+  enum { TAGS = 150 };
+  qds_buffer *buffers[TAGS];
+  qds_memory_profile *p = NULL;
+  for (int i = 0; i < TAGS; i++) {
+    char tag[16];
+    snprintf(tag, sizeof tag, "tag %d", i);
+    assert_ok(qds_buffer_create(ctx, 100, QDS_MEM_CPU_ONLY, tag, &buffers[i]));
+    assert_ok(qds_buffer_fill(buffers[i], 0, NULL));
+  }
+  assert_ok(qds_memory_profile_start(ctx, 10, &p));
+  qds_memory_profile_stop(p);
+  const double *bytes;
+  const char *name;
+  double sum = 0;
+  for (size_t i = 0; (name = qds_memory_profile_series(p, i, &bytes)); i++)
+    if (!strncmp(name, "host/tag ", 9) || !strcmp(name, "host/further tags")) sum += bytes[0];
+  assert_true(series(p, "host/further tags")[0] > 0);
+  assert_close(sum, 100 * TAGS, 0);
+  qds_memory_profile_destroy(p);
+  for (int i = 0; i < TAGS; i++) assert_ok(qds_buffer_destroy(buffers[i]));
+}
+
 /* A profile without bounds would eat the memory that it watches. */
 static void history_is_bounded(qds_context *ctx) {
   qds_memory_profile *p = NULL;
@@ -129,6 +206,9 @@ static void memory_runs_out(qds_context *ctx) {
   }
 TEST_IN_CONTEXT(report_names_what_holds_memory)
 TEST_IN_CONTEXT(timeline_shows_a_block_come_and_go)
+TEST_IN_CONTEXT(timeline_knows_the_tags_of_buffers)
+TEST_IN_CONTEXT(contexts_join_and_leave)
+TEST_IN_CONTEXT(more_tags_than_series_are_added_up)
 TEST_IN_CONTEXT(history_is_bounded)
 TEST_IN_CONTEXT(file_is_whole_or_not_there)
 TEST_IN_CONTEXT(wrong_intervals_are_refused)
@@ -138,6 +218,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_report_names_what_holds_memory),
       cmocka_unit_test(test_timeline_shows_a_block_come_and_go),
+      cmocka_unit_test(test_timeline_knows_the_tags_of_buffers),
+      cmocka_unit_test(test_contexts_join_and_leave),
+      cmocka_unit_test(test_more_tags_than_series_are_added_up),
       cmocka_unit_test(test_history_is_bounded),
       cmocka_unit_test(test_file_is_whole_or_not_there),
       cmocka_unit_test(test_wrong_intervals_are_refused),

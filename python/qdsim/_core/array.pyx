@@ -90,15 +90,20 @@ cdef class Memory:
         return memory
 
     @classmethod
-    def adopt(cls, Context context not None, capsule):
+    def adopt(cls, Context context not None, capsule, str file not None, int line):
         """An array over what a DLPack capsule holds; the capsule is used up."""
         cdef Memory memory = cls.__new__(cls)
+        cdef bytes file_bytes = c_text(file)
+        cdef const char *file_text = file_bytes
         cdef bint versioned = PyCapsule_IsValid(capsule, VERSIONED)
+        if not versioned and not PyCapsule_IsValid(capsule, PLAIN):
+            raise exceptions[<int>QDS_ERROR_ARGUMENT](
+                f"from_dlpack: {capsule!r} holds no array: it was used before, or is none of DLPack's")
         cdef void *tensor = PyCapsule_GetPointer(capsule, VERSIONED if versioned else PLAIN)
         cdef qds_array *handle = NULL
         cdef qds_status status
         with nogil:
-            status = qds_array_import(context.handle, tensor, versioned, &handle)
+            status = qds_array_import_at(context.handle, tensor, versioned, file_text, line, &handle)
         check(status)
         PyCapsule_SetName(capsule, b"used_dltensor_versioned" if versioned else b"used_dltensor")
         memory.take(context, handle, None, False)

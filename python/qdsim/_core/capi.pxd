@@ -202,6 +202,16 @@ cdef extern from "qdsim/qdsim.h" nogil:
     qds_status qds_memory_buffers(qds_context *ctx, char **out)
     int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row)
 
+    ctypedef struct qds_memory_profile
+    qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out)
+    qds_status qds_memory_profile_join(qds_memory_profile *profile, qds_context *ctx)
+    void qds_memory_profile_leave(qds_memory_profile *profile, const qds_context *ctx)
+    void qds_memory_profile_stop(qds_memory_profile *profile)
+    void qds_memory_profile_destroy(qds_memory_profile *profile)
+    size_t qds_memory_profile_samples(const qds_memory_profile *profile, const double **seconds)
+    const char *qds_memory_profile_series(const qds_memory_profile *profile, size_t index, const double **bytes)
+    qds_status qds_memory_profile_write(const qds_memory_profile *profile, const char *path)
+
     ctypedef struct qds_array
     ctypedef enum qds_element:
         QDS_ELEMENT_INT
@@ -236,4 +246,5 @@ cdef extern from "qdsim/qdsim.h" nogil:
     void qds_array_location(const qds_array *array, qds_place place, int *type, int *number)
     qds_status qds_array_export(qds_array *array, qds_place place, int flags, void **out)
     void qds_dlpack_dispose(void *tensor, int versioned)
-    qds_status qds_array_import(qds_context *ctx, void *tensor, int versioned, qds_array **out)
+    qds_status qds_array_import_at(qds_context *ctx, void *tensor, int versioned, const char *file, int line,
+                                   qds_array **out)

@@ -1,4 +1,4 @@
-from qdsim._core.capi cimport qds_context, qds_status
+from qdsim._core.capi cimport qds_context, qds_memory_profile, qds_status
 
 
 cdef class Context:
@@ -20,3 +20,5 @@ cdef class Texts:
 cdef int check(qds_status status) except -1
 cdef bytes c_text(text)
 cdef str take_text(char *text)
+cdef int watch(qds_memory_profile *profile) except -1
+cdef void unwatch(qds_memory_profile *profile)

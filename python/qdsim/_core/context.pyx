@@ -143,6 +143,36 @@ cdef void on_log(void *user, qds_log_level level, const char *text) noexcept wit
         qds_context_interrupt(context.handle)
 
 
+# The contexts that there are, and the memory profiles that run, as addresses: each profile looks at each context.
+cdef set contexts = set()
+cdef set profiles = set()
+
+
+cdef int watch(qds_memory_profile *profile) except -1:
+    """Lets a profile look at all contexts, those that are made later too."""
+    for context in list(contexts):  # which the collector may change while it is iterated over
+        check(qds_memory_profile_join(profile, <qds_context *><size_t>context))
+    profiles.add(<size_t>profile)
+    return 0
+
+
+cdef void unwatch(qds_memory_profile *profile):
+    profiles.discard(<size_t>profile)
+
+
+cdef int enter(qds_context *context) except -1:
+    for profile in profiles:
+        check(qds_memory_profile_join(<qds_memory_profile *><size_t>profile, context))
+    contexts.add(<size_t>context)
+    return 0
+
+
+cdef void leave(qds_context *context):
+    contexts.discard(<size_t>context)
+    for profile in profiles:
+        qds_memory_profile_leave(<qds_memory_profile *><size_t>profile, context)
+
+
 cdef class Context:
     """Threads, memory account and messages of one device. It runs one long call at a time."""
 
@@ -150,6 +180,7 @@ cdef class Context:
                   bytes scratch=None):
         cdef qds_context_options options
         cdef bytes wanted = c_text(device)
+        cdef qds_status status
         memset(&options, 0, sizeof(options))
         options.struct_size = sizeof(options)
         options.device = wanted
@@ -161,10 +192,15 @@ cdef class Context:
         options.log = on_log
         options.progress = on_progress
         options.user = <void *>self
-        check(qds_context_create(&options, &self.handle))
+        with nogil:  # a GPU takes a while to wake up
+            status = qds_context_create(&options, &self.handle)
+        check(status)
+        enter(self.handle)
 
     def __dealloc__(self):
-        qds_context_destroy(self.handle)
+        leave(self.handle)
+        with nogil:
+            qds_context_destroy(self.handle)
 
     @property
     def device(self):

@@ -7,39 +7,42 @@ import os
 from pathlib import Path
 
 from ..errors import ArgumentError, FileError
+from ..memory_profile import MemoryProfile
+from ..result import Result
 from .picture import from_files, from_result
 
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def plot(result, path=None, **options):
-    """Draws a Result, or the files of one given by the path of its JSON file; or the timeline of the memory from the path of
-    NAME.memory.h5.
+    """Draws a Result, or the files of one given by the path of its JSON file; or the timeline of a MemoryProfile, or of its
+    file, given by the path of NAME.memory.h5.
 
     path None: returns a matplotlib Figure, on the screen where there is one. Else writes it, whole or not at all, as
-    .png, .pdf or .svg, and returns the path. Options: those of draw.
+    .png, .pdf or .svg, and returns the path. Options of a result: those of draw; a timeline has none.
     """
-    if isinstance(result, (str, os.PathLike)) and str(result).endswith(".memory.h5"):
+    from_disk = isinstance(result, (str, os.PathLike))
+    if isinstance(result, MemoryProfile) or (from_disk and Path(result).suffix == ".h5"):
         from . import memory
 
-        def fill(figure):
-            return memory.draw(result, figure)
+        if options:
+            raise ArgumentError(f"a memory profile is drawn without options; there is no {', '.join(options)}")
+        picture, fill = (memory.from_file if from_disk else memory.from_profile)(result), memory.draw
+    elif from_disk or isinstance(result, Result):
+        picture, fill = (from_files if from_disk else from_result)(result), draw
     else:
-        picture = from_files(result) if isinstance(result, (str, os.PathLike)) else from_result(result)
-
-        def fill(figure):
-            return draw(picture, figure, **options)
-
+        raise ArgumentError(f"a {type(result).__name__} cannot be drawn; a Result, a MemoryProfile, or the path of a file of one "
+                            "can")
     if path is None:
         from matplotlib import pyplot
 
-        return fill(pyplot.figure())
+        return fill(picture, pyplot.figure(), **options)
     from matplotlib.figure import Figure
 
     path = Path(path)
     if path.suffix not in _SUFFIXES:
         raise ArgumentError(f"{path}: a picture's name ends in {', '.join(_SUFFIXES)}")
-    return _write(fill(Figure()), path)
+    return _write(fill(picture, Figure(), **options), path)
 
 
 def draw(picture, figure, *, states=None):

@@ -1,6 +1,7 @@
 """The timeline of a run's memory: what each place held, stacked by tag."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,12 +9,23 @@ from ..errors import FileError
 from . import style
 
 _MOST_TAGS = 7  # drawn apart in a panel; the rest is one area
-_PLACES = {"host": "host memory", "device": "device memory", "files": "files"}
+_PLACES = {"host": "host memory", "pinned": "page-locked memory", "device": "device memory", "unified": "unified memory",
+           "files": "files"}
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
-def read(path):
-    """(time_s, {place: {tag: bytes}}) from NAME.memory.h5."""
+class Timeline(NamedTuple):
+    title: str
+    time_s: np.ndarray
+    places: dict  # {place: {tag: bytes}}
+
+
+def from_profile(profile):
+    return Timeline("memory over time", profile.time_s, profile.bytes)
+
+
+def from_file(path):
+    """The timeline in NAME.memory.h5."""
     import h5py
 
     path = Path(path)
@@ -21,20 +33,20 @@ def read(path):
         with h5py.File(path, "r") as file:
             group = file["memory_profile"]
             places = {place: {tag: values[:] for tag, values in group[place].items()} for place in group if place != "time_s"}
-            return group["time_s"][:], places
+            name = path.name.removesuffix(".h5").removesuffix(".memory")
+            return Timeline(f"{name}: memory over time", group["time_s"][:], places)
     except (OSError, KeyError) as error:
         raise FileError(f"{path}: no memory profile: {error}") from error
 
 
-def draw(path, figure):
+def draw(timeline, figure):
     """One panel per place that held anything; the line is the whole process as the kernel counts it."""
-    time_s, places = read(path)
+    title, time_s, places = timeline
     shown = [place for place in _PLACES if any(values.any() for values in places.get(place, {}).values())]
     with style.applied():
         figure.set_size_inches(7.2, 0.9 + 2.3 * max(len(shown), 1))
         axes = np.atleast_1d(figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=True))
-        name = Path(path).name.removesuffix(".memory.h5")
-        figure.suptitle(f"{name}: memory over time", x=0.02, ha="left", weight="bold", size=12)
+        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=12)
         for axis, place in zip(axes, shown):
             _draw_place(axis, time_s, places[place], _PLACES[place],
                         places["process"]["resident"] if place == "host" else None)

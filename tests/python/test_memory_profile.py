@@ -1,0 +1,205 @@
+"""The timeline of memory around a block of Python: what it sees, when it ends, and what is refused."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import qdsim
+
+MIB = 1 << 20
+
+
+def threads():
+    """Those of the whole process, the library's too."""
+    return len(os.listdir("/proc/self/task"))
+
+
+@pytest.fixture
+def no_thread_left():
+    qdsim.memory_stats("cpu")  # what it starts, it starts once
+    before = threads()
+    yield
+    gc.collect()
+    assert threads() <= before
+
+
+@pytest.mark.parametrize("device", ["cpu", "sim", "cuda"])
+def test_an_array_comes_and_goes(device):
+    try:
+        qdsim.memory_stats(device)
+    except qdsim.UnsupportedError as reason:
+        pytest.skip(str(reason))
+    with qdsim.memory_profile(interval_s=0.005) as p:
+        time.sleep(0.05)
+        a = qdsim.zeros(MIB, "float64", tag="come and go", device=device)
+        place = a.places[0]
+        time.sleep(0.1)
+        del a
+        time.sleep(0.05)
+    seen = p.bytes[place]["come and go"]
+    assert seen[0] == 0 and seen.max() == 8 * MIB and seen[-1] == 0
+    assert len(p.time_s) == len(seen) >= 3 and (np.diff(p.time_s) >= 0).all() and 0.15 < p.time_s[-1] < 60
+    assert p.peak[place] >= 8 * MIB and p.peak["process"] > 8 * MIB
+    assert p.peak["host"] == sum(p.bytes["host"].values()).max()
+    assert f"{place} " in repr(p) and f"{len(seen)} looks" in repr(p)
+
+
+def test_what_solves_is_seen_too(dome):
+    with qdsim.memory_profile(interval_s=0.001) as p:
+        result = qdsim.run(dome, progress=False, device="cpu")
+    assert p.bytes["host"]["hamiltonian"].max() > 0
+    held = p.bytes["host"]["states"][-1] if "states" in p.bytes["host"] else sum(p.bytes["host"].values())[-1]
+    assert held >= result.psi(0).nbytes
+    with qdsim.memory_profile() as later:  # which sees what was made before
+        pass
+    assert sum(later.bytes["host"].values())[0] >= result.psi(0).nbytes
+
+
+def test_devices_that_end_leave_the_timeline(well):
+    """A profile holds no device, and reads none that has gone."""
+    with qdsim.memory_profile(interval_s=0.001) as p:
+        for _ in range(20):
+            qdsim.run(well, progress=False, device="cpu")
+    gc.collect()
+    assert p.bytes["host"]["hamiltonian"][-1] == 0 or len(p.time_s) < 3
+
+
+def test_profiles_overlap(no_thread_left):
+    with qdsim.memory_profile(interval_s=0.005) as outer:
+        with qdsim.memory_profile(interval_s=0.005) as inner:
+            a = qdsim.zeros(1000, tag="both", device="cpu")
+        b = qdsim.zeros(1000, tag="outer alone", device="cpu")
+    assert "both" in inner.bytes["host"] and "outer alone" not in inner.bytes["host"]
+    assert outer.bytes["host"]["both"][-1] == outer.bytes["host"]["outer alone"][-1] == 8000
+    del a, b
+
+
+def test_it_is_kept_and_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    h5py = pytest.importorskip("h5py")
+    with qdsim.memory_profile(tmp_path / "mine.memory.h5") as p:
+        a = qdsim.zeros(MIB, "uint8", tag="a/b", device="cpu")
+    with h5py.File(tmp_path / "mine.memory.h5") as file:
+        group = file["memory_profile"]
+        np.testing.assert_array_equal(group["time_s"], p.time_s)
+        for place, tags in p.bytes.items():
+            assert set(group[place]) == set(tags)
+            for tag, values in tags.items():
+                np.testing.assert_array_equal(group[place][tag], values)
+        assert group["host"]["a b"][-1] == MIB
+    assert p.save(tmp_path / "again.h5") == tmp_path / "again.h5"
+    from qdsim.plot import plot
+
+    for picture in (p.plot(tmp_path / "a.png"), plot(p, tmp_path / "b.png"), plot(tmp_path / "again.h5", tmp_path / "c.png")):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "memory over time" in p.plot()._suptitle.get_text()
+    with pytest.raises(qdsim.ArgumentError, match="without options; there is no states"):
+        plot(p, states=3)
+    with pytest.raises(qdsim.ArgumentError, match="a dict cannot be drawn"):
+        plot({})
+    del a
+
+
+def test_an_exception_ends_it_and_is_kept_apart(tmp_path, no_thread_left):
+    path = tmp_path / "failed.memory.h5"
+    with pytest.raises(ZeroDivisionError):
+        with qdsim.memory_profile(path) as p:
+            1 / 0
+    assert path.exists() and len(p.time_s) >= 2
+    with pytest.raises(ZeroDivisionError) as raised:
+        with qdsim.memory_profile(path):
+            path.unlink()
+            path.mkdir()
+            1 / 0
+    assert "memory profile could not be written" in raised.value.__notes__[0]
+    path.rmdir()
+    with pytest.raises(qdsim.FileError, match="failed.memory.h5"):
+        with qdsim.memory_profile(path):
+            path.mkdir()
+
+
+def test_a_profile_that_is_never_ended_ends_with_its_object(no_thread_left):
+    p = qdsim.memory_profile()
+    p.__enter__()
+    del p
+
+
+def test_ctrl_c_ends_it():
+    script = """
+import os, signal, sys, time, qdsim
+try:
+    with qdsim.memory_profile() as p:
+        print("started", flush=True)
+        time.sleep(60)
+except KeyboardInterrupt:
+    print(len(p.time_s) >= 2, "running" in repr(p), flush=True)
+"""
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "started\n"
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[0] == "True False\n" and child.returncode == 0
+
+
+def test_threads_make_and_end_devices_meanwhile(well):
+    """Contexts join and leave while the profile looks at them."""
+    failures = []
+
+    def work():
+        try:
+            for _ in range(10):
+                qdsim.run(well, progress=False, device="cpu", threads=1)
+        except BaseException as error:
+            failures.append(error)
+
+    for _ in range(3):
+        with qdsim.memory_profile(interval_s=0.0005) as p:
+            workers = [threading.Thread(target=work) for _ in range(4)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        assert not failures and p.peak["host"] > 0
+
+
+def test_misuse_is_refused(tmp_path):
+    p = qdsim.memory_profile()
+    assert repr(p) == "<qdsim.MemoryProfile: not started>"
+    for look in (lambda: p.time_s, lambda: p.bytes, lambda: p.peak, lambda: p.save(tmp_path / "x.h5"), lambda: p.plot()):
+        with pytest.raises(qdsim.ArgumentError, match="was not started"):
+            look()
+    with p:
+        assert repr(p) == "<qdsim.MemoryProfile: running>"
+        for look in (lambda: p.time_s, lambda: p.save(tmp_path / "x.h5")):
+            with pytest.raises(qdsim.ArgumentError, match="still runs"):
+                look()
+        with pytest.raises(qdsim.ArgumentError, match="started before"):
+            p.__enter__()
+    with pytest.raises(qdsim.ArgumentError, match="started before"):
+        with p:
+            pass
+    with pytest.raises(ValueError, match="read-only"):
+        p.time_s[0] = 1
+
+
+@pytest.mark.parametrize("interval_s, text", [("1", "interval_s: '1'"), (-1, "interval of -1 s"), (float("nan"), "interval of"),
+                                              (1e9, "to 3600 are allowed"), (None, "interval_s: None"), (True, "interval_s")])
+def test_intervals_are_checked(interval_s, text):
+    with pytest.raises(qdsim.ArgumentError, match=text):
+        with qdsim.memory_profile(interval_s=interval_s):
+            pass
+
+
+def test_the_path_is_checked_before_the_work(tmp_path):
+    for path, text in ((tmp_path / "nowhere" / "x.h5", "there is no folder"), (tmp_path, "is a folder")):
+        with pytest.raises(qdsim.FileError, match=text):
+            with qdsim.memory_profile(path):
+                raise AssertionError("the work was begun")
+    with pytest.raises(TypeError):
+        qdsim.memory_profile(5)
