@@ -56,30 +56,34 @@ typedef struct {
   double *out;
 } average_task;
 
-static void average_uniform(void *self, int64_t tile, const qds_box_range *range, int material) {
-  (void)tile;
-  const average_task *task = self;
+static void fill(const average_task *task, const qds_box_range *range, double value) {
   for (int64_t i = 0; i < range->count[0]; i++)
     for (int64_t j = 0; j < range->count[1]; j++) {
       double *row =
           task->out + qds_box_index(task->grid, range->first[0] + i, range->first[1] + j, range->first[2]);
-      for (int64_t k = 0; k < range->count[2]; k++) row[k] = task->values[material];
+      for (int64_t k = 0; k < range->count[2]; k++) row[k] = value;
     }
 }
 
+static void average_uniform(void *self, int64_t tile, const qds_box_range *range, int material) {
+  (void)tile;
+  const average_task *task = self;
+  fill(task, range, task->values[material]);
+}
+
 static void average_cut(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
-                        const qds_box_range *box) {
+                        const qds_box_range *range) {
   (void)tile;
   const average_task *task = self;
   double low[3], high[3], mean = 0;
-  qds_box_corners(task->grid, box, low, high);
+  qds_first_box_corners(task->grid, range, low, high);
   if (task->along >= 0) {
     mean = qds_cut_box(walker, candidates, low, high, task->along, task->values);
   } else {
     qds_cut_box(walker, candidates, low, high, -1, NULL);
     for (int m = 0; m < task->grid->medium->materials; m++) mean += walker->fraction[m] * task->values[m];
   }
-  task->out[qds_box_index(task->grid, box->first[0], box->first[1], box->first[2])] = mean;
+  fill(task, range, mean);
 }
 
 qds_status qds_average_box_grid(qds_context *ctx, const qds_medium *medium, int dimension,
@@ -103,12 +107,18 @@ qds_status qds_average_box_grid(qds_context *ctx, const qds_medium *medium, int 
 struct qds_cut {
   qds_walker *walker;
   const qds_candidates *candidates;
-  double low[3], high[3];
+  double low[3], high[3]; /* of the first of the boxes that are cut alike */
+  int known;              /* walker->alike holds its fractions */
 };
 
-const double *qds_cut_fractions(const qds_cut *cut) {
-  qds_cut_box(cut->walker, cut->candidates, cut->low, cut->high, -1, NULL);
-  return cut->walker->fraction;
+const double *qds_cut_fractions(qds_cut *cut) {
+  qds_walker *walker = cut->walker;
+  if (!cut->known) {
+    qds_cut_box(walker, cut->candidates, cut->low, cut->high, -1, NULL);
+    memcpy(walker->alike, walker->fraction, sizeof *walker->alike * (size_t)walker->grid->medium->materials);
+    cut->known = 1;
+  }
+  return walker->alike;
 }
 
 double qds_cut_along(const qds_cut *cut, int along, const double *values) {
@@ -127,12 +137,17 @@ static void visit_uniform(void *self, int64_t tile, const qds_box_range *range, 
 }
 
 static void visit_cut(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
-                      const qds_box_range *box) {
+                      const qds_box_range *range) {
   (void)tile;
   const visit_task *task = self;
   qds_cut cut = {.walker = walker, .candidates = candidates};
-  qds_box_corners(task->grid, box, cut.low, cut.high);
-  task->visitor->cut(task->visitor->self, box->first, &cut);
+  qds_first_box_corners(task->grid, range, cut.low, cut.high);
+  for (int64_t i = 0; i < range->count[0]; i++)
+    for (int64_t j = 0; j < range->count[1]; j++)
+      for (int64_t k = 0; k < range->count[2]; k++) {
+        const int64_t index[3] = {range->first[0] + i, range->first[1] + j, range->first[2] + k};
+        task->visitor->cut(task->visitor->self, index, &cut);
+      }
 }
 
 qds_status qds_visit_boxes(qds_context *ctx, const qds_medium *medium, int dimension,
@@ -157,31 +172,33 @@ static double *sums_of_tile(const fractions_task *task, int64_t tile) {
   return task->tile_sums + (size_t)tile * task->count * (size_t)task->grid->medium->materials;
 }
 
+static double sum_of_squares(const fractions_task *task, size_t s, const qds_box_range *range) {
+  double sum = 0;
+  for (int64_t i = 0; i < range->count[0]; i++)
+    for (int64_t j = 0; j < range->count[1]; j++) {
+      const double *row = task->vectors[s] + qds_box_index(task->grid, range->first[0] + i,
+                                                           range->first[1] + j, range->first[2]);
+      for (int64_t k = 0; k < range->count[2]; k++) sum += row[k] * row[k];
+    }
+  return sum;
+}
+
 static void fractions_uniform(void *self, int64_t tile, const qds_box_range *range, int material) {
   const fractions_task *task = self;
   double *sums = sums_of_tile(task, tile) + material;
-  for (size_t s = 0; s < task->count; s++) {
-    double sum = 0;
-    for (int64_t i = 0; i < range->count[0]; i++)
-      for (int64_t j = 0; j < range->count[1]; j++) {
-        const double *row = task->vectors[s] + qds_box_index(task->grid, range->first[0] + i,
-                                                             range->first[1] + j, range->first[2]);
-        for (int64_t k = 0; k < range->count[2]; k++) sum += row[k] * row[k];
-      }
-    sums[s * (size_t)task->grid->medium->materials] += sum;
-  }
+  for (size_t s = 0; s < task->count; s++)
+    sums[s * (size_t)task->grid->medium->materials] += sum_of_squares(task, s, range);
 }
 
 static void fractions_cut(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
-                          const qds_box_range *box) {
+                          const qds_box_range *range) {
   const fractions_task *task = self;
   const size_t materials = (size_t)task->grid->medium->materials;
-  const int64_t index = qds_box_index(task->grid, box->first[0], box->first[1], box->first[2]);
   double *sums = sums_of_tile(task, tile), low[3], high[3];
-  qds_box_corners(task->grid, box, low, high);
+  qds_first_box_corners(task->grid, range, low, high);
   qds_cut_box(walker, candidates, low, high, -1, NULL);
   for (size_t s = 0; s < task->count; s++) {
-    const double weight = task->vectors[s][index] * task->vectors[s][index];
+    const double weight = sum_of_squares(task, s, range);
     for (size_t m = 0; m < materials; m++) sums[s * materials + m] += weight * walker->fraction[m];
   }
 }
@@ -210,26 +227,28 @@ typedef struct {
   unsigned char *out;
 } map_task;
 
-static void map_uniform(void *self, int64_t tile, const qds_box_range *range, int material) {
-  (void)tile;
-  const map_task *task = self;
+static void map_range(const map_task *task, const qds_box_range *range, int material) {
   for (int64_t i = 0; i < range->count[0]; i++)
     for (int64_t j = 0; j < range->count[1]; j++)
       memset(task->out + qds_box_index(task->grid, range->first[0] + i, range->first[1] + j, range->first[2]),
              material, (size_t)range->count[2]);
 }
 
+static void map_uniform(void *self, int64_t tile, const qds_box_range *range, int material) {
+  (void)tile;
+  map_range(self, range, material);
+}
+
 static void map_cut(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
-                    const qds_box_range *box) {
+                    const qds_box_range *range) {
   (void)tile;
   (void)walker;
   (void)candidates;
   const map_task *task = self;
   double low[3], high[3], middle[3];
-  qds_box_corners(task->grid, box, low, high);
+  qds_first_box_corners(task->grid, range, low, high);
   for (int a = 0; a < 3; a++) middle[a] = 0.5 * (low[a] + high[a]);
-  task->out[qds_box_index(task->grid, box->first[0], box->first[1], box->first[2])] =
-      (unsigned char)qds_medium_at(task->grid->medium, middle + task->grid->absent);
+  map_range(task, range, qds_medium_at(task->grid->medium, middle + task->grid->absent));
 }
 
 qds_status qds_medium_map(qds_context *ctx, const qds_medium *medium, int dimension,

@@ -53,7 +53,7 @@ qds_status qds_average_box_grid(qds_context *ctx, const qds_medium *medium, int 
 /* A box that a surface cuts, during a visit. */
 typedef struct qds_cut qds_cut;
 /* The parts of it that the materials fill. */
-const double *qds_cut_fractions(const qds_cut *cut);
+const double *qds_cut_fractions(qds_cut *cut);
 /* QDS_AVERAGE_ALONG of it. */
 double qds_cut_along(const qds_cut *cut, int along, const double *values);
 
@@ -62,7 +62,7 @@ double qds_cut_along(const qds_cut *cut, int along, const double *values);
 typedef struct {
   void *self;
   void (*uniform)(void *self, const int64_t first[3], const int64_t count[3], int material);
-  void (*cut)(void *self, const int64_t index[3], const qds_cut *cut);
+  void (*cut)(void *self, const int64_t index[3], qds_cut *cut);
 } qds_box_visitor;
 /* Errors: ARGUMENT, MEMORY. */
 qds_status qds_visit_boxes(qds_context *ctx, const qds_medium *medium, int dimension,

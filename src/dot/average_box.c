@@ -44,8 +44,8 @@ static quadrature rule_of(const box_task *task, int axis, int uniform) {
 
 /* ---- flat faces ---- */
 
-static qds_cuts flat_pieces(qds_walker *walker, const qds_candidates *candidates, int axis, double low,
-                            double high) {
+qds_cuts qds_flat_pieces(qds_walker *walker, const qds_candidates *candidates, int axis, double low,
+                         double high) {
   const qds_box_grid *grid = walker->grid;
   qds_cuts cuts;
   qds_cuts_start(&cuts, walker->faces[axis], walker->room[axis], low, high);
@@ -185,9 +185,9 @@ double qds_cut_box(qds_walker *walker, const qds_candidates *candidates, const d
   memset(walker->fraction, 0, materials * sizeof *walker->fraction);
   choose_axes(walker, candidates, low, high, along, task.axis);
   const int u = task.axis[1], v = task.axis[2];
-  task.pieces = flat_pieces(walker, candidates, task.axis[0], low[task.axis[0]], high[task.axis[0]]);
-  const qds_cuts inner = flat_pieces(walker, candidates, u, low[u], high[u]);
-  const qds_cuts outer = flat_pieces(walker, candidates, v, low[v], high[v]);
+  task.pieces = qds_flat_pieces(walker, candidates, task.axis[0], low[task.axis[0]], high[task.axis[0]]);
+  const qds_cuts inner = qds_flat_pieces(walker, candidates, u, low[u], high[u]);
+  const qds_cuts outer = qds_flat_pieces(walker, candidates, v, low[v], high[v]);
   memcpy(task.low, low, sizeof task.low);
   memcpy(task.high, high, sizeof task.high);
   for (size_t i = 0; i < inner.count; i++)

@@ -28,6 +28,7 @@ typedef struct {
   size_t breaks_room;
   double *line;     /* per material: its length on a line */
   double *fraction; /* per material: its part of a box */
+  double *alike;    /* the same of a block of boxes that are cut alike */
 } qds_walker;
 
 /* A block of boxes: from first to first + count - 1 along each axis. */
@@ -35,13 +36,14 @@ typedef struct {
   int64_t first[3], count[3];
 } qds_box_range;
 
-/* Receives every box of the grid once, from several threads at once. `tile` numbers the part of the grid, so
+/* Receives every box of the grid once, from several threads at once. The boxes of a range that is cut are cut
+ * alike, so that the first stands for all. `tile` numbers the bundle of lines, which one thread works on, so
  * that sums can be added up in an order that does not depend on the threads. */
 typedef struct {
   void *self;
   void (*uniform)(void *self, int64_t tile, const qds_box_range *range, int material);
   void (*cut)(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
-              const qds_box_range *box);
+              const qds_box_range *range);
 } qds_box_sink;
 
 static inline int64_t qds_box_index(const qds_box_grid *grid, int64_t i, int64_t j, int64_t k) {
@@ -57,8 +59,16 @@ static inline void qds_box_corners(const qds_box_grid *grid, const qds_box_range
   }
 }
 
-/* How many tiles a walk has. */
+/* The corners of the first box of a block. */
+static inline void qds_first_box_corners(const qds_box_grid *grid, const qds_box_range *range, double low[3],
+                                         double high[3]) {
+  const qds_box_range first = {{range->first[0], range->first[1], range->first[2]}, {1, 1, 1}};
+  qds_box_corners(grid, &first, low, high);
+}
+
+/* How many tiles a walk has, and the lines of one. */
 int64_t qds_box_tiles(const qds_box_grid *grid);
+qds_box_range qds_box_tile(const qds_box_grid *grid, int64_t tile);
 qds_status qds_walk_boxes(qds_context *ctx, const qds_box_grid *grid, const qds_box_sink *sink);
 
 /* The candidates among `outer` for a smaller box. */
@@ -74,6 +84,10 @@ typedef struct {
 void qds_cuts_start(qds_cuts *cuts, double *nm, size_t room, double low, double high);
 /* Cuts once more at `nm`, unless that is no inner point or there is no more room. */
 void qds_cuts_add(qds_cuts *cuts, double nm);
+
+/* Between two coordinates along an axis, cut at the flat faces of the candidates. */
+qds_cuts qds_flat_pieces(qds_walker *walker, const qds_candidates *candidates, int axis, double low,
+                         double high);
 
 /* A line parallel to an axis through a point, and what is to be found on it (either may be NULL). */
 typedef struct {

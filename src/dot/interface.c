@@ -148,14 +148,14 @@ static void uniform(void *self, const int64_t first[3], const int64_t count[3], 
         c->out[box_at(c, first[0] + i, first[1] + j, first[2] + k)] = value;
 }
 
-static double value_of_cut(const component *c, const int64_t index[3], const qds_cut *box) {
+static double value_of_cut(const component *c, const int64_t index[3], qds_cut *box) {
   const double *fraction = qds_cut_fractions(box);
   double n[3];
   if (normal_of(c, index, fraction, n)) return layered(c, fraction, n);
   return c->i == c->j ? qds_cut_along(box, c->i, c->values[c->i]) : 0;
 }
 
-static void cut(void *self, const int64_t index[3], const qds_cut *box) {
+static void cut(void *self, const int64_t index[3], qds_cut *box) {
   const component *c = self;
   c->out[box_at(c, index[0], index[1], index[2])] = value_of_cut(c, index, box);
 }
@@ -174,7 +174,7 @@ static void uniform_pair(void *self, const int64_t first[3], const int64_t count
   (void)self, (void)first, (void)count, (void)material;
 }
 
-static void cut_pair(void *self, const int64_t index[3], const qds_cut *box) {
+static void cut_pair(void *self, const int64_t index[3], qds_cut *box) {
   const component *c = self;
   const cut_value value = {box_at(c, index[0], index[1], index[2]), value_of_cut(c, index, box)};
   if (fabs(value.value) <= least_coupling * c->values[c->i][0]) return;
