@@ -41,14 +41,19 @@ typedef struct {
   const char *scratch;
   /* A file for a trace of every block that is taken and given back (docs/memory.md); NULL: none. */
   const char *memory_trace;
+  /* How much the device pool may hold of the device, over the most that was ever used at once: 1 or more,
+   * 0: 1.15. Within little slack, scattered free memory is put behind new addresses or goes back to the
+   * device before more is taken, which takes time; INFINITY: never, and the pool is as fast as it can be. */
+  double device_pool_slack;
 } qds_context_options;
 
 #define QDS_CONTEXT_OPTIONS_INIT                                                                             \
-  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(qds_context_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* options NULL: all defaults. A device that is asked for by name and cannot be used is an error that says
  * why; "auto" takes the GPU when there is one and else the CPU, and keeps the reason. Errors: ARGUMENT
- * (unknown device, negative threads), UNSUPPORTED (no such device here), MEMORY, FILE (memory_trace). */
+ * (unknown device, negative threads, slack below 1), UNSUPPORTED (no such device here), MEMORY, FILE
+ * (memory_trace). */
 QDS_API qds_status qds_context_create(const qds_context_options *options, qds_context **out);
 
 /* Destroys the context. Memory taken through it and still held is a leak: each block is reported through the

@@ -37,6 +37,9 @@ QDS_API qds_status qds_device_pool_allocate(qds_device_pool *pool, size_t bytes,
 QDS_API qds_status qds_device_pool_release(qds_device_pool *pool, void *block, void *stream);
 /* Gives memory that no block holds back to the device; waits for the work that may still use it. */
 QDS_API qds_status qds_device_pool_trim(qds_device_pool *pool);
+/* How much the pool may hold over the most that was ever used at once, as device_pool_slack of the context's
+ * options; for all users of the context's pool. Thread-safe. Errors: ARGUMENT (neither 0 nor at least 1). */
+QDS_API qds_status qds_device_pool_set_slack(qds_device_pool *pool, double slack);
 /* Before the stream is destroyed. */
 QDS_API void qds_device_pool_forget_stream(qds_device_pool *pool, void *stream);
 

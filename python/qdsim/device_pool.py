@@ -23,6 +23,8 @@ class DevicePool:
 
     device        "cuda" or "cuda:N"
     memory_limit  the most that the pool may hold of the GPU, in bytes or as text such as "20GiB"; None: what there is
+    slack         how much it may hold over the most that was used at once: 1 or more. The default keeps memory for others,
+                  but takes time for blocks of hundreds of MiB and more; float("inf") is the fastest
 
         pool = qdsim.DevicePool(memory_limit="20GiB")
         pool.use_in_cupy()
@@ -32,10 +34,11 @@ class DevicePool:
     work that used it before. Once a library has been given the pool, the pool stays until the process ends.
     """
 
-    def __init__(self, device="cuda", memory_limit=None):
+    def __init__(self, device="cuda", memory_limit=None, slack=1.15):
         limit = 0 if memory_limit is None else byte_count(memory_limit)
         self._context = Context(threads=1, device=device, device_memory_limit=limit)
         self._pool = _core.Pool(self._context, None, "")
+        self._pool.set_slack(slack)
         self._allocators = {}
         self._kept = False
 

@@ -19,6 +19,7 @@ qds_status qds_stream_pool_create(qds_accelerator *accelerator, size_t limit, qd
   pool->accelerator = accelerator;
   pool->provider = qds_provider_device(accelerator, QDS_MEMORY_DEVICE);
   pool->limit = limit;
+  pool->slack = QDS_POOL_SLACK;
   pthread_mutex_init(&pool->trimming, NULL);
   pthread_mutex_init(&pool->lock, NULL);
   qds_status status = qds_heap_create(0, &pool->records);
@@ -28,6 +29,21 @@ qds_status qds_stream_pool_create(qds_accelerator *accelerator, size_t limit, qd
   else
     dismantle(pool);
   return status;
+}
+
+qds_status qds_stream_pool_check_slack(double slack) {
+  QDS_REQUIRE(slack == 0 || slack >= 1,
+              "device pool: slack %g; 1 or more is allowed, infinity for no bound, 0 for %g", slack,
+              QDS_POOL_SLACK);
+  return QDS_OK;
+}
+
+qds_status qds_stream_pool_set_slack(qds_stream_pool *pool, double slack) {
+  QDS_TRY(qds_stream_pool_check_slack(slack));
+  pthread_mutex_lock(&pool->lock);
+  pool->slack = slack == 0 ? QDS_POOL_SLACK : slack;
+  pthread_mutex_unlock(&pool->lock);
+  return QDS_OK;
 }
 
 typedef struct {
@@ -87,8 +103,15 @@ static qds_status round_up(pool_request *r) {
 
 /* A used range without a record, from what is free or from new memory. Call with the lock. */
 static qds_status take_range(qds_stream_pool *pool, pool_lane *lane, const pool_request *r, qds_range **out) {
-  qds_range *range = qds_pool_find(pool, lane, r->size);
-  if (!range) return qds_pool_grow(pool, lane, r, out);
+  qds_range *range = qds_pool_find(pool, lane, r->size, qds_pool_room(pool, r, 0));
+  if (!range) {
+    const qds_status status = qds_pool_grow(pool, lane, r, out);
+    const int lacking = status == QDS_ERROR_MEMORY || status == QDS_ERROR_BUDGET;
+    if (!lacking || pool->map.spares < QDS_RANGES_PER_BLOCK) return status;
+    /* What other streams still work on is better than nothing. */
+    range = qds_pool_find(pool, lane, r->size, 0);
+    if (!range) return status;
+  }
   *out = qds_range_map_take(&pool->map, range, r->size, POOL_UNIT);
   return QDS_OK;
 }
@@ -155,8 +178,10 @@ static void give_back(qds_stream_pool *pool, pool_lane *lane, pool_block *block)
   qds_pool_put_record(pool, block);
   if (!lane) return;
   lane->dirty = 1;
+  if (lane->eager == 0) return;
+  lane->eager--;
   /* An event that cannot be recorded now is recorded before anybody else may have the range. */
-  if (pool->alive_lanes > 1) (void)qds_pool_record(pool, lane);
+  (void)qds_pool_record(pool, lane);
 }
 
 qds_status qds_stream_pool_release(qds_stream_pool *pool, qds_stream *stream, void *memory) {

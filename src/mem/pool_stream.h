@@ -2,8 +2,9 @@
  *
  * A block that was given back on a stream serves the next request on the same stream at once, without
  * waiting; a request on another stream gets it only after the work that stood before the release. Neither
- * lets the host wait. The host waits for the device only before memory is given back to it: in trim, and
- * where the limit or the device leaves no other room.
+ * lets the host wait. Where the pool may hold more, it grows rather than let a stream wait for another. The
+ * host waits for the device only before memory is given back to it: in trim, and where the limit or the
+ * device leaves no other room.
  *
  * Streams are told apart by their native handle, so a stream of another library that shares the device can be
  * named as well (qds_stream_wrap). A stream that is destroyed must be forgotten first; qds_stream_close does.
@@ -16,6 +17,13 @@
 
 /* limit: bytes that the pool may hold of the device, 0: what there is. Errors: MEMORY. */
 qds_status qds_stream_pool_create(qds_accelerator *accelerator, size_t limit, qds_stream_pool **out);
+/* How much the pool may hold, over the most that was ever used at once: 1 or more; 0: QDS_POOL_SLACK, as at
+ * first. Before it holds more, scattered free memory goes together or back to the device, which takes time;
+ * only what a request then still lacks comes on top. INFINITY: the pool keeps what it has and takes more
+ * wherever no free range serves. Thread-safe. Errors: ARGUMENT. */
+#define QDS_POOL_SLACK 1.15
+qds_status qds_stream_pool_check_slack(double slack);
+qds_status qds_stream_pool_set_slack(qds_stream_pool *pool, double slack);
 /* Waits for the work that uses blocks, reports the blocks that are still held through `leak` (may be NULL),
  * and gives everything back. NULL is allowed. */
 void qds_stream_pool_destroy(qds_stream_pool *pool, qds_leak_fn leak, void *user);

@@ -5,9 +5,7 @@
  * held, so that little is held in vain. */
 static const size_t least_segment = (size_t)16 << 20, most_segment = (size_t)1 << 30;
 enum { SEGMENT_FRACTION = 16, BATCH = 32 };
-/* Before the pool holds more than this part of the most that was ever used at once, it gives idle segments
- * back. */
-static const double reserve_ratio = 1.14;
+static const double rounding = 0.01; /* of the slack: sizes are rounded up before they are compared */
 static const size_t always_allowed = (size_t)64 << 20; /* where a part of little is too little */
 
 /* --- giving back ---------------------------------------------------------------------------------------- */
@@ -135,7 +133,8 @@ static size_t without(size_t bytes, size_t taken) {
 size_t qds_pool_room(const qds_stream_pool *pool, const pool_request *r, int beyond) {
   const size_t used = pool->statistics.used_bytes + r->size, peak = pool->statistics.peak_used_bytes;
   const size_t held = pool->statistics.reserved_bytes + pool->growing;
-  size_t allowed = (size_t)(reserve_ratio * (double)(used > peak ? used : peak));
+  const double bound = (pool->slack - rounding) * (double)(used > peak ? used : peak);
+  size_t allowed = bound < (double)PTRDIFF_MAX ? (size_t)bound : SIZE_MAX;
   if (allowed < always_allowed) allowed = always_allowed;
   if (beyond) allowed = SIZE_MAX;
   if (pool->limit && pool->limit < allowed) allowed = pool->limit;
@@ -198,7 +197,7 @@ qds_status qds_pool_grow(qds_stream_pool *pool, pool_lane *own, const pool_reque
   const int refused = bytes > qds_pool_room(pool, r, 1);
   if (refused || (vain && pool->map.idle_bytes)) {
     QDS_TRY(trim_unlocked(pool, refused ? SIZE_MAX : vain));
-    qds_range *range = qds_pool_find(pool, own, r->size);
+    qds_range *range = qds_pool_find(pool, own, r->size, 0);
     if (range) {
       *out = qds_range_map_take(&pool->map, range, r->size, POOL_UNIT);
       return QDS_OK;

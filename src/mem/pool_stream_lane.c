@@ -1,6 +1,6 @@
 #include "mem/pool_stream_parts.h"
 
-enum { SLAB_BLOCKS = 128 };
+enum { SLAB_BLOCKS = 128, EAGER_RELEASES = 16 };
 
 struct pool_slab {
   pool_slab *next;
@@ -224,12 +224,26 @@ void qds_pool_gather(qds_stream_pool *pool, pool_lane *own) {
   }
 }
 
-qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size) {
+/* A range of another lane. Where the pool has room to grow, only of one whose work is done. */
+static qds_range *find_elsewhere(qds_stream_pool *pool, pool_lane *own, size_t size, size_t room) {
+  for (pool_lane *other = pool->lanes; other; other = other->next) {
+    qds_range *range = other == own ? NULL : find_owned(pool, other->owner, size);
+    if (!range) continue;
+    other->eager = EAGER_RELEASES;
+    if (size > room) {
+      if (follow(pool, own, other) == QDS_OK) return range;
+    } else if (qds_pool_record(pool, other) == QDS_OK && is_done(pool, other)) {
+      qds_pool_assign_all(pool, other->owner, POOL_COMMON);
+      return find_owned(pool, POOL_COMMON, size);
+    }
+  }
+  return NULL;
+}
+
+qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size, size_t room) {
   qds_range *range = find_ready(pool, own, size);
-  if (range) return range;
-  for (pool_lane *other = pool->lanes; other; other = other->next)
-    if (other != own && (range = find_owned(pool, other->owner, size)) && follow(pool, own, other) == QDS_OK)
-      return range;
+  if (!range) range = find_elsewhere(pool, own, size, room);
+  if (range || size <= room) return range;
   if (pool->map.free_bytes - pool->space.void_bytes + pool->statistics.parked_bytes < size) return NULL;
   qds_pool_gather(pool, own);
   return find_owned(pool, own->owner, size);

@@ -10,10 +10,11 @@
  * A small block that is given back stays a used range, parked in its lane by size; parked blocks become free
  * ranges before the pool grows.
  *
- * Order between streams. Each lane has one event. It is recorded at releases of large blocks where there are
- * several streams; a lane is dirty when something was given back since. Another stream that needs a range of
- * the lane first waits for the event, which is recorded then if the lane is dirty: that is later than the
- * release, and so never too early.
+ * Order between streams. Each lane has one event; a lane is dirty when something was given back since it was
+ * recorded. Another stream that needs a range of the lane first waits for the event, which is recorded then
+ * if the lane is dirty: that is later than the release, and so never too early. To record it at the release
+ * lets others wait for less, but costs a call of the driver that streams which keep to their own memory need
+ * not pay; so that is done only as long as others take from the lane.
  *
  * Concurrency. `lock` guards everything. It is not held while the device is asked for memory or waited for.
  */
@@ -54,6 +55,7 @@ struct pool_lane {
   uint32_t owner;
   int alive; /* the stream has not been forgotten */
   int dirty; /* something was given back since the event was recorded */
+  int eager; /* so many releases of large blocks record the event at once */
   pool_block *bins[POOL_BINS];
 };
 
@@ -80,6 +82,7 @@ struct qds_stream_pool {
    * whose blocks come and go. */
   qds_heap *records;
   size_t limit;
+  double slack;             /* pool_stream.h */
   pthread_mutex_t trimming; /* one thread trims at a time; taken before `lock` */
   pthread_mutex_t lock;
   qds_range_map map;
@@ -121,8 +124,10 @@ void qds_pool_flush(qds_stream_pool *pool, pool_lane *lane);
 qds_status qds_pool_record(qds_stream_pool *pool, pool_lane *lane);
 /* Gives all free ranges of one owner to another. */
 void qds_pool_assign_all(qds_stream_pool *pool, uint32_t from, uint32_t to);
-/* A free range of at least `size` bytes that the stream of `own` may use from now on, or NULL. */
-qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size);
+/* A free range of at least `size` bytes that the stream of `own` may use from now on, or NULL. Streams that
+ * wait for each other do not work side by side, so where the pool may take `room` new bytes it rather does.
+ */
+qds_range *qds_pool_find(qds_stream_pool *pool, pool_lane *own, size_t size, size_t room);
 /* Gives the lane everything that is free, and lets its stream wait for those that gave it back. */
 void qds_pool_gather(qds_stream_pool *pool, pool_lane *own);
 /* Makes records until there are `count` spare ranges; the lock may be given up meanwhile. */

@@ -436,7 +436,7 @@ qds_status qds_pieces_grow(qds_stream_pool *pool, pool_lane *own, const pool_req
       pthread_mutex_lock(&pool->lock);
       return status;
     }
-    range = qds_pool_find(pool, own, r->size);
+    range = qds_pool_find(pool, own, r->size, 0);
   }
   *out = qds_range_map_take(&pool->map, range, r->size, POOL_UNIT);
   return QDS_OK;

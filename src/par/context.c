@@ -11,6 +11,7 @@
 #include "mem/heap.h"
 #include "mem/limits.h"
 #include "mem/overflow.h"
+#include "mem/pool_stream.h"
 #include "mem/trace.h"
 #include "par/communicator.h"
 #include "par/plugin.h"
@@ -58,6 +59,7 @@ static qds_status check_options(const qds_context_options *options) {
               options->struct_size, sizeof *options);
   QDS_REQUIRE(options->threads >= 0 && options->threads <= 4096,
               "threads %d: 0 (all cores) to 4096 are allowed", options->threads);
+  QDS_TRY(qds_stream_pool_check_slack(options->device_pool_slack));
   return QDS_OK;
 }
 
@@ -95,12 +97,14 @@ static void report_leak(void *user, const char *tag, size_t bytes, const char *f
   qds_log(user, QDS_LOG_ERROR, "leak: %zu bytes of \"%s\" from %s:%d", bytes, tag, file, line);
 }
 
-static qds_status open_device(qds_context *ctx, const char *name, int index, size_t limit) {
+static qds_status open_device(qds_context *ctx, const char *name, int index,
+                              const qds_context_options *options) {
   qds_plugin_load(name, &ctx->plugin);
   if (ctx->plugin.devices == 0)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "no device \"%s\": %s", name, ctx->plugin.reason);
-  QDS_TRY(qds_accelerator_create(ctx->plugin.backend, index, limit, qds_context_allocator(ctx),
-                                 &ctx->accelerator));
+  QDS_TRY(qds_accelerator_create(ctx->plugin.backend, index, options->device_memory_limit,
+                                 qds_context_allocator(ctx), &ctx->accelerator));
+  QDS_TRY(qds_stream_pool_set_slack(ctx->accelerator->pool, options->device_pool_slack));
   ctx->accelerator->trace = ctx->trace;
   ctx->accelerator->leak = report_leak;
   ctx->accelerator->leak_user = ctx;
@@ -124,7 +128,7 @@ static qds_status choose_device(qds_context *ctx, const qds_context_options *opt
     char name[32] = "cuda";
     int index = 0;
     if (!automatic) QDS_TRY(read_device(wanted, name, &index));
-    const qds_status status = open_device(ctx, name, index, options->device_memory_limit);
+    const qds_status status = open_device(ctx, name, index, options);
     if (status != QDS_OK && !automatic) return status;
     if (status != QDS_OK)
       snprintf(ctx->device_reason, sizeof ctx->device_reason, "%s", qds_last_error()->message);

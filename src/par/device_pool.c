@@ -53,6 +53,10 @@ qds_status qds_device_pool_trim(qds_device_pool *pool) {
   return qds_stream_pool_trim(pool->accelerator->pool);
 }
 
+qds_status qds_device_pool_set_slack(qds_device_pool *pool, double slack) {
+  return qds_stream_pool_set_slack(pool->accelerator->pool, slack);
+}
+
 void qds_device_pool_forget_stream(qds_device_pool *pool, void *stream) {
   qds_stream_pool_forget(pool->accelerator->pool, stream);
 }

@@ -24,10 +24,19 @@ typedef struct idle_segment {
   size_t begin, bytes;
 } idle_segment;
 
+/* How often it was asked for what costs a driver time. */
+typedef struct {
+  size_t memory;                                                     /* blocks taken and given back */
+  size_t creations, mappings, permissions, unmappings, destructions; /* of pieces */
+  size_t records, waits, questions, synchronisations;                /* of events and streams */
+} idle_counts;
+
 typedef struct {
   const qds_host_api *host;
   pthread_mutex_t lock;
-  size_t calls, next, held, memory, objects; /* memory: what there is */
+  idle_counts counts;
+  size_t next, held, memory, objects; /* memory: what there is */
+  int busy;                           /* no event is done */
   struct idle_segment *segments;
   idle_piece **table; /* what lies behind each IDLE_PIECE of the addresses */
 } idle_device;
@@ -71,7 +80,6 @@ static inline void idle_close(void *state) {
 }
 
 static inline qds_status idle_take(idle_device *device, size_t bytes) {
-  device->calls++;
   if (bytes > device->memory || device->held > device->memory - bytes)
     return device->host->raise(QDS_ERROR_MEMORY, __FILE__, __LINE__, 0, "idle: no room for %zu bytes", bytes);
   device->held += bytes;
@@ -83,6 +91,7 @@ static inline qds_status idle_allocate(void *state, qds_memory_kind kind, size_t
   IDLE_LOCK(device);
   (void)kind;
   *out = NULL;
+  device->counts.memory++;
   const qds_status status = idle_take(device, bytes);
   if (status != QDS_OK) return status;
   idle_segment *segment = malloc(sizeof *segment);
@@ -98,7 +107,7 @@ static inline void idle_release(void *state, qds_memory_kind kind, void *block) 
   idle_device *device = state;
   IDLE_LOCK(device);
   (void)kind;
-  device->calls++;
+  device->counts.memory++;
   idle_segment **at = &device->segments;
   while (*at && (*at)->begin != (size_t)block) at = &(*at)->next;
   idle_assert(*at != NULL, "a release of what was not allocated");
@@ -124,17 +133,28 @@ static inline qds_status idle_create(void *state, void **out) {
 static inline void idle_destroy(void *state, void *object) {
   (void)state, (void)object;
 }
+static inline void idle_count(size_t *counter) {
+  __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+}
 static inline qds_status idle_synchronise(void *state, void *object) {
-  (void)state, (void)object;
+  (void)object;
+  idle_count(&((idle_device *)state)->counts.synchronisations);
   return QDS_OK;
 }
 static inline qds_status idle_ask(void *state, void *object, int *answer) {
-  (void)state, (void)object;
-  *answer = 1;
+  (void)object;
+  idle_count(&((idle_device *)state)->counts.questions);
+  *answer = !((idle_device *)state)->busy;
   return QDS_OK;
 }
-static inline qds_status idle_order(void *state, void *event, void *stream) {
-  (void)state, (void)event, (void)stream;
+static inline qds_status idle_record(void *state, void *event, void *stream) {
+  (void)event, (void)stream;
+  idle_count(&((idle_device *)state)->counts.records);
+  return QDS_OK;
+}
+static inline qds_status idle_wait(void *state, void *event, void *stream) {
+  (void)event, (void)stream;
+  idle_count(&((idle_device *)state)->counts.waits);
   return QDS_OK;
 }
 static inline qds_status idle_seconds(void *state, void *start, void *end, double *seconds) {
@@ -167,6 +187,7 @@ static inline qds_status idle_piece_create(void *state, size_t bytes, void **out
   idle_device *device = state;
   IDLE_LOCK(device);
   *out = NULL;
+  device->counts.creations++;
   const qds_status status = idle_take(device, bytes);
   if (status != QDS_OK) return status;
   idle_piece *piece = calloc(1, sizeof *piece);
@@ -180,7 +201,7 @@ static inline void idle_piece_destroy(void *state, void *object) {
   idle_device *device = state;
   IDLE_LOCK(device);
   idle_piece *piece = object;
-  device->calls++;
+  device->counts.destructions++;
   idle_assert(!piece->mapped, "a piece was destroyed where it lies");
   device->held -= piece->bytes;
   free(piece);
@@ -206,7 +227,7 @@ static inline qds_status idle_piece_map(void *state, void *begin, void *object, 
   idle_device *device = state;
   idle_piece *piece = object;
   IDLE_LOCK(device);
-  device->calls++;
+  device->counts.mappings++;
   idle_assert(!piece->mapped++, "a piece lies in two places");
   idle_assert(piece->bytes == bytes, "a part of a piece");
   idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST) / IDLE_PIECE;
@@ -220,7 +241,7 @@ static inline qds_status idle_piece_map(void *state, void *begin, void *object, 
 static inline void idle_piece_unmap(void *state, void *begin, size_t bytes) {
   idle_device *device = state;
   IDLE_LOCK(device);
-  device->calls++;
+  device->counts.unmappings++;
   idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST) / IDLE_PIECE;
   idle_assert(at[0] && at[0]->bytes == bytes, "no whole piece lies behind these addresses");
   at[0]->mapped--;
@@ -232,7 +253,7 @@ static inline void idle_piece_unmap(void *state, void *begin, size_t bytes) {
   .close = idle_close, .allocate = idle_allocate, .release = idle_release, .memory = idle_memory,            \
   .copy = idle_copy, .fill = idle_fill, .stream_create = idle_create, .stream_destroy = idle_destroy,        \
   .stream_synchronise = idle_synchronise, .stream_idle = idle_ask, .event_create = idle_create,              \
-  .event_destroy = idle_destroy, .event_record = idle_order, .event_wait = idle_order,                       \
+  .event_destroy = idle_destroy, .event_record = idle_record, .event_wait = idle_wait,                       \
   .event_synchronise = idle_synchronise, .event_done = idle_ask, .event_seconds = idle_seconds,              \
   .host_function = idle_call, .run = idle_run
 

@@ -125,12 +125,45 @@ static void test_refusals(void **state) {
   qds_context_destroy(ctx);
 }
 
+/* Within little slack idle memory goes back to the device before more is taken; without a bound it stays. */
+static size_t held_with(double slack) {
+  qds_context *ctx;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  qds_device_pool_statistics s;
+  void *block;
+  options.device = "sim";
+  options.device_pool_slack = slack;
+  assert_ok(qds_context_create(&options, &ctx));
+  qds_device_pool *pool = open_pool(ctx);
+  void *stream = qds_context_native_stream(ctx);
+  for (size_t mib = 100; mib <= 400; mib += 100) {
+    assert_ok(qds_device_pool_allocate(pool, mib * MIB, stream, &block));
+    assert_ok(qds_device_pool_release(pool, block, stream));
+  }
+  qds_device_pool_read(pool, &s);
+  qds_device_pool_destroy(pool);
+  qds_context_destroy(ctx);
+  return s.reserved_bytes / MIB;
+}
+
+static void test_slack(void **state) {
+  (void)state;
+  qds_context *ctx;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  assert_true(held_with(0) <= 460);
+  assert_true(held_with(1.15) <= 460);
+  assert_true(held_with(3) > 460 && held_with(3) <= 1200);
+  assert_true(held_with(INFINITY) >= 1000);
+  options.device_pool_slack = 0.9;
+  assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_ARGUMENT, "slack 0.9");
+  options.device_pool_slack = NAN;
+  assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_ARGUMENT, "1 or more");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_cupy),
-      cmocka_unit_test(test_pytorch),
-      cmocka_unit_test(test_streams),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_cupy),     cmocka_unit_test(test_pytorch), cmocka_unit_test(test_streams),
+      cmocka_unit_test(test_refusals), cmocka_unit_test(test_slack),
   };
   return cmocka_run_group_tests_name("device_pool", tests, NULL, NULL);
 }

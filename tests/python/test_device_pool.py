@@ -50,6 +50,13 @@ def test_no_room_and_another_device_are_told(caplog):
     assert "device 1" in caplog.text
 
 
+def test_slack_is_checked():
+    qdsim.DevicePool("sim", slack=float("inf"))
+    for wrong in (0.5, -1, float("nan")):
+        with pytest.raises(ValueError, match="1 or more"):
+            qdsim.DevicePool("sim", slack=wrong)
+
+
 def test_the_cpu_has_no_device_pool():
     with pytest.raises(qdsim.UnsupportedError, match="uses the CPU"):
         qdsim.DevicePool("cpu")

@@ -57,6 +57,7 @@ cdef extern from "qdsim/qdsim.h" nogil:
         size_t peak_used_bytes
         size_t reserved_bytes
         size_t peak_reserved_bytes
+    qds_status qds_device_pool_set_slack(qds_device_pool *pool, double slack)
     qds_status qds_device_pool_create(qds_context *ctx, void *stream, const char *tag, qds_device_pool **out)
     void *qds_context_native_stream(qds_context *ctx)
     void qds_device_pool_destroy(qds_device_pool *pool)

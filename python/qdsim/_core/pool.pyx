@@ -35,6 +35,10 @@ cdef class Pool:
         """Lets PyTorch's functions use this pool."""
         check(qds_device_pool_install(self.handle))
 
+    def set_slack(self, double slack):
+        """How much the context's pool may hold over the most that was used at once."""
+        check(qds_device_pool_set_slack(self.handle, slack))
+
     def trim(self):
         cdef qds_status status
         with nogil:
