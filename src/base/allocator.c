@@ -2,14 +2,11 @@
 
 #include <string.h>
 
-qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
-                        const char *file, int line, void **out) {
-  size_t bytes;
+qds_status qds_refuse_overflow(size_t count, size_t size, const char *tag, const char *file, int line,
+                               void **out) {
   *out = NULL;
-  if (__builtin_mul_overflow(count, size, &bytes))
-    return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
-                     "%s: %zu elements of %zu bytes overflow the address range", tag, count, size);
-  return allocator->allocate(allocator, bytes, tag, file, line, out);
+  return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
+                   "%s: %zu elements of %zu bytes overflow the address range", tag, count, size);
 }
 
 qds_status qds_allocate_zero(qds_allocator *allocator, size_t count, size_t size, const char *tag,

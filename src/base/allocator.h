@@ -10,12 +10,15 @@
 
 #include "base/check.h"
 
-enum { QDS_ALIGNMENT = 64 }; /* bytes: a cache line, and the widest vector register */
+/* Bytes: a cache line, and the widest vector register. Blocks of fewer than QDS_ALIGNED_BYTES whose size is no
+ * multiple of it are aligned to half as much: a type that needs more has a size that is such a multiple. */
+enum { QDS_ALIGNMENT = 64, QDS_LEAST_ALIGNMENT = 32, QDS_ALIGNED_BYTES = 1024 };
 
 typedef struct qds_allocator qds_allocator;
 struct qds_allocator {
-  /* A block of `bytes` (0 is allowed), aligned to QDS_ALIGNMENT, contents undefined. `tag` and `file` are
-   * string literals and are kept by address. Thread-safe. Fails with QDS_ERROR_MEMORY or QDS_ERROR_BUDGET. */
+  /* A block of `bytes` (0 is allowed), aligned as said above, contents undefined. `tag` and `file` are string
+   * literals and are kept by address. Thread-safe. Fails with QDS_ERROR_MEMORY or QDS_ERROR_BUDGET;
+   * *out is NULL then. */
   qds_status (*allocate)(qds_allocator *self, size_t bytes, const char *tag, const char *file, int line,
                          void **out);
   /* Takes back a block of this allocator. Thread-safe. */
@@ -28,9 +31,18 @@ typedef struct {
   size_t bytes;
 } qds_block_header;
 
-/* `count` elements of `size` bytes; an overflowing product is QDS_ERROR_MEMORY. */
-qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
-                        const char *file, int line, void **out);
+/* Raises the error of a product that overflows; *out becomes NULL. */
+qds_status qds_refuse_overflow(size_t count, size_t size, const char *tag, const char *file, int line,
+                               void **out);
+/* `count` elements of `size` bytes; an overflowing product is QDS_ERROR_MEMORY. Inlined, because for a constant
+ * size nothing is left of it but the call. */
+static inline qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
+                                      const char *file, int line, void **out) {
+  size_t bytes;
+  if (__builtin_mul_overflow(count, size, &bytes))
+    return qds_refuse_overflow(count, size, tag, file, line, out);
+  return allocator->allocate(allocator, bytes, tag, file, line, out);
+}
 /* As qds_allocate, filled with zero bytes. */
 qds_status qds_allocate_zero(qds_allocator *allocator, size_t count, size_t size, const char *tag,
                              const char *file, int line, void **out);

@@ -12,8 +12,11 @@
 typedef qds_class_block record;
 enum { LARGE_HEADER_BYTES = QDS_ALIGNMENT, LARGE_BYTES = 1 << 20 };
 
-/* Kept out of the fast paths, which need no stack then. */
+/* Kept out of the fast paths, which need no stack then: they end by jumping to what is slow. */
 #define SLOW __attribute__((noinline, cold))
+/* The fast paths are compiled once for each detail. */
+#define FAST QDS_UNCHECKED static inline __attribute__((always_inline))
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 struct qds_heap {
   qds_allocator interface; /* first, so that a qds_allocator * is a qds_heap * */
@@ -21,7 +24,8 @@ struct qds_heap {
   qds_best_fit *pools[QDS_HEAP_POOLS];
   size_t limit;
   qds_heap_detail detail;
-  atomic_int guarded;              /* a limit holds or a failure is due: no fast path */
+  /* Smaller blocks have a fast path; 0 while a limit holds or a failure is due. */
+  atomic_size_t fast_bytes;
   alignas(64) atomic_size_t taken; /* bytes granted, when there is a limit */
   atomic_size_t peak;
   pthread_mutex_t lock;
@@ -39,11 +43,15 @@ static qds_account_share *share_of(qds_class_cache *cache) {
 
 /* --- admission ----------------------------------------------------------------------------------------- */
 
+static void set_fast_path(qds_heap *heap) {
+  atomic_store(&heap->fast_bytes, heap->limit || heap->fail_in ? 0 : QDS_CLASS_BLOCK_MOST + 1);
+}
+
 static qds_status inject(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
   if (!atomic_load(&heap->fail_in)) return QDS_OK;
   pthread_mutex_lock(&heap->lock);
   const int fails = heap->fail_in && --heap->fail_in == 0;
-  if (!heap->fail_in) atomic_store(&heap->guarded, heap->limit != 0);
+  if (!heap->fail_in) set_fast_path(heap);
   pthread_mutex_unlock(&heap->lock);
   if (!fails) return QDS_OK;
   return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)",
@@ -77,7 +85,7 @@ static qds_status admit(qds_heap *heap, size_t bytes, const char *tag, const cha
   if (bytes > PTRDIFF_MAX - LARGE_HEADER_BYTES - QDS_REDZONE_BYTES)
     return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
                      "out of memory: %zu bytes for %s pass the address range", bytes, tag);
-  if (!atomic_load_explicit(&heap->guarded, memory_order_relaxed)) return QDS_OK;
+  if (atomic_load_explicit(&heap->fast_bytes, memory_order_relaxed)) return QDS_OK;
   QDS_TRY(inject(heap, bytes, tag, file, line));
   return heap->limit ? grant(heap, bytes, tag, file, line) : QDS_OK;
 }
@@ -148,26 +156,41 @@ static qds_status obtain(qds_heap *heap, size_t bytes, qds_class_cache **cache, 
   return take_block(heap, *cache, bytes, out);
 }
 
-/* Fills the record in and counts the block. */
-QDS_UNCHECKED static inline void hand_out(qds_heap *heap, qds_class_cache *cache, record *r, size_t bytes,
-                                          uint32_t tag, const char *file, int line, void **out) {
+static SLOW qds_status count_unknown(qds_heap *heap, qds_account_share *share, record *r, const char *tag,
+                                     size_t bytes) {
+  r->tag = qds_account_find(&heap->account, share, tag);
+  if (qds_account_take(share, r->tag, bytes)) qds_account_settle(&heap->account, share, r->tag);
+  return QDS_OK;
+}
+
+static SLOW qds_status settle(qds_heap *heap, qds_account_share *share, uint32_t tag) {
+  qds_account_settle(&heap->account, share, tag);
+  return QDS_OK;
+}
+
+/* Fills the record in and counts the block; succeeds. */
+FAST qds_status hand_out(qds_heap *heap, qds_heap_detail detail, qds_class_cache *cache, record *r,
+                         size_t bytes, const char *tag, const char *file, int line, void **out) {
+  uint32_t index;
   r->header = (qds_block_header){&heap->interface, bytes};
-  r->tag = (uint16_t)tag;
-  if (heap->detail >= QDS_HEAP_TRACKING) {
+  if (detail >= QDS_HEAP_TRACKING) {
     r->file = file;
     r->line = line;
   }
   qds_permit(&r->header, sizeof r->header + bytes);
   *out = r + 1;
-  if (heap->detail >= QDS_HEAP_STATISTICS && qds_account_take(share_of(cache), tag, bytes))
-    qds_account_settle(&heap->account, share_of(cache), tag);
+  if (detail < QDS_HEAP_STATISTICS) return QDS_OK;
+  if (UNLIKELY(!qds_account_knows(share_of(cache), tag, &index)))
+    return count_unknown(heap, share_of(cache), r, tag, bytes);
+  r->tag = index;
+  if (UNLIKELY(qds_account_take(share_of(cache), index, bytes))) return settle(heap, share_of(cache), index);
+  return QDS_OK;
 }
 
 static SLOW qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char *tag, const char *file,
                                        int line, void **out) {
   qds_class_cache *cache;
   record *r;
-  uint32_t index = 0;
   *out = NULL;
   QDS_TRY(admit(heap, bytes, tag, file, line));
   if (obtain(heap, bytes, &cache, &r) != QDS_OK) {
@@ -178,66 +201,70 @@ static SLOW qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char 
                      "out of memory: the system refused %s for %s", size, tag);
   }
   if (heap->limit) note_peak(heap);
-  if (heap->detail >= QDS_HEAP_STATISTICS && !qds_account_knows(share_of(cache), tag, &index))
-    index = qds_account_find(&heap->account, share_of(cache), tag);
-  hand_out(heap, cache, r, bytes, index, file, line, out);
-  return QDS_OK;
+  return hand_out(heap, heap->detail, cache, r, bytes, tag, file, line, out);
 }
 
-static qds_status heap_allocate(qds_allocator *self, size_t bytes, const char *tag, const char *file,
-                                int line, void **out) {
-  qds_heap *heap = (qds_heap *)self;
-  if (bytes <= QDS_CLASS_BLOCK_MOST && !atomic_load_explicit(&heap->guarded, memory_order_relaxed)) {
-    qds_class_cache *cache = qds_class_cache_here(heap->small);
-    uint32_t index = 0;
-    if (cache && (heap->detail == QDS_HEAP_PLAIN || qds_account_knows(share_of(cache), tag, &index))) {
-      record *r = qds_class_take(cache, bytes);
-      if (r) {
-        hand_out(heap, cache, r, bytes, index, file, line, out);
-        return QDS_OK;
-      }
-    }
-  }
-  return allocate_slowly(heap, bytes, tag, file, line, out);
-}
-
-static void count_release(qds_heap *heap, qds_class_cache *cache, uint32_t tag, size_t bytes) {
-  if (heap->detail < QDS_HEAP_STATISTICS) return;
-  if (!cache)
-    qds_account_return(&heap->account, tag, bytes);
-  else if (qds_account_give(share_of(cache), tag, bytes))
-    qds_account_settle(&heap->account, share_of(cache), tag);
+FAST qds_status allocate(qds_heap *heap, qds_heap_detail detail, size_t bytes, const char *tag,
+                         const char *file, int line, void **out) {
+  if (UNLIKELY(bytes >= atomic_load_explicit(&heap->fast_bytes, memory_order_relaxed)))
+    return allocate_slowly(heap, bytes, tag, file, line, out);
+  qds_class_cache *cache = qds_class_cache_here(heap->small);
+  if (UNLIKELY(!cache)) return allocate_slowly(heap, bytes, tag, file, line, out);
+  record *r = qds_class_take(heap->small, cache, bytes);
+  if (UNLIKELY(!r)) return allocate_slowly(heap, bytes, tag, file, line, out);
+  return hand_out(heap, detail, cache, r, bytes, tag, file, line, out);
 }
 
 /* A thread that cannot have a cache gives back all the same. */
 static SLOW void release_slowly(qds_heap *heap, record *r, size_t bytes, uint32_t tag) {
   qds_class_cache *cache;
+  withdraw(heap, bytes);
   if (qds_class_pool_cache(heap->small, &cache) != QDS_OK) cache = NULL;
-  count_release(heap, cache, tag, bytes);
-  if (bytes <= QDS_CLASS_BLOCK_MOST)
-    qds_class_pool_release(heap->small, r);
-  else
+  if (heap->detail < QDS_HEAP_STATISTICS)
+    ; /* nothing is counted */
+  else if (!cache)
+    qds_account_return(&heap->account, tag, bytes);
+  else if (qds_account_give(share_of(cache), tag, bytes))
+    qds_account_settle(&heap->account, share_of(cache), tag);
+  if (bytes <= QDS_CLASS_BLOCK_MOST) {
+    qds_class_pool_release(r);
+  } else {
+    qds_forbid(large_memory(r), large_room(bytes));
     qds_best_fit_release(large_pool(heap, bytes), large_memory(r));
+  }
 }
 
-QDS_UNCHECKED static void heap_release(qds_allocator *self, void *block) {
-  qds_heap *heap = (qds_heap *)self;
+FAST void release(qds_heap *heap, qds_heap_detail detail, void *block) {
   record *r = record_of(block);
   const size_t bytes = r->header.bytes;
-  const uint32_t tag = r->tag;
-  withdraw(heap, bytes);
-  if (bytes > QDS_CLASS_BLOCK_MOST) {
-    qds_forbid(large_memory(r), large_room(bytes));
-  } else {
-    qds_forbid(r, (sizeof *r + bytes + 7) & ~(size_t)7);
-    qds_class_cache *cache = qds_class_owner_here(heap->small, r);
-    if (cache && qds_class_give(r)) {
-      count_release(heap, cache, tag, bytes);
-      return;
-    }
+  const uint32_t tag = detail >= QDS_HEAP_STATISTICS ? r->tag : 0;
+  if (bytes <= QDS_CLASS_BLOCK_MOST) qds_forbid(r, (sizeof *r + bytes + 7) & ~(size_t)7);
+  if (UNLIKELY(bytes >= atomic_load_explicit(&heap->fast_bytes, memory_order_relaxed))) {
+    release_slowly(heap, r, bytes, tag);
+    return;
   }
-  release_slowly(heap, r, bytes, tag);
+  qds_class_cache *cache = qds_class_owner_here(r);
+  if (UNLIKELY(!cache || !qds_class_give(r)))
+    release_slowly(heap, r, bytes, tag);
+  else if (detail >= QDS_HEAP_STATISTICS && UNLIKELY(qds_account_give(share_of(cache), tag, bytes)))
+    settle(heap, share_of(cache), tag);
 }
+
+#define DEFINE_INTERFACE(name, detail)                                                                       \
+  static qds_status allocate_##name(qds_allocator *self, size_t bytes, const char *tag, const char *file,    \
+                                    int line, void **out) {                                                  \
+    return allocate((qds_heap *)self, detail, bytes, tag, file, line, out);                                  \
+  }                                                                                                          \
+  QDS_UNCHECKED static void release_##name(qds_allocator *self, void *block) {                               \
+    release((qds_heap *)self, detail, block);                                                                \
+  }
+DEFINE_INTERFACE(plain, QDS_HEAP_PLAIN)
+DEFINE_INTERFACE(statistics, QDS_HEAP_STATISTICS)
+DEFINE_INTERFACE(tracking, QDS_HEAP_TRACKING)
+
+static const qds_allocator interfaces[] = {[QDS_HEAP_PLAIN] = {allocate_plain, release_plain},
+                                           [QDS_HEAP_STATISTICS] = {allocate_statistics, release_statistics},
+                                           [QDS_HEAP_TRACKING] = {allocate_tracking, release_tracking}};
 
 /* --- begin and end ------------------------------------------------------------------------------------- */
 
@@ -263,12 +290,12 @@ qds_status qds_heap_create_with(size_t limit, qds_heap_detail detail, qds_heap *
   *out = NULL;
   qds_heap *heap;
   QDS_TRY(QDS_NEW_ZERO(qds_system_allocator(), 1, "memory account", &heap));
-  heap->interface = (qds_allocator){heap_allocate, heap_release};
+  heap->interface = interfaces[detail];
   pthread_mutex_init(&heap->lock, NULL);
   qds_account_open(&heap->account);
   heap->limit = limit;
   heap->detail = detail;
-  heap->guarded = limit != 0;
+  set_fast_path(heap);
   const qds_status status = create_pools(heap);
   if (status != QDS_OK)
     qds_heap_destroy(heap, NULL, NULL);
@@ -347,7 +374,7 @@ qds_status qds_heap_check(qds_heap *heap) {
 void qds_heap_fail(qds_heap *heap, uint64_t n) {
   pthread_mutex_lock(&heap->lock);
   heap->fail_in = n;
-  atomic_store(&heap->guarded, heap->limit != 0 || n != 0);
+  set_fast_path(heap);
   pthread_mutex_unlock(&heap->lock);
 }
 

@@ -1,59 +1,45 @@
 #include "mem/pool_classes.h"
 
-/* Up to 1 KiB every multiple of 64 bytes has a class; beyond, the sizes are those of which a slab holds 49,
- * 41, 35, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
-static const uint16_t strides[QDS_CLASSES] = {64,   128,  192,  256,  320,  384,  448,  512,   576,   640,
-                                              704,  768,  832,  896,  960,  1024, 1280, 1536,  1792,  1984,
-                                              2496, 3008, 3520, 3904, 5248, 6336, 7872, 10560, 12672, 15808};
+/* First the compact family, then the aligned one. Up to 1 KiB every multiple of a line has a class; beyond, the
+ * sizes are those of which a slab holds 49, 41, 35, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
+enum { COMPACT_CLASSES = 16, COMPACT_MOST = 992 };
+static const uint16_t strides[QDS_CLASSES] = {
+    64,   128,  192,  256,  320,  384,  448,  512,  576,  640,  704,  768,  832,   896,   960,
+    1024, 128,  192,  256,  320,  384,  448,  512,  576,  640,  704,  768,  832,   896,   960,
+    1024, 1280, 1536, 1792, 1984, 2496, 3008, 3520, 3904, 5248, 6336, 7872, 10560, 12672, 15808};
 
-const uint8_t qds_class_of_step[QDS_CLASS_LARGEST / 64 + 1] = {[1] = 0,
-                                                               [2] = 1,
-                                                               [3] = 2,
-                                                               [4] = 3,
-                                                               [5] = 4,
-                                                               [6] = 5,
-                                                               [7] = 6,
-                                                               [8] = 7,
-                                                               [9] = 8,
-                                                               [10] = 9,
-                                                               [11] = 10,
-                                                               [12] = 11,
-                                                               [13] = 12,
-                                                               [14] = 13,
-                                                               [15] = 14,
-                                                               [16] = 15,
-                                                               [17 ... 20] = 16,
-                                                               [21 ... 24] = 17,
-                                                               [25 ... 28] = 18,
-                                                               [29 ... 31] = 19,
-                                                               [32 ... 39] = 20,
-                                                               [40 ... 47] = 21,
-                                                               [48 ... 55] = 22,
-                                                               [56 ... 61] = 23,
-                                                               [62 ... 82] = 24,
-                                                               [83 ... 99] = 25,
-                                                               [100 ... 123] = 26,
-                                                               [124 ... 165] = 27,
-                                                               [166 ... 198] = 28,
-                                                               [199 ... 247] = 29};
+_Static_assert(offsetof(qds_class_slab, returned) == 64 && sizeof(qds_class_slab) == 128,
+               "a slab's header is not two cache lines");
+_Static_assert(sizeof(qds_class_block) == QDS_LEAST_ALIGNMENT, "blocks would not be aligned");
+_Static_assert(COMPACT_MOST + sizeof(qds_class_block) == 1024, "the largest compact class");
 
-_Static_assert(sizeof(qds_class_slab) == 128, "a slab's header is not two cache lines");
-_Static_assert(sizeof(qds_class_block) % 32 == 0, "blocks would not be aligned");
-
-/* Stands for "no slab": it never has a free block, and nobody writes to it. */
+/* Stands for "no slab": it never has a free block, and nobody writes to it. So with "no cache", which is no
+ * thread's. */
 static const qds_class_slab none;
+static const qds_class_cache nobody;
 
 static uintptr_t begin_of(const qds_class_slab *slab) {
   return (uintptr_t)slab & ~(uintptr_t)(QDS_SLAB_BYTES - 1);
 }
 
-/* The first block's header ends where the lines for the slab's header do. */
+/* The first compact block's record begins where the lines for the slab's header end, that of the first aligned
+ * block ends there. */
 static qds_class_block *block_at(const qds_class_slab *slab, size_t index) {
-  const size_t first = QDS_SLAB_HEADER_BYTES - sizeof(qds_class_block);
+  const size_t before = slab->class < COMPACT_CLASSES ? 0 : sizeof(qds_class_block);
+  const size_t first = QDS_SLAB_HEADER_BYTES - before;
   return (qds_class_block *)(begin_of(slab) + first + index * strides[slab->class]);
 }
 
+static uint32_t used_of(const qds_class_slab *slab) {
+  return slab->known ? slab->gives + 1 : slab->room;
+}
+
 /* --- slabs --------------------------------------------------------------------------------------------- */
+
+static void make_known(qds_class_slab *slab) {
+  slab->gives = used_of(slab) - 1;
+  slab->known = 1;
+}
 
 static void list(qds_class_slab *slab) {
   qds_class_slab **head = &slab->cache->with_free[slab->class];
@@ -61,7 +47,6 @@ static void list(qds_class_slab *slab) {
   slab->previous = NULL;
   if (*head) (*head)->previous = slab;
   *head = slab;
-  slab->known = 1;
 }
 
 static void unlist(qds_class_slab *slab) {
@@ -77,6 +62,8 @@ static qds_status create_slab(qds_class_cache *cache, size_t class, qds_class_sl
   qds_permit(slab, sizeof *slab);
   const size_t blocks = (QDS_SLAB_BYTES - QDS_SLAB_HEADER_BYTES) / strides[class];
   *slab = (qds_class_slab){.cache = cache,
+                           .known = 1,
+                           .gives = UINT32_MAX,
                            .room = (uint16_t)blocks,
                            .class = (uint8_t) class,
                            .next_owned = cache->owned,
@@ -109,13 +96,21 @@ QDS_UNCHECKED static void carve(qds_class_slab *slab) {
   slab->carved += count;
 }
 
-/* Where a slab belongs after blocks came back. One empty slab is kept per class, so that a block that comes
- * and goes does not take a slab with it. */
-static void settle(qds_class_slab *slab) {
-  qds_class_cache *cache = slab->cache;
-  if (slab == cache->current[slab->class]) return;
-  if (!slab->known) list(slab);
-  if (slab->used == 0 && (slab->next || slab->previous)) {
+/* Takes a block back from its owner's thread. A slab that becomes empty goes, but for one per class, so that a
+ * block that comes and goes does not take a slab with it. */
+QDS_UNCHECKED static void take_back(qds_class_slab *slab, qds_class_block *block) {
+  if (!slab->known) {
+    make_known(slab);
+    list(slab);
+  }
+  block->next = slab->free;
+  slab->free = block;
+  slab->gives--;
+}
+
+static void give_back_if_empty(qds_class_slab *slab) {
+  if (slab == slab->cache->current[slab->class] || used_of(slab)) return;
+  if (slab->next || slab->previous) {
     unlist(slab);
     give_slab_back(slab);
   }
@@ -145,9 +140,7 @@ QDS_UNCHECKED static void collect(qds_class_slab *slab) {
   qds_class_block *block = atomic_exchange_explicit(&slab->returned, NULL, memory_order_acq_rel);
   for (qds_class_block *next; block; block = next) {
     next = block->next;
-    block->next = slab->free;
-    slab->free = block;
-    slab->used--;
+    take_back(slab, block);
   }
 }
 
@@ -157,7 +150,7 @@ static void read_mail(qds_class_cache *cache) {
   for (qds_class_slab *next; slab; slab = next) {
     next = slab->next_mail; /* before it can be posted again, or given back */
     collect(slab);
-    settle(slab);
+    give_back_if_empty(slab);
   }
 }
 
@@ -171,8 +164,10 @@ static qds_status refill(qds_class_cache *cache, size_t class) {
       unlist(slab);
     else
       QDS_TRY(create_slab(cache, class, &slab));
-    if (old != &none) old->known = 0;
-    slab->known = 1;
+    if (old != &none) {
+      old->known = 0;
+      old->gives = 0;
+    }
     cache->current[class] = slab;
   }
   if (!cache->current[class]->free) carve(cache->current[class]);
@@ -180,25 +175,23 @@ static qds_status refill(qds_class_cache *cache, size_t class) {
 }
 
 qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_block **out) {
-  *out = qds_class_take(cache, bytes);
+  *out = qds_class_take(cache->pool, cache, bytes);
   if (*out) return QDS_OK;
-  const size_t class = qds_class_of(bytes);
+  const size_t class = qds_class_of(cache->pool, bytes);
   read_mail(cache);
   if (!cache->current[class]->free) QDS_TRY(refill(cache, class));
-  *out = qds_class_take(cache, bytes);
+  *out = qds_class_take(cache->pool, cache, bytes);
   return QDS_OK;
 }
 
-QDS_UNCHECKED void qds_class_pool_release(qds_class_pool *pool, qds_class_block *block) {
-  if (!qds_class_owner_here(pool, block)) {
-    post(atomic_load_explicit(&pool->caches[block->cache], memory_order_acquire), block);
+void qds_class_pool_release(qds_class_block *block) {
+  qds_class_slab *slab = qds_class_slab_of(block);
+  if (!qds_class_owner_here(block)) {
+    post(slab->cache, block);
     return;
   }
-  qds_class_slab *slab = qds_class_slab_of(block);
-  block->next = slab->free;
-  slab->free = block;
-  slab->used--;
-  settle(slab);
+  take_back(slab, block);
+  give_back_if_empty(slab);
 }
 
 /* --- caches and threads -------------------------------------------------------------------------------- */
@@ -208,7 +201,7 @@ static void give_empty_slabs_back(qds_class_cache *cache) {
   read_mail(cache);
   for (qds_class_slab *slab = cache->owned, *next; slab; slab = next) {
     next = slab->next_owned;
-    if (slab->used) continue;
+    if (used_of(slab)) continue;
     if (slab == cache->current[slab->class])
       cache->current[slab->class] = (qds_class_slab *)&none;
     else
@@ -220,10 +213,10 @@ static void give_empty_slabs_back(qds_class_cache *cache) {
 /* The destructor of the pool's thread key. Destructors of other keys may use the pool after it: then the
  * thread gets a cache again, and this runs once more. */
 static void end_of_thread(void *data) {
-  qds_class_cache *cache = data, *expected = cache;
+  qds_class_cache *cache = data, *expected = cache, *no_cache = (qds_class_cache *)&nobody;
   qds_class_pool *pool = cache->pool;
   const uintptr_t thread = atomic_load_explicit(&cache->thread, memory_order_relaxed);
-  atomic_compare_exchange_strong(&pool->table[qds_class_table_index(thread)], &expected, NULL);
+  atomic_compare_exchange_strong(&pool->table[qds_class_table_index(thread)], &expected, no_cache);
   give_empty_slabs_back(cache);
   atomic_store_explicit(&cache->thread, 0, memory_order_relaxed);
   pthread_mutex_lock(&pool->lock);
@@ -232,12 +225,11 @@ static void end_of_thread(void *data) {
   pthread_mutex_unlock(&pool->lock);
 }
 
-/* Gives the cache its number, under which it is known from then on. */
+/* Gives the cache a number, under which it is known from then on. */
 static qds_status enter(qds_class_pool *pool, qds_class_cache *cache) {
   pthread_mutex_lock(&pool->lock);
   const size_t number = atomic_load_explicit(&pool->count, memory_order_relaxed);
   if (number < QDS_CLASS_MOST_CACHES) {
-    cache->number = (uint16_t)number;
     atomic_store_explicit(&pool->caches[number], cache, memory_order_release);
     atomic_store_explicit(&pool->count, number + 1, memory_order_release);
   }
@@ -301,6 +293,17 @@ void qds_class_pool_trim(qds_class_pool *pool) {
   pthread_mutex_unlock(&pool->lock);
 }
 
+/* The smallest class of the right family for each size; `bytes` counts what else stands behind the block. */
+static void choose_classes(uint8_t *class_of_step) {
+  for (size_t step = 0; step < QDS_CLASS_LARGEST / 8; step++) {
+    const size_t bytes = 8 * step, room = bytes + sizeof(qds_class_block);
+    const int compact = bytes <= COMPACT_MOST && (bytes % QDS_ALIGNMENT || !bytes);
+    size_t class = compact ? 0 : COMPACT_CLASSES;
+    while (class < QDS_CLASSES - 1 && strides[class] < room) class++;
+    class_of_step[step] = (uint8_t)class;
+  }
+}
+
 qds_status qds_class_pool_create(qds_best_fit *source, qds_allocator *allocator, size_t thread_bytes,
                                  qds_class_pool **out) {
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "memory pool", out));
@@ -314,6 +317,8 @@ qds_status qds_class_pool_create(qds_best_fit *source, qds_allocator *allocator,
   (*out)->source = source;
   (*out)->allocator = allocator;
   (*out)->thread_bytes = thread_bytes;
+  choose_classes((*out)->class_of_step);
+  for (int i = 0; i < QDS_CLASS_TABLE; i++) (*out)->table[i] = (qds_class_cache *)&nobody;
   pthread_mutex_init(&(*out)->lock, NULL);
   return QDS_OK;
 }
@@ -371,10 +376,11 @@ static const char *fault_of(qds_class_slab *slab) {
   const int current = slab->cache->current[slab->class] == slab, listed = is_listed(slab);
   const size_t free = length(slab, slab->free), returned = length(slab, slab->returned);
   if (free == SIZE_MAX || returned == SIZE_MAX) return "a free list is broken";
-  if (slab->used + free != slab->carved || returned > slab->used || slab->carved > slab->room)
+  const uint32_t used = used_of(slab);
+  if (used + free != slab->carved || returned > used || slab->carved > slab->room)
     return "blocks are miscounted";
   if (slab->known != (current || listed) || (current && listed)) return "a slab stands in the wrong list";
-  if (!slab->known && (free || slab->carved < slab->room)) return "a slab with free blocks is in no list";
+  if (!slab->known && (slab->gives || free || slab->carved < slab->room)) return "a slab with free blocks is in no list";
   if (listed && !free) return "a full slab is listed";
   if ((returned > 0) != is_in_mail(slab)) return "a slab with returned blocks is not in the mail";
   return NULL;

@@ -1,5 +1,10 @@
 /* A pool for small blocks: size classes with a cache per thread.
  *
+ * Cache lines decide. A record stands directly before every block. Blocks that need no alignment to a line
+ * (allocator.h) have their record at the begin of a line, which their own first bytes share: whoever takes such
+ * a block and writes to it touches one line for both. Aligned blocks have their record at the end of the line
+ * before. So there are two families of classes, compact and aligned.
+ *
  * Structure. Memory comes in slabs of QDS_SLAB_BYTES, aligned to their size, so that the slab of a block is
  * found by clearing the low bits of its address. A slab serves one class of sizes and belongs to one cache,
  * for as long as it exists. A cache belongs to one thread at a time. It holds per class the slab that blocks
@@ -13,7 +18,7 @@
  * collected them; so a slab without used blocks is in nobody's hands and can go back to the source.
  *
  * A thread finds its cache in a table by its thread pointer. The table is a hint: two threads may share an
- * entry, then the loser asks pthread_getspecific. Caches are never freed before the pool, so that a stale
+ * entry, then the loser asks pthread_getspecific; entries that nobody uses name a cache that is nobody's. Caches are never freed before the pool, so that a stale
  * entry points to a cache, if to that of another thread. When a thread ends, its cache reads its mail, gives
  * empty slabs back and waits, with the blocks that are still in use, for the next thread that needs one;
  * meanwhile blocks return to it as to any cache. The lock guards the numbers of caches, and is taken when
@@ -34,20 +39,19 @@ enum {
   QDS_SLAB_BYTES = 1 << 16,
   QDS_SLAB_COLOURS = 32,
   QDS_SLAB_HEADER_BYTES = (QDS_SLAB_COLOURS + 2) * 64, /* before the first block */
-  QDS_CLASSES = 30,
+  QDS_CLASSES = 45,
   QDS_CLASS_LARGEST = 15808,    /* bytes from one block to the next */
   QDS_CLASS_TABLE = 256,        /* entries of the table of threads */
   QDS_CLASS_MOST_CACHES = 4096, /* threads that use a pool at one time */
 };
 
-/* Stands directly before every block, which is aligned to QDS_ALIGNMENT. The record above the header is
- * the caller's but for one number. While the block is free, the pool has the place of the header. */
+/* Stands directly before every block; the caller's. While the block is free, the pool has the place of the
+ * header. */
 typedef struct qds_class_block qds_class_block;
 struct qds_class_block {
   const char *file;
   int line;
-  uint16_t tag;
-  uint16_t cache; /* the pool's: the number of the cache that the block belongs to */
+  uint32_t tag;
   union {
     qds_block_header header;
     qds_class_block *next;
@@ -60,12 +64,14 @@ typedef struct qds_class_cache qds_class_cache;
 typedef struct qds_class_slab qds_class_slab;
 struct qds_class_slab {
   qds_class_block *free;
-  uint32_t used;   /* blocks taken and not yet back, or back and not yet collected */
+  qds_class_cache *cache;
+  /* How many blocks may come back before somebody must look: all used ones but the last, none while the slab is
+   * not known. A block is used when it was taken and is not yet back, or back and not yet collected. */
+  uint32_t gives;
   uint32_t carved; /* blocks that were ever free */
   uint16_t room;   /* blocks that there are */
   uint8_t class;
-  uint8_t known; /* the current one, or in its cache's list of those with free blocks */
-  qds_class_cache *cache;
+  uint8_t known; /* the current one, or in its cache's list of those with free blocks; else all are used */
   qds_class_slab *next, *previous;          /* in its cache's list of slabs with free blocks */
   qds_class_slab *next_owned, **owned_link; /* all slabs of the cache */
   /* Other threads write here. */
@@ -79,14 +85,14 @@ struct qds_class_cache {
   qds_class_slab *with_free[QDS_CLASSES]; /* lists of slabs other than the current one */
   qds_class_slab *owned;
   struct qds_class_pool *pool;
-  uint16_t number;
   qds_class_cache *next_waiting; /* of those without a thread */
   alignas(64) _Atomic(qds_class_slab *) mail;
   alignas(64) unsigned char caller[]; /* memory that the caller wanted per thread, zeroed at first */
 };
 
 typedef struct qds_class_pool {
-  _Atomic(qds_class_cache *) table[QDS_CLASS_TABLE];
+  _Atomic(qds_class_cache *) table[QDS_CLASS_TABLE]; /* never NULL */
+  uint8_t class_of_step[QDS_CLASS_LARGEST / 8];      /* by size in steps of 8 bytes */
   qds_best_fit *source;
   qds_allocator *allocator;
   size_t thread_bytes;
@@ -112,7 +118,7 @@ qds_status qds_class_pool_cache(qds_class_pool *pool, qds_class_cache **out);
  * those of the source. */
 qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_block **out);
 /* Gives a block back in any case. Needs no memory. */
-void qds_class_pool_release(qds_class_pool *pool, qds_class_block *block);
+void qds_class_pool_release(qds_class_block *block);
 
 /* Gives the slabs of the calling thread and of threads that have ended back where they are empty. */
 void qds_class_pool_trim(qds_class_pool *pool);
@@ -128,11 +134,8 @@ qds_status qds_class_pool_check(qds_class_pool *pool);
 
 /* --- the fast path ------------------------------------------------------------------------------------- */
 
-/* The class whose blocks hold `bytes` and their header, by 64-byte steps. */
-extern const uint8_t qds_class_of_step[QDS_CLASS_LARGEST / 64 + 1];
-
-static inline size_t qds_class_of(size_t bytes) {
-  return qds_class_of_step[(bytes + sizeof(qds_class_block) + QDS_REDZONE_BYTES + 63) / 64];
+static inline size_t qds_class_of(const qds_class_pool *pool, size_t bytes) {
+  return pool->class_of_step[(bytes + QDS_REDZONE_BYTES + 7) / 8];
 }
 
 /* A slab's header lies in one of QDS_SLAB_COLOURS lines, so that headers do not all fall on the same few sets
@@ -152,26 +155,24 @@ static inline qds_class_cache *qds_class_cache_here(qds_class_pool *pool) {
   const uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
   qds_class_cache *cache =
       atomic_load_explicit(&pool->table[qds_class_table_index(thread)], memory_order_acquire);
-  if (!cache || atomic_load_explicit(&cache->thread, memory_order_relaxed) != thread) return NULL;
-  return cache;
+  return atomic_load_explicit(&cache->thread, memory_order_relaxed) == thread ? cache : NULL;
 }
 
 /* A free block, or NULL when the current slab has none. */
-QDS_UNCHECKED static inline qds_class_block *qds_class_take(qds_class_cache *cache, size_t bytes) {
-  qds_class_slab *slab = cache->current[qds_class_of(bytes)];
+QDS_UNCHECKED static inline qds_class_block *qds_class_take(const qds_class_pool *pool,
+                                                            qds_class_cache *cache, size_t bytes) {
+  qds_class_slab *slab = cache->current[qds_class_of(pool, bytes)];
   qds_class_block *block = slab->free;
-  if (!block) return NULL;
+  if (__builtin_expect(!block, 0)) return NULL;
   slab->free = block->next;
-  slab->used++;
-  block->cache = cache->number;
+  slab->gives++;
   __builtin_prefetch(slab->free, 1); /* its record is written next time */
   return block;
 }
 
 /* The cache that a block belongs to when that is the calling thread's, else NULL. */
-QDS_UNCHECKED static inline qds_class_cache *qds_class_owner_here(qds_class_pool *pool,
-                                                                  const qds_class_block *block) {
-  qds_class_cache *cache = atomic_load_explicit(&pool->caches[block->cache], memory_order_relaxed);
+static inline qds_class_cache *qds_class_owner_here(const qds_class_block *block) {
+  qds_class_cache *cache = qds_class_slab_of(block)->cache;
   const uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
   return atomic_load_explicit(&cache->thread, memory_order_relaxed) == thread ? cache : NULL;
 }
@@ -179,10 +180,10 @@ QDS_UNCHECKED static inline qds_class_cache *qds_class_owner_here(qds_class_pool
 /* Gives a block of the calling thread's cache back; returns 0 when only qds_class_pool_release can. */
 QDS_UNCHECKED static inline int qds_class_give(qds_class_block *block) {
   qds_class_slab *slab = qds_class_slab_of(block);
-  if (slab->used == 1 || !slab->known) return 0;
+  if (__builtin_expect(!slab->gives, 0)) return 0;
+  slab->gives--;
   block->next = slab->free;
   slab->free = block;
-  slab->used--;
   return 1;
 }
 

@@ -59,7 +59,7 @@ static int is_whole(const unsigned char *block) {
 static void give(qds_class_pool *pool, unsigned char *memory) {
   qds_class_block *block = (qds_class_block *)memory - 1;
   qds_forbid(block, (sizeof *block + block->header.bytes + 7) & ~(size_t)7);
-  if (!qds_class_owner_here(pool, block) || !qds_class_give(block)) qds_class_pool_release(pool, block);
+  if (!qds_class_owner_here(block) || !qds_class_give(block)) qds_class_pool_release(block);
 }
 
 /* Every size has a class that holds it, no class is larger than 1.4 times what it must hold, and blocks lie
