@@ -86,6 +86,10 @@ static void found(qds_line *line, int material, double from, double to) {
 static void follow(qds_line *line, const qds_candidates *outer, double from, double to, int depth) {
   const qds_box_grid *grid = line->walker->grid;
   double low[3], high[3];
+  if (outer->count == 0) {
+    found(line, outer->base, from, to);
+    return;
+  }
   memcpy(low, line->point, sizeof low);
   memcpy(high, line->point, sizeof high);
   low[line->axis] = from;

@@ -21,7 +21,8 @@ qds_candidates qds_candidates_within(const qds_box_grid *grid, const qds_candida
   for (int a = grid->absent; a < 3; a++) {
     centre[a] = 0.5 * (low[a] + high[a]);
     half[a] = 0.5 * (high[a] - low[a]);
-    largest = fmax(largest, fmax(fabs(low[a]), fabs(high[a])));
+    const double reach = fabs(low[a]) > fabs(high[a]) ? fabs(low[a]) : fabs(high[a]);
+    if (reach > largest) largest = reach;
   }
   /* A face that touches the box comes out at a level of rounding errors. */
   const double slack = 8 * DBL_EPSILON * largest;

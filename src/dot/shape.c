@@ -10,8 +10,7 @@ void qds_shape_destroy(qds_shape *shape) {
 }
 
 double qds_shape_level(const qds_shape *shape, const double *p) {
-  static const double no_size[3] = {0, 0, 0};
-  return shape->solid->range(shape, p, no_size).low;
+  return shape->solid->level(shape, p);
 }
 
 qds_range qds_shape_range(const qds_shape *shape, const double *centre, const double *half) {
@@ -54,7 +53,8 @@ static void union_bounds(const qds_shape *shape, double *low, double *high) {
   }
 }
 
-const qds_solid qds_solid_union = {union_range, union_bounds, parts_breaks};
+QDS_DEFINE_LEVEL(union)
+const qds_solid qds_solid_union = {union_range, union_level, union_bounds, parts_breaks};
 
 static qds_range intersection_range(const qds_shape *shape, const double *centre, const double *half) {
   qds_range range = qds_shape_range(shape->parts[0], centre, half);
@@ -75,7 +75,9 @@ static void intersection_bounds(const qds_shape *shape, double *low, double *hig
   }
 }
 
-const qds_solid qds_solid_intersection = {intersection_range, intersection_bounds, parts_breaks};
+QDS_DEFINE_LEVEL(intersection)
+const qds_solid qds_solid_intersection = {intersection_range, intersection_level, intersection_bounds,
+                                          parts_breaks};
 
 static qds_range difference_range(const qds_shape *shape, const double *centre, const double *half) {
   qds_range range = qds_shape_range(shape->parts[0], centre, half);
@@ -88,7 +90,8 @@ static void difference_bounds(const qds_shape *shape, double *low, double *high)
   qds_shape_bounds(shape->parts[0], low, high);
 }
 
-const qds_solid qds_solid_difference = {difference_range, difference_bounds, parts_breaks};
+QDS_DEFINE_LEVEL(difference)
+const qds_solid qds_solid_difference = {difference_range, difference_level, difference_bounds, parts_breaks};
 
 /* ---- rotation: a point of the turned shape is center + matrix (point of the shape - center) ---- */
 
@@ -150,4 +153,5 @@ static void rotation_breaks(const qds_shape *shape, int axis, qds_breaks *breaks
   }
 }
 
-const qds_solid qds_solid_rotation = {rotation_range, rotation_bounds, rotation_breaks};
+QDS_DEFINE_LEVEL(rotation)
+const qds_solid qds_solid_rotation = {rotation_range, rotation_level, rotation_bounds, rotation_breaks};

@@ -23,6 +23,7 @@ static inline void qds_breaks_add(qds_breaks *breaks, double nm) {
 /* The operations of one kind of shape; their contracts are those of shape.h. */
 typedef struct {
   qds_range (*range)(const qds_shape *shape, const double *centre, const double *half);
+  double (*level)(const qds_shape *shape, const double *p);
   void (*bounds)(const qds_shape *shape, double *low, double *high);
   void (*breaks)(const qds_shape *shape, int axis, qds_breaks *breaks);
 } qds_solid;
@@ -72,6 +73,22 @@ extern const qds_solid qds_solid_union, qds_solid_intersection, qds_solid_differ
 /* Sets the matrix of a right-handed rotation about `axis` (of a 2D shape: 2, the normal of the plane). */
 void qds_shape_set_rotation(qds_shape *rotation, int axis, double degrees);
 
+/* Of a range NAME_range that is inlined, its level at a point: what a box without size leaves of it. */
+#define QDS_INLINE_RANGE static inline __attribute__((always_inline)) qds_range
+#define QDS_DEFINE_LEVEL(name)                                                                               \
+  static double name##_level(const qds_shape *shape, const double *p) {                                      \
+    const double no_size[3] = {0, 0, 0};                                                                     \
+    return name##_range(shape, p, no_size).low;                                                              \
+  }
+
+/* Of numbers that are not NaN: fmin and fmax, which look for it, are calls. */
+static inline double qds_smaller(double a, double b) {
+  return a < b ? a : b;
+}
+static inline double qds_larger(double a, double b) {
+  return a > b ? a : b;
+}
+
 /* Ranges of sums, products, absolute values, maxima. */
 static inline qds_range qds_range_around(double centre, double half) {
   return (qds_range){centre - half, centre + half};
@@ -79,13 +96,13 @@ static inline qds_range qds_range_around(double centre, double half) {
 static inline qds_range qds_range_abs(qds_range r) {
   if (r.low >= 0) return r;
   if (r.high <= 0) return (qds_range){-r.high, -r.low};
-  return (qds_range){0, fmax(-r.low, r.high)};
+  return (qds_range){0, qds_larger(-r.low, r.high)};
 }
 static inline qds_range qds_range_max(qds_range a, qds_range b) {
-  return (qds_range){a.low > b.low ? a.low : b.low, a.high > b.high ? a.high : b.high};
+  return (qds_range){qds_larger(a.low, b.low), qds_larger(a.high, b.high)};
 }
 static inline qds_range qds_range_min(qds_range a, qds_range b) {
-  return (qds_range){a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
+  return (qds_range){qds_smaller(a.low, b.low), qds_smaller(a.high, b.high)};
 }
 static inline qds_range qds_range_negative(qds_range r) {
   return (qds_range){-r.high, -r.low};

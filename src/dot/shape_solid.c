@@ -4,7 +4,7 @@
 static const double infinity = (double)INFINITY;
 
 /* The range of the length of a vector whose components have these absolute values. */
-static qds_range length_range(int count, const qds_range *components) {
+QDS_INLINE_RANGE length_range(int count, const qds_range *components) {
   double low = 0, high = 0;
   for (int i = 0; i < count; i++) {
     low += components[i].low * components[i].low;
@@ -15,7 +15,7 @@ static qds_range length_range(int count, const qds_range *components) {
 
 /* ---- box and layer: the largest signed distance to a side's plane ---- */
 
-static qds_range box_range(const qds_shape *shape, const double *centre, const double *half) {
+QDS_INLINE_RANGE box_range(const qds_shape *shape, const double *centre, const double *half) {
   qds_range range = {-infinity, -infinity};
   for (int a = 0; a < shape->dimension; a++) {
     range = qds_range_max(range, qds_range_around(shape->box.low[a] - centre[a], half[a]));
@@ -36,18 +36,19 @@ static void box_breaks(const qds_shape *shape, int axis, qds_breaks *breaks) {
   if (isfinite(shape->box.high[axis])) qds_breaks_add(breaks, shape->box.high[axis]);
 }
 
-const qds_solid qds_solid_box = {box_range, box_bounds, box_breaks};
+QDS_DEFINE_LEVEL(box)
+const qds_solid qds_solid_box = {box_range, box_level, box_bounds, box_breaks};
 
 /* ---- ellipsoid ---- */
 
 /* The larger of (|p/r| - 1) min(r) and |p| - max(r): both have slope 1 at most, the second is negative
  * wherever the first is not positive and so moves no surface, and far away it is the tighter of the two. */
-static qds_range ellipsoid_level(int dimension, const qds_range *offset, const double *radii) {
+QDS_INLINE_RANGE radii_level(int dimension, const qds_range *offset, const double *radii) {
   double smallest = radii[0], largest = radii[0];
   qds_range scaled[3];
   for (int a = 0; a < dimension; a++) {
-    smallest = fmin(smallest, radii[a]);
-    largest = fmax(largest, radii[a]);
+    smallest = qds_smaller(smallest, radii[a]);
+    largest = qds_larger(largest, radii[a]);
     scaled[a] = (qds_range){offset[a].low / radii[a], offset[a].high / radii[a]};
   }
   const qds_range s = length_range(dimension, scaled), d = length_range(dimension, offset);
@@ -55,11 +56,11 @@ static qds_range ellipsoid_level(int dimension, const qds_range *offset, const d
                        (qds_range){d.low - largest, d.high - largest});
 }
 
-static qds_range ellipsoid_range(const qds_shape *shape, const double *centre, const double *half) {
+QDS_INLINE_RANGE ellipsoid_range(const qds_shape *shape, const double *centre, const double *half) {
   qds_range offset[3];
   for (int a = 0; a < shape->dimension; a++)
     offset[a] = qds_range_abs(qds_range_around(centre[a] - shape->ellipsoid.center[a], half[a]));
-  return ellipsoid_level(shape->dimension, offset, shape->ellipsoid.radii);
+  return radii_level(shape->dimension, offset, shape->ellipsoid.radii);
 }
 
 static void ellipsoid_bounds(const qds_shape *shape, double *low, double *high) {
@@ -75,18 +76,19 @@ static void ellipsoid_breaks(const qds_shape *shape, int axis, qds_breaks *break
   qds_breaks_add(breaks, shape->ellipsoid.center[axis] + shape->ellipsoid.radii[axis]);
 }
 
-const qds_solid qds_solid_ellipsoid = {ellipsoid_range, ellipsoid_bounds, ellipsoid_breaks};
+QDS_DEFINE_LEVEL(ellipsoid)
+const qds_solid qds_solid_ellipsoid = {ellipsoid_range, ellipsoid_level, ellipsoid_bounds, ellipsoid_breaks};
 
 /* ---- solids that stand on a base ---- */
 
 /* The signed distance to the base and top planes; u: height above the base. */
-static qds_range slab_level(qds_range u, double height) {
+QDS_INLINE_RANGE slab_level(qds_range u, double height) {
   return qds_range_max(qds_range_negative(u), (qds_range){u.low - height, u.high - height});
 }
 
 /* The signed distance to a wall that leans from half width `base` at height 0 to `top` at `height`:
  * (height (w - base) + (base - top) u) / sqrt(height^2 + (base - top)^2). */
-static qds_range wall_level(qds_range w, qds_range u, double base, double top, double height) {
+QDS_INLINE_RANGE wall_level(qds_range w, qds_range u, double base, double top, double height) {
   const double lean = base - top, length = sqrt(height * height + lean * lean);
   const qds_range rise = lean >= 0 ? u : (qds_range){u.high, u.low};
   return (qds_range){(height * (w.low - base) + lean * rise.low) / length,
@@ -95,7 +97,7 @@ static qds_range wall_level(qds_range w, qds_range u, double base, double top, d
 
 /* ---- cylinder, cone, truncated cone ---- */
 
-static qds_range cone_range(const qds_shape *shape, const double *centre, const double *half) {
+QDS_INLINE_RANGE cone_range(const qds_shape *shape, const double *centre, const double *half) {
   const int axis = shape->cone.axis;
   qds_range across[2], u = {0, 0};
   int count = 0;
@@ -125,11 +127,12 @@ static void cone_breaks(const qds_shape *shape, int axis, qds_breaks *breaks) {
   if (shape->cone.top_radius > 0) qds_breaks_add(breaks, shape->cone.base[axis] + shape->cone.height);
 }
 
-const qds_solid qds_solid_cone = {cone_range, cone_bounds, cone_breaks};
+QDS_DEFINE_LEVEL(cone)
+const qds_solid qds_solid_cone = {cone_range, cone_level, cone_bounds, cone_breaks};
 
 /* ---- pyramid, truncated pyramid ---- */
 
-static qds_range pyramid_range(const qds_shape *shape, const double *centre, const double *half) {
+QDS_INLINE_RANGE pyramid_range(const qds_shape *shape, const double *centre, const double *half) {
   const qds_range u = qds_range_around(centre[2] - shape->pyramid.base[2], half[2]);
   qds_range range = slab_level(u, shape->pyramid.height);
   for (int a = 0; a < 2; a++) {
@@ -161,7 +164,8 @@ static void pyramid_breaks(const qds_shape *shape, int axis, qds_breaks *breaks)
   }
 }
 
-const qds_solid qds_solid_pyramid = {pyramid_range, pyramid_bounds, pyramid_breaks};
+QDS_DEFINE_LEVEL(pyramid)
+const qds_solid qds_solid_pyramid = {pyramid_range, pyramid_level, pyramid_bounds, pyramid_breaks};
 
 /* ---- lens: the part above the base of a ball of radius (radius^2 + height^2) / (2 height) ---- */
 
@@ -170,7 +174,7 @@ static double lens_curvature_radius(const qds_shape *shape) {
   return (a * a + h * h) / (2 * h);
 }
 
-static qds_range lens_range(const qds_shape *shape, const double *centre, const double *half) {
+QDS_INLINE_RANGE lens_range(const qds_shape *shape, const double *centre, const double *half) {
   const double ball = lens_curvature_radius(shape);
   const qds_range u = qds_range_around(centre[2] - shape->lens.base[2], half[2]);
   const double sink = ball - shape->lens.height; /* the ball's centre lies so far below the base */
@@ -194,16 +198,17 @@ static void lens_breaks(const qds_shape *shape, int axis, qds_breaks *breaks) {
   if (axis == 2) qds_breaks_add(breaks, shape->lens.base[2]);
 }
 
-const qds_solid qds_solid_lens = {lens_range, lens_bounds, lens_breaks};
+QDS_DEFINE_LEVEL(lens)
+const qds_solid qds_solid_lens = {lens_range, lens_level, lens_bounds, lens_breaks};
 
 /* ---- dome: the upper half of an ellipsoid ---- */
 
-static qds_range dome_range(const qds_shape *shape, const double *centre, const double *half) {
+QDS_INLINE_RANGE dome_range(const qds_shape *shape, const double *centre, const double *half) {
   qds_range offset[3];
   for (int a = 0; a < 3; a++)
     offset[a] = qds_range_abs(qds_range_around(centre[a] - shape->dome.base[a], half[a]));
   const qds_range below = qds_range_around(shape->dome.base[2] - centre[2], half[2]);
-  return qds_range_max(ellipsoid_level(3, offset, shape->dome.radii), below);
+  return qds_range_max(radii_level(3, offset, shape->dome.radii), below);
 }
 
 static void dome_bounds(const qds_shape *shape, double *low, double *high) {
@@ -217,7 +222,8 @@ static void dome_breaks(const qds_shape *shape, int axis, qds_breaks *breaks) {
   if (axis == 2) qds_breaks_add(breaks, shape->dome.base[2]);
 }
 
-const qds_solid qds_solid_dome = {dome_range, dome_bounds, dome_breaks};
+QDS_DEFINE_LEVEL(dome)
+const qds_solid qds_solid_dome = {dome_range, dome_level, dome_bounds, dome_breaks};
 
 /* ---- polygon and prism ---- */
 
@@ -231,33 +237,34 @@ static void plane_axes(const qds_shape *shape, int plane[2]) {
  * no side and no line along the edge separates the two. */
 static int edge_crosses(const double p[2], const double d[2], const double half[2]) {
   for (int a = 0; a < 2; a++)
-    if (fmin(p[a], p[a] + d[a]) >= half[a] || fmax(p[a], p[a] + d[a]) <= -half[a]) return 0;
+    if (qds_smaller(p[a], p[a] + d[a]) >= half[a] || qds_larger(p[a], p[a] + d[a]) <= -half[a]) return 0;
   return fabs(p[0] * d[1] - p[1] * d[0]) < half[0] * fabs(d[1]) + half[1] * fabs(d[0]);
 }
 
 /* The signed distance to the boundary, by its slope of 1; where no edge crosses the rectangle the sign is
  * certain. */
-static qds_range polygon_range(const qds_shape *shape, const double centre[2], const double half[2]) {
+QDS_INLINE_RANGE polygon_range(const qds_shape *shape, const double centre[2], const double half[2]) {
   double nearest = infinity; /* squared */
   int inside = 0, crossed = 0;
   for (size_t i = 0; i < shape->point_count; i++) {
     const double *from = shape->points[i], *to = shape->points[i + 1 == shape->point_count ? 0 : i + 1];
     const double p[2] = {from[0] - centre[0], from[1] - centre[1]}, d[2] = {to[0] - from[0], to[1] - from[1]};
-    const double along = fmin(1, fmax(0, -(p[0] * d[0] + p[1] * d[1]) / (d[0] * d[0] + d[1] * d[1])));
+    const double along =
+        qds_smaller(1, qds_larger(0, -(p[0] * d[0] + p[1] * d[1]) / (d[0] * d[0] + d[1] * d[1])));
     const double foot[2] = {p[0] + along * d[0], p[1] + along * d[1]};
-    nearest = fmin(nearest, foot[0] * foot[0] + foot[1] * foot[1]);
+    nearest = qds_smaller(nearest, foot[0] * foot[0] + foot[1] * foot[1]);
     /* The ray to the right of the centre meets the edge (crossing number rule). */
     if ((p[1] > 0) != (p[1] + d[1] > 0) && p[0] - p[1] * d[0] / d[1] > 0) inside = !inside;
     crossed = crossed || edge_crosses(p, d, half);
   }
   const double level = inside ? -sqrt(nearest) : sqrt(nearest);
   qds_range range = qds_range_around(level, sqrt(half[0] * half[0] + half[1] * half[1]));
-  if (!crossed && inside) range.high = fmin(range.high, 0);
-  if (!crossed && !inside) range.low = fmax(range.low, 0);
+  if (!crossed && inside) range.high = qds_smaller(range.high, 0);
+  if (!crossed && !inside) range.low = qds_larger(range.low, 0);
   return range;
 }
 
-static qds_range prism_range(const qds_shape *shape, const double *centre, const double *half) {
+QDS_INLINE_RANGE prism_range(const qds_shape *shape, const double *centre, const double *half) {
   int plane[2];
   plane_axes(shape, plane);
   const double plane_centre[2] = {centre[plane[0]], centre[plane[1]]};
@@ -299,4 +306,5 @@ static void prism_breaks(const qds_shape *shape, int axis, qds_breaks *breaks) {
   }
 }
 
-const qds_solid qds_solid_prism = {prism_range, prism_bounds, prism_breaks};
+QDS_DEFINE_LEVEL(prism)
+const qds_solid qds_solid_prism = {prism_range, prism_level, prism_bounds, prism_breaks};
