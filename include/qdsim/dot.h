@@ -130,7 +130,9 @@ typedef struct {
   int iterations;                /* on the finest grid */
   int64_t operator_applications; /* vectors that H was applied to, on the finest grid */
   int64_t preconditioner_applications;
-  double setup_s, solve_s, verify_s, total_s;
+  /* One after the other: geometry, coefficients and coarse levels; the search; the check; what is measured on
+   * the states, psi itself not included. total_s is theirs and what little lies between. */
+  double setup_s, solve_s, verify_s, measure_s, total_s;
   double operator_s, preconditioner_s, algebra_s;
   const char *preconditioner;       /* "multigrid" or "fast diagonalisation" */
   const char *verification;         /* how it was checked that no level was missed */

@@ -23,8 +23,8 @@ static qds_status check_medium(const qds_medium *medium) {
   return QDS_OK;
 }
 
-static qds_status make_grid(const qds_medium *medium, int dimension, const qds_intervals intervals[3],
-                            qds_box_grid *out) {
+qds_status qds_box_grid_make(const qds_medium *medium, int dimension, const qds_intervals intervals[3],
+                             qds_box_grid *out) {
   static const double unit[2] = {0, 1};
   QDS_REQUIRE(dimension >= 1 && dimension <= 3, "dimension must be 1, 2 or 3; got %d", dimension);
   QDS_TRY(check_medium(medium));
@@ -90,7 +90,7 @@ qds_status qds_average_box_grid(qds_context *ctx, const qds_medium *medium, int 
                                 const qds_intervals intervals[3], int along, const double *values,
                                 qds_average_kind kind, double *out) {
   qds_box_grid grid;
-  QDS_TRY(make_grid(medium, dimension, intervals, &grid));
+  QDS_TRY(qds_box_grid_make(medium, dimension, intervals, &grid));
   const int harmonic = kind == QDS_AVERAGE_ALONG;
   QDS_REQUIRE(!harmonic || (along >= grid.absent && along < 3),
               "%dD has no internal axis %d to average along", dimension, along);
@@ -98,18 +98,11 @@ qds_status qds_average_box_grid(qds_context *ctx, const qds_medium *medium, int 
     QDS_REQUIRE(isfinite(values[m]) && (!harmonic || values[m] > 0), "the value %g of material %d is not %s",
                 values[m], m, harmonic ? "positive" : "finite");
   average_task task = {&grid, values, harmonic ? along : -1, out};
-  const qds_box_sink sink = {&task, average_uniform, average_cut};
+  const qds_box_sink sink = {&task, average_uniform, average_cut, NULL};
   return qds_walk_boxes(ctx, &grid, &sink);
 }
 
 /* ---- visits ---- */
-
-struct qds_cut {
-  qds_walker *walker;
-  const qds_candidates *candidates;
-  double low[3], high[3]; /* of the first of the boxes that are cut alike */
-  int known;              /* walker->alike holds its fractions */
-};
 
 const double *qds_cut_fractions(qds_cut *cut) {
   qds_walker *walker = cut->walker;
@@ -153,9 +146,9 @@ static void visit_cut(void *self, int64_t tile, qds_walker *walker, const qds_ca
 qds_status qds_visit_boxes(qds_context *ctx, const qds_medium *medium, int dimension,
                            const qds_intervals intervals[3], const qds_box_visitor *visitor) {
   qds_box_grid grid;
-  QDS_TRY(make_grid(medium, dimension, intervals, &grid));
+  QDS_TRY(qds_box_grid_make(medium, dimension, intervals, &grid));
   visit_task task = {&grid, visitor};
-  const qds_box_sink sink = {&task, visit_uniform, visit_cut};
+  const qds_box_sink sink = {&task, visit_uniform, visit_cut, NULL};
   return qds_walk_boxes(ctx, &grid, &sink);
 }
 
@@ -208,55 +201,14 @@ qds_status qds_volume_fractions(qds_context *ctx, const qds_medium *medium, int 
                                 double *sums) {
   qds_box_grid grid;
   QDS_AUTO_RELEASE double *tile_sums = NULL;
-  QDS_TRY(make_grid(medium, dimension, intervals, &grid));
+  QDS_TRY(qds_box_grid_make(medium, dimension, intervals, &grid));
   const size_t tiles = (size_t)qds_box_tiles(&grid), size = count * (size_t)medium->materials;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), tiles * size, "average", &tile_sums));
   fractions_task task = {&grid, count, vectors, tile_sums};
-  const qds_box_sink sink = {&task, fractions_uniform, fractions_cut};
+  const qds_box_sink sink = {&task, fractions_uniform, fractions_cut, NULL};
   QDS_TRY(qds_walk_boxes(ctx, &grid, &sink));
   memset(sums, 0, size * sizeof *sums);
   for (size_t tile = 0; tile < tiles; tile++)
     for (size_t i = 0; i < size; i++) sums[i] += tile_sums[tile * size + i];
   return QDS_OK;
-}
-
-/* ---- map of materials ---- */
-
-typedef struct {
-  const qds_box_grid *grid;
-  unsigned char *out;
-} map_task;
-
-static void map_range(const map_task *task, const qds_box_range *range, int material) {
-  for (int64_t i = 0; i < range->count[0]; i++)
-    for (int64_t j = 0; j < range->count[1]; j++)
-      memset(task->out + qds_box_index(task->grid, range->first[0] + i, range->first[1] + j, range->first[2]),
-             material, (size_t)range->count[2]);
-}
-
-static void map_uniform(void *self, int64_t tile, const qds_box_range *range, int material) {
-  (void)tile;
-  map_range(self, range, material);
-}
-
-static void map_cut(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
-                    const qds_box_range *range) {
-  (void)tile;
-  (void)walker;
-  (void)candidates;
-  const map_task *task = self;
-  double low[3], high[3], middle[3];
-  qds_first_box_corners(task->grid, range, low, high);
-  for (int a = 0; a < 3; a++) middle[a] = 0.5 * (low[a] + high[a]);
-  map_range(task, range, qds_medium_at(task->grid->medium, middle + task->grid->absent));
-}
-
-qds_status qds_medium_map(qds_context *ctx, const qds_medium *medium, int dimension,
-                          const qds_intervals intervals[3], unsigned char *out) {
-  qds_box_grid grid;
-  QDS_TRY(make_grid(medium, dimension, intervals, &grid));
-  QDS_REQUIRE(medium->materials <= 256, "a map holds at most 256 materials; got %d", medium->materials);
-  map_task task = {&grid, out};
-  const qds_box_sink sink = {&task, map_uniform, map_cut};
-  return qds_walk_boxes(ctx, &grid, &sink);
 }

@@ -75,8 +75,4 @@ qds_status qds_volume_fractions(qds_context *ctx, const qds_medium *medium, int 
                                 const qds_intervals intervals[3], size_t count, const double *const *vectors,
                                 double *sums);
 
-/* out: the material at the middle of each box; at most 256 materials. Errors: ARGUMENT, MEMORY. */
-qds_status qds_medium_map(qds_context *ctx, const qds_medium *medium, int dimension,
-                          const qds_intervals intervals[3], unsigned char *out);
-
 #endif

@@ -44,11 +44,23 @@ typedef struct {
   void (*uniform)(void *self, int64_t tile, const qds_box_range *range, int material);
   void (*cut)(void *self, int64_t tile, qds_walker *walker, const qds_candidates *candidates,
               const qds_box_range *range);
+  void (*done)(void *self, int64_t tile); /* NULL, or told after the last box of a tile, by its thread */
 } qds_box_sink;
+
+struct qds_cut {
+  qds_walker *walker;
+  const qds_candidates *candidates;
+  double low[3], high[3]; /* of the first of the boxes that are cut alike */
+  int known;              /* walker->alike holds its fractions */
+};
 
 static inline int64_t qds_box_index(const qds_box_grid *grid, int64_t i, int64_t j, int64_t k) {
   return (i * grid->axis[1].count + j) * grid->axis[2].count + k;
 }
+
+/* Checks the grid's intervals and the medium. */
+qds_status qds_box_grid_make(const qds_medium *medium, int dimension, const qds_intervals intervals[3],
+                             qds_box_grid *out);
 
 /* The corners of a block of boxes. */
 static inline void qds_box_corners(const qds_box_grid *grid, const qds_box_range *range, double low[3],

@@ -173,6 +173,7 @@ static void walk_tile(qds_walker *walker, const qds_box_sink *sink, int64_t tile
   const qds_candidates all = {grid->medium->background, regions, walker->regions};
   for (size_t i = 0; i < regions; i++) all.regions[i] = (int)(regions - 1 - i);
   walk(walker, sink, tile, &all, &range, 0);
+  if (sink->done) sink->done(sink->self, tile);
 }
 
 /* ---- the workplaces of the threads, in one block each of integers and doubles ---- */

@@ -25,10 +25,18 @@ static fold fold_at(const qds_axis *axis, int whole, int64_t entry) {
   return (fold){2, {0, end}, {axis->weights_nm[0] / axis->mass[0], axis->weights_nm[end] / axis->mass[0]}};
 }
 
+/* The entries of an axis that one of the folded array takes whole and in place, less `*inner` at the start
+ * that are made of several. */
+static int64_t first_whole(const qds_axis *axis, int whole, int64_t *inner) {
+  *inner = !whole && axis->boundary[0] == QDS_PERIODIC ? 1 : 0;
+  return whole ? 0 : axis->first;
+}
+
 /* to[k] += share * from[folded k] along a line. */
 static void add_line(const qds_axis *axis, int whole, int64_t entries, double share,
                      const double *restrict from, double *restrict to) {
-  const int64_t inner = !whole && axis->boundary[0] == QDS_PERIODIC ? 1 : 0, first = whole ? 0 : axis->first;
+  int64_t inner;
+  const int64_t first = first_whole(axis, whole, &inner);
   for (int64_t k = 0; k < inner; k++) {
     const fold f = fold_at(axis, whole, k);
     for (int e = 0; e < f.count; e++) to[k] += share * f.share[e] * from[f.at[e]];
@@ -40,13 +48,18 @@ static void add_line(const qds_axis *axis, int whole, int64_t entries, double sh
       to[k] += share * (axis->weights_nm[k + first] / axis->mass[k]) * from[k + first];
 }
 
-void qds_fold_nodes(qds_context *ctx, const qds_tensor_operator *t, int along, const double *from,
-                    double *to) {
-  int64_t in[3], out[3];
+/* The shape of an array on the nodes and of the folded one. */
+static void shapes(const qds_tensor_operator *t, int along, int64_t in[3], int64_t out[3]) {
   for (int a = 0; a < 3; a++) {
     in[a] = a == along ? t->axis[a]->elements : t->axis[a]->nodes;
     out[a] = a == along ? t->axis[a]->elements : t->n[a];
   }
+}
+
+void qds_fold_nodes(qds_context *ctx, const qds_tensor_operator *t, int along, const double *from,
+                    double *to) {
+  int64_t in[3], out[3];
+  shapes(t, along, in, out);
 #pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
   for (int64_t line = 0; line < out[0] * out[1]; line++) {
     const fold i = fold_at(t->axis[0], along == 0, line / out[1]),
@@ -57,6 +70,66 @@ void qds_fold_nodes(qds_context *ctx, const qds_tensor_operator *t, int along, c
       add_line(t->axis[2], along == 2, out[2], i.share[e / j.count] * j.share[e % j.count],
                from + (i.at[e / j.count] * in[1] + j.at[e % j.count]) * in[2], target);
   }
+}
+
+/* ---- folded runs ---- */
+
+typedef struct {
+  const qds_tensor_operator *t;
+  int along;
+  const qds_runs *runs;
+  const double *value;
+  qds_runs owned;
+} folded_runs;
+
+/* As add_line; a node that is an unknown of its own has its whole weight. */
+static void add_run_line(const folded_runs *f, int64_t line, int64_t entries, double share, double *to) {
+  const qds_axis *axis = f->t->axis[2];
+  const int whole = f->along == 2;
+  int64_t inner;
+  const int64_t first = first_whole(axis, whole, &inner);
+  for (int64_t k = 0; k < inner; k++) {
+    const fold ends = fold_at(axis, whole, k);
+    for (int e = 0; e < ends.count; e++)
+      to[k] += share * ends.share[e] * f->value[qds_runs_row(f->runs, line, ends.at[e])];
+  }
+  if (entries > inner)
+    qds_runs_add(f->runs, line, first + inner, first + entries, share, f->value, to + inner);
+}
+
+static const double *folded_line(const void *self, int64_t line, double *scratch) {
+  const folded_runs *f = self;
+  const qds_tensor_operator *t = f->t;
+  int64_t in[3], out[3];
+  shapes(t, f->along, in, out);
+  const fold i = fold_at(t->axis[0], f->along == 0, line / out[1]),
+             j = fold_at(t->axis[1], f->along == 1, line % out[1]);
+  memset(scratch, 0, sizeof *scratch * (size_t)out[2]);
+  for (int e = 0; e < i.count * j.count; e++)
+    add_run_line(f, i.at[e / j.count] * in[1] + j.at[e % j.count], out[2],
+                 i.share[e / j.count] * j.share[e % j.count], scratch);
+  return scratch;
+}
+
+static void folded_destroy(void *self) {
+  folded_runs *f = self;
+  qds_runs_clear(&f->owned);
+  qds_release(f);
+}
+
+qds_status qds_fold_runs(qds_context *ctx, qds_tensor_operator *t, int along, const qds_runs *runs,
+                         const double *value, qds_runs *owned) {
+  folded_runs *f = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "hamiltonian", &f));
+  *f = (folded_runs){.t = t, .along = along, .runs = runs, .value = value};
+  if (owned) {
+    f->owned = *owned;
+    f->runs = &f->owned;
+    f->value = f->owned.table;
+    *owned = (qds_runs){0};
+  }
+  t->lines[along < 0 ? 3 : along] = (qds_lines){folded_line, f, folded_destroy};
+  return QDS_OK;
 }
 
 qds_status qds_average_coefficients(const qds_device *d, const double *values, qds_tensor_operator *t,

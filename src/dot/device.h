@@ -102,7 +102,7 @@ struct qds_device {
   int plot;
   qds_preconditioner preconditioner;
   qds_precision precision; /* of fast diagonalisation */
-  int max_iterations; /* on each grid */
+  int max_iterations;      /* on each grid */
 };
 
 static inline int64_t qds_device_nodes(const qds_device *d) {

@@ -59,10 +59,11 @@ static void uniform_kinetic(const qds_device *d, qds_tensor_operator *t, int a) 
     t->c[a][e] = QDS_HBAR2_OVER_2M0 / d->material[0].mass[user];
 }
 
-static qds_status fill_kinetic(const qds_device *d, qds_tensor_operator *t) {
+static qds_status create_kinetic(const qds_device *d, const qds_maps *maps, qds_tensor_operator *t) {
   const int first = 3 - d->dimension;
   int varies = 0;
   for (int a = first; a < 3; a++) {
+    if (d->mass_map || t->by_element[a]) QDS_TRY(qds_tensor_operator_allocate(d->ctx, t, a));
     if (d->mass_map) map_kinetic(d, t, a);
     if (!d->mass_map && t->by_element[a]) uniform_kinetic(d, t, a);
     varies |= !d->mass_map && !t->by_element[a];
@@ -72,76 +73,78 @@ static qds_status fill_kinetic(const qds_device *d, qds_tensor_operator *t) {
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), 3 * d->materials, "hamiltonian", &storage));
   const double *const values[3] = {storage, storage + d->materials, storage + 2 * d->materials};
   for (int a = first; a < 3; a++) kinetic_values(d, a, storage + a * d->materials);
-  return qds_interface_coefficients(d, values, t);
+  return qds_interface_coefficients(d, qds_maps_volumes(maps), values, t);
 }
 
-static qds_status fill_potential(const qds_device *d, double *potential) {
-  QDS_AUTO_RELEASE double *values = NULL;
-  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), d->materials, "hamiltonian", &values));
-  for (int m = 0; m < d->materials; m++) values[m] = d->material[m].band_edge_eV;
-  qds_intervals intervals[3];
-  for (int a = 0; a < 3; a++) intervals[a] = qds_node_intervals(d->axis[a]);
-  QDS_TRY(qds_average_box_grid(d->ctx, &d->medium, d->dimension, intervals, 2, values, QDS_AVERAGE_ARITHMETIC,
-                               potential));
-  return qds_device_add_potential(d, potential);
+/* Of materials and terms, on all nodes. */
+static qds_status add_terms(const qds_device *d, qds_maps *maps, qds_tensor_operator *t) {
+  double *potential;
+  QDS_TRY(qds_maps_band_edge(maps, &potential));
+  QDS_TRY(qds_device_add_potential(d, potential));
+  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), t->rows, "operator", &t->v));
+  qds_fold_nodes(d->ctx, t, -1, potential, t->v);
+  if (carrier_sign(d) > 0) return QDS_OK;
+#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
+  for (int64_t i = 0; i < t->rows; i++) t->v[i] = -t->v[i];
+  return QDS_OK;
 }
 
-qds_status qds_hamiltonian_create(const qds_device *d, double **potential_eV, qds_tensor_operator **out) {
+static qds_status create_potential(const qds_device *d, qds_maps *maps, qds_tensor_operator *t) {
+  if (d->terms > 0) return add_terms(d, maps, t);
+  return qds_fold_runs(d->ctx, t, -1, qds_maps_volumes(maps), qds_maps_row_energies(maps), NULL);
+}
+
+static int has_walls(const qds_device *d) {
+  for (int m = 0; m < d->materials; m++)
+    if (d->material[m].hard_wall) return 1;
+  return 0;
+}
+
+qds_status qds_hamiltonian_create(const qds_device *d, qds_maps *maps, qds_tensor_operator **out) {
   QDS_AUTO(qds_tensor_operator) *t = NULL;
-  QDS_AUTO_RELEASE double *potential = NULL;
-  *potential_eV = NULL;
   *out = NULL;
   const qds_axis *axis[3] = {d->axis[0], d->axis[1], d->axis[2]};
   const int by_element[3] = {is_uniform(d, 0), is_uniform(d, 1), is_uniform(d, 2)};
-  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), qds_device_nodes(d), "hamiltonian", &potential));
-  QDS_TRY(fill_potential(d, potential));
-  QDS_TRY(qds_tensor_operator_create(d->ctx, axis, by_element, &t));
-  qds_fold_nodes(d->ctx, t, -1, potential, t->v);
-  if (carrier_sign(d) < 0) {
-#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
-    for (int64_t i = 0; i < t->rows; i++) t->v[i] = -t->v[i];
+  QDS_TRY(qds_tensor_operator_create_bare(d->ctx, axis, by_element, &t));
+  QDS_TRY(create_potential(d, maps, t));
+  QDS_TRY(create_kinetic(d, maps, t));
+  if (has_walls(d)) {
+    QDS_TRY(qds_tensor_operator_fill(d->ctx, t));
+    QDS_TRY(qds_hard_wall_apply(d, t));
   }
-  QDS_TRY(fill_kinetic(d, t));
-  QDS_TRY(qds_hard_wall_apply(d, t));
-  *potential_eV = potential;
-  potential = NULL;
   *out = t;
   t = NULL;
   return QDS_OK;
 }
 
-/* What rounding leaves in a residual: some units in the last place of the operator's largest eigenvalue. */
-static double rounding_floor(const qds_tensor_operator *t, int threads) {
-  double norm = 0, highest = 0;
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(max : highest)
-  for (int64_t i = 0; i < t->rows; i++) highest = fmax(highest, fabs(t->v[i]));
+/* What rounding leaves in a residual: some units in the last place of the operator's largest eigenvalue.
+ * `highest`: of the potential's magnitude. */
+static qds_status rounding_floor(qds_context *ctx, const qds_tensor_operator *t, double highest,
+                                 double *floor) {
+  double norm = 0;
   for (int a = 0; a < 3; a++) {
-    double largest = 0, shortest = INFINITY;
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(max : largest)
-    for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
+    double lowest, largest, shortest = INFINITY;
+    QDS_TRY(qds_tensor_operator_range(ctx, t, a, &lowest, &largest));
     for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
     if (largest > 0) norm += 4 * largest / (shortest * shortest);
   }
-  return rounding_units * DBL_EPSILON * (norm + highest);
+  *floor = rounding_units * DBL_EPSILON * (norm + highest);
+  return QDS_OK;
 }
 
-static double lowest(const qds_tensor_operator *t, int threads) {
-  double low = INFINITY;
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : low)
-  for (int64_t i = 0; i < t->rows; i++) low = fmin(low, t->v[i]);
-  return low;
-}
-
-qds_spectrum_options qds_hamiltonian_options(const qds_device *d, const qds_tensor_operator *t, int states) {
-  const int threads = qds_context_threads(d->ctx);
-  return (qds_spectrum_options){.states = states,
+qds_status qds_hamiltonian_options(const qds_device *d, const qds_tensor_operator *t, int states,
+                                   qds_spectrum_options *out) {
+  double low, high;
+  QDS_TRY(qds_tensor_operator_range(d->ctx, t, 3, &low, &high));
+  *out = (qds_spectrum_options){.states = states,
                                 .preconditioner = d->preconditioner,
                                 .precision = d->precision,
-                                .tolerance =
-                                    d->tolerance_eV > 0 ? d->tolerance_eV : rounding_floor(t, threads),
+                                .tolerance = d->tolerance_eV,
                                 .relative_tolerance = d->tolerance_eV > 0 ? 0 : default_tolerance,
-                                .floor = lowest(t, threads),
+                                .floor = low,
                                 .max_iterations = d->max_iterations};
+  if (d->tolerance_eV > 0) return QDS_OK;
+  return rounding_floor(d->ctx, t, fmax(fabs(low), fabs(high)), &out->tolerance);
 }
 
 size_t qds_hamiltonian_bytes(const qds_device *d) {

@@ -6,20 +6,21 @@
 #ifndef QDS_DOT_HAMILTONIAN_H
 #define QDS_DOT_HAMILTONIAN_H
 
-#include "dot/device.h"
+#include "dot/maps.h"
 #include "la/spectrum.h"
 #include "la/tensor_operator.h"
 
-/* potential_eV: at all nodes, on the electron's scale; the caller releases it. For holes the operator holds
- * the negative, so that its lowest states are the carrier's. */
-qds_status qds_hamiltonian_create(const qds_device *device, double **potential_eV, qds_tensor_operator **out);
+/* For holes the operator holds the negative, so that its lowest states are the carrier's. Coefficients and
+ * potential that only the materials make are given as lines, which read `maps`; where more makes the
+ * potential, the maps receive the band edge. */
+qds_status qds_hamiltonian_create(const qds_device *device, qds_maps *maps, qds_tensor_operator **out);
 
 /* How to solve for its states: as the device says, else to a residual of 1e-8 of the height above the lowest
  * diagonal entry, below which no level lies, or to what rounding leaves. */
-qds_spectrum_options qds_hamiltonian_options(const qds_device *device, const qds_tensor_operator *t,
-                                             int states);
+qds_status qds_hamiltonian_options(const qds_device *device, const qds_tensor_operator *t, int states,
+                                   qds_spectrum_options *out);
 
-/* Bytes of the operator and the potential. */
+/* Bytes of the operator and the potential, where the host fills them. */
 size_t qds_hamiltonian_bytes(const qds_device *device);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dot/coefficient.h"
+#include "dot/medium_runs.h"
 
 /* What a box is along an axis. */
 typedef enum { AROUND_NODE, BETWEEN_NODES, ELEMENT } extent;
@@ -27,13 +28,20 @@ typedef struct {
   const qds_device *device;
   const qds_tensor_operator *t;
   const double *const *values; /* per axis and material */
-  const double *trace;         /* at all nodes: the mean of the sum of the coefficients over the axes */
+  const qds_runs *volumes;     /* of the nodes */
+  const double *trace;         /* of their rows: the mean of the sum of the coefficients over the axes */
   extent extents[3];
   int64_t count[3];
   int i, j;
-  double *out;     /* for all boxes */
-  cut_list *found; /* instead of that: those that are not 0 */
+  cut_list *found; /* those that are not 0, where i and j differ */
 } component;
+
+/* The traces at the nodes that a box reaches over, and how often each counts. */
+enum { MOST_NODES = 5 };
+typedef struct {
+  int nodes[3];
+  double trace[MOST_NODES][MOST_NODES][MOST_NODES], weight[MOST_NODES][MOST_NODES][MOST_NODES];
+} neighbourhood;
 
 /* The normals of an interface come from the change of the trace across its box. A change below this part of
  * the materials' difference is none: a thin layer in the middle of a box. */
@@ -57,27 +65,36 @@ static int64_t node_inside(const qds_axis *axis, int64_t node) {
   return node < 0 ? 0 : axis->nodes - 1;
 }
 
-/* The change of the trace from end to end of the box along `axis`, its mean over the nodes across; around a
- * node the node itself counts twice. */
-static double change_along(const component *c, const int64_t index[3], int axis) {
-  int64_t first[3], at[3];
-  int nodes[3], step[3] = {1, 1, 1};
-  double sum = 0, weights = 0;
-  for (int a = 0; a < 3; a++) {
-    nodes[a] = c->t->axis[a]->elements > 0 ? nodes_along(c, a, index[a], &first[a]) : 1;
-    if (c->t->axis[a]->elements == 0) first[a] = 0;
-    if (a == axis) step[a] = nodes[a] - 1;
-  }
-  for (int i = 0; i < nodes[0]; i += step[0])
-    for (int j = 0; j < nodes[1]; j += step[1])
-      for (int k = 0; k < nodes[2]; k += step[2]) {
+/* Around a node the node itself counts twice. */
+static void look_around(const component *c, const int64_t index[3], neighbourhood *n) {
+  int64_t first[3] = {0}, at[3];
+  const int64_t n1 = c->t->axis[1]->nodes;
+  for (int a = 0; a < 3; a++)
+    n->nodes[a] = c->t->axis[a]->elements > 0 ? nodes_along(c, a, index[a], &first[a]) : 1;
+  for (int i = 0; i < n->nodes[0]; i++)
+    for (int j = 0; j < n->nodes[1]; j++)
+      for (int k = 0; k < n->nodes[2]; k++) {
         const int offset[3] = {i, j, k};
         double weight = 1;
         for (int a = 0; a < 3; a++) {
           at[a] = node_inside(c->t->axis[a], first[a] + offset[a]);
           if (c->extents[a] == AROUND_NODE && offset[a] == 1) weight *= 2;
         }
-        const double value = c->trace[(at[0] * c->t->axis[1]->nodes + at[1]) * c->t->axis[2]->nodes + at[2]];
+        n->weight[i][j][k] = weight;
+        n->trace[i][j][k] = c->trace[qds_runs_row(c->volumes, at[0] * n1 + at[1], at[2])];
+      }
+}
+
+/* The change of the trace from end to end of the box along `axis`, its mean over the nodes across. */
+static double change_along(const neighbourhood *n, int axis) {
+  int step[3] = {1, 1, 1};
+  double sum = 0, weights = 0;
+  step[axis] = n->nodes[axis] - 1;
+  for (int i = 0; i < n->nodes[0]; i += step[0])
+    for (int j = 0; j < n->nodes[1]; j += step[1])
+      for (int k = 0; k < n->nodes[2]; k += step[2]) {
+        const int offset[3] = {i, j, k};
+        const double weight = n->weight[i][j][k], value = n->trace[i][j][k];
         sum += offset[axis] > 0 ? weight * value : -weight * value;
         weights += weight;
       }
@@ -96,26 +113,34 @@ static double reach(const component *c, const int64_t index[3], int axis) {
   return x->coordinates_nm[last > end ? end : last] - x->coordinates_nm[first < 0 ? 0 : first] + beyond;
 }
 
-/* The unit normal of what cuts a box; 0 when it has none. */
-static int normal_of(const component *c, const int64_t index[3], const double *fraction, double n[3]) {
-  double largest = 0, low = INFINITY, high = -INFINITY, square = 0;
+/* The direction in which the trace changes across a box, of length 1 or 0, and the largest change along an
+ * axis. */
+static double direction_of(const component *c, const int64_t index[3], double n[3]) {
+  neighbourhood around;
+  double largest = 0, square = 0;
+  look_around(c, index, &around);
+  for (int a = 0; a < 3; a++) {
+    n[a] = 0;
+    if (c->t->axis[a]->elements == 0) continue;
+    const double change = change_along(&around, a);
+    largest = fmax(largest, fabs(change));
+    n[a] = change / reach(c, index, a);
+    square += n[a] * n[a];
+  }
+  for (int a = 0; a < 3 && square > 0; a++) n[a] /= sqrt(square);
+  return largest;
+}
+
+/* Whether such a change is that of a surface with a normal, and not of a thin layer inside the box. */
+static int is_surface(const component *c, const double *fraction, double change) {
+  double low = INFINITY, high = -INFINITY;
   for (int m = 0; m < c->device->materials; m++) {
     if (fraction[m] <= 0) continue;
     const double trace = c->values[0][m] + c->values[1][m] + c->values[2][m];
     low = fmin(low, trace);
     high = fmax(high, trace);
   }
-  for (int a = 0; a < 3; a++) {
-    n[a] = 0;
-    if (c->t->axis[a]->elements == 0) continue;
-    const double change = change_along(c, index, a);
-    largest = fmax(largest, fabs(change));
-    n[a] = change / reach(c, index, a);
-    square += n[a] * n[a];
-  }
-  if (!(largest > least_change * (high - low))) return 0;
-  for (int a = 0; a < 3; a++) n[a] /= sqrt(square);
-  return 1;
+  return change > least_change * (high - low);
 }
 
 /* c_ij of the header. */
@@ -135,29 +160,19 @@ static double layered(const component *c, const double *fraction, const double n
   return (c->i == c->j ? mean : 0) - n[c->i] * n[c->j] * (ij - i * j / inverse);
 }
 
-static int64_t box_at(const component *c, int64_t i, int64_t j, int64_t k) {
-  return (i * c->count[1] + j) * c->count[2] + k;
-}
-
-static void uniform(void *self, const int64_t first[3], const int64_t count[3], int material) {
-  const component *c = self;
-  const double value = c->i == c->j ? c->values[c->i][material] : 0;
-  for (int64_t i = 0; i < count[0]; i++)
-    for (int64_t j = 0; j < count[1]; j++)
-      for (int64_t k = 0; k < count[2]; k++)
-        c->out[box_at(c, first[0] + i, first[1] + j, first[2] + k)] = value;
-}
-
+/* Nothing couples along two axes that the normal is perpendicular to one of. */
 static double value_of_cut(const component *c, const int64_t index[3], qds_cut *box) {
-  const double *fraction = qds_cut_fractions(box);
   double n[3];
-  if (normal_of(c, index, fraction, n)) return layered(c, fraction, n);
+  const double change = direction_of(c, index, n);
+  if (c->i != c->j && n[c->i] * n[c->j] == 0) return 0;
+  const double *fraction = qds_cut_fractions(box);
+  if (is_surface(c, fraction, change)) return layered(c, fraction, n);
   return c->i == c->j ? qds_cut_along(box, c->i, c->values[c->i]) : 0;
 }
 
-static void cut(void *self, const int64_t index[3], qds_cut *box) {
-  const component *c = self;
-  c->out[box_at(c, index[0], index[1], index[2])] = value_of_cut(c, index, box);
+static int cut(void *self, const int64_t index[3], qds_cut *box, double *value) {
+  *value = value_of_cut(self, index, box);
+  return -1;
 }
 
 static qds_status append(cut_list *found, cut_value value) {
@@ -176,43 +191,42 @@ static void uniform_pair(void *self, const int64_t first[3], const int64_t count
 
 static void cut_pair(void *self, const int64_t index[3], qds_cut *box) {
   const component *c = self;
-  const cut_value value = {box_at(c, index[0], index[1], index[2]), value_of_cut(c, index, box)};
+  const cut_value value = {(index[0] * c->count[1] + index[1]) * c->count[2] + index[2],
+                           value_of_cut(c, index, box)};
   if (fabs(value.value) <= least_coupling * c->values[c->i][0]) return;
 #pragma omp critical(qds_interface_cut)
   if (c->found->status == QDS_OK) c->found->status = append(c->found, value);
 }
 
-/* Visits the boxes that c->extents describe: fills c->out, which this allocates, or the list of those found.
- */
-static qds_status measure(component *c) {
-  qds_allocator *allocator = qds_context_allocator(c->device->ctx);
-  QDS_AUTO_RELEASE double *ends = NULL;
-  qds_intervals intervals[3];
-  int64_t boxes = 1;
+/* The boxes that c->extents describe; *ends is what they may refer to. */
+static qds_status box_intervals(component *c, qds_intervals intervals[3], double **ends) {
   for (int a = 0; a < 3; a++) {
     const qds_axis *axis = c->t->axis[a];
     intervals[a] = qds_node_intervals(axis);
     if (c->extents[a] == BETWEEN_NODES) intervals[a] = (qds_intervals){axis->nodes - 1, axis->coordinates_nm};
     if (c->extents[a] == ELEMENT) {
-      QDS_TRY(QDS_NEW(allocator, axis->elements + 1, "hamiltonian", &ends));
-      for (int64_t e = 0; e <= axis->elements; e++) ends[e] = axis->coordinates_nm[e * axis->order];
-      intervals[a] = (qds_intervals){axis->elements, ends};
+      QDS_TRY(QDS_NEW(qds_context_allocator(c->device->ctx), axis->elements + 1, "hamiltonian", ends));
+      for (int64_t e = 0; e <= axis->elements; e++) (*ends)[e] = axis->coordinates_nm[e * axis->order];
+      intervals[a] = (qds_intervals){axis->elements, *ends};
     }
-    boxes *= c->count[a] = intervals[a].count;
+    c->count[a] = intervals[a].count;
   }
-  if (!c->found) QDS_TRY(QDS_NEW(allocator, boxes, "hamiltonian", &c->out));
-  const qds_box_visitor visitor = {c, c->found ? uniform_pair : uniform, c->found ? cut_pair : cut};
-  return qds_visit_boxes(c->device->ctx, &c->device->medium, c->device->dimension, intervals, &visitor);
+  return QDS_OK;
 }
 
 static qds_status fill_axis(component *c, qds_tensor_operator *t, int axis) {
+  const qds_device *d = c->device;
+  QDS_AUTO_RELEASE double *ends = NULL;
+  qds_intervals intervals[3];
+  qds_runs runs;
   for (int a = 0; a < 3; a++) c->extents[a] = a == axis ? ELEMENT : AROUND_NODE;
   c->i = c->j = axis;
-  QDS_TRY(measure(c));
-  qds_fold_nodes(c->device->ctx, t, axis, c->out, t->c[axis]);
-  qds_release(c->out);
-  c->out = NULL;
-  return QDS_OK;
+  QDS_TRY(box_intervals(c, intervals, &ends));
+  const qds_box_numbers numbers = {1, c->values[axis], cut, c};
+  QDS_TRY(qds_medium_runs(d->ctx, &d->medium, d->dimension, intervals, &numbers, &runs));
+  const qds_status status = qds_fold_runs(d->ctx, t, axis, NULL, NULL, &runs);
+  qds_runs_clear(&runs);
+  return status;
 }
 
 typedef struct {
@@ -294,28 +308,31 @@ static qds_status couple_found(const component *c, coupling_list *couplings) {
 }
 
 static qds_status collect_pair(component *c, int i, int j, coupling_list *couplings) {
-  cut_list found = {.allocator = qds_context_allocator(c->device->ctx)};
+  const qds_device *d = c->device;
+  const qds_box_visitor visitor = {c, uniform_pair, cut_pair};
+  cut_list found = {.allocator = qds_context_allocator(d->ctx)};
+  qds_intervals intervals[3];
+  double *ends = NULL;
   for (int a = 0; a < 3; a++) c->extents[a] = a == i || a == j ? BETWEEN_NODES : AROUND_NODE;
   c->i = i;
   c->j = j;
   c->found = &found;
-  qds_status status = measure(c);
+  QDS_TRY(box_intervals(c, intervals, &ends));
+  qds_status status = qds_visit_boxes(d->ctx, &d->medium, d->dimension, intervals, &visitor);
   if (status == QDS_OK) status = couple_found(c, couplings);
   qds_release(found.list);
   c->found = NULL;
   return status;
 }
 
-static qds_status mean_trace(const qds_device *d, const double *const values[3], double **out) {
-  qds_allocator *allocator = qds_context_allocator(d->ctx);
-  QDS_AUTO_RELEASE double *sums = NULL;
-  qds_intervals intervals[3];
-  QDS_TRY(QDS_NEW(allocator, d->materials, "hamiltonian", &sums));
-  QDS_TRY(QDS_NEW(allocator, qds_device_nodes(d), "hamiltonian", out));
-  for (int m = 0; m < d->materials; m++) sums[m] = values[0][m] + values[1][m] + values[2][m];
-  for (int a = 0; a < 3; a++) intervals[a] = qds_node_intervals(d->axis[a]);
-  return qds_average_box_grid(d->ctx, &d->medium, d->dimension, intervals, 2, sums, QDS_AVERAGE_ARITHMETIC,
-                              *out);
+/* Of the rows of the volumes' table. */
+static qds_status mean_traces(const qds_device *d, const qds_runs *volumes, const double *const values[3],
+                              double **out) {
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), volumes->rows, "hamiltonian", out));
+  for (int64_t row = 0; row < volumes->rows; row++)
+    for (int m = 0; m < d->materials; m++)
+      (*out)[row] += volumes->table[row * d->materials + m] * (values[0][m] + values[1][m] + values[2][m]);
+  return QDS_OK;
 }
 
 static qds_status fill(component *c, qds_tensor_operator *t, coupling_list *couplings) {
@@ -327,14 +344,13 @@ static qds_status fill(component *c, qds_tensor_operator *t, coupling_list *coup
   return qds_couplings_create(c->device->ctx, t->rows, couplings->count, couplings->list, &t->couplings);
 }
 
-qds_status qds_interface_coefficients(const qds_device *d, const double *const values[3],
-                                      qds_tensor_operator *t) {
+qds_status qds_interface_coefficients(const qds_device *d, const qds_runs *volumes,
+                                      const double *const values[3], qds_tensor_operator *t) {
   QDS_AUTO_RELEASE double *trace = NULL;
   coupling_list couplings = {0};
-  QDS_TRY(mean_trace(d, values, &trace));
-  component c = {.device = d, .t = t, .values = values, .trace = trace};
+  QDS_TRY(mean_traces(d, volumes, values, &trace));
+  component c = {.device = d, .t = t, .values = values, .volumes = volumes, .trace = trace};
   const qds_status status = fill(&c, t, &couplings);
-  qds_release(c.out);
   qds_release(couplings.list);
   return status;
 }

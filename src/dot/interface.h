@@ -3,9 +3,10 @@
 #define QDS_DOT_INTERFACE_H
 
 #include "dot/device.h"
+#include "la/runs.h"
 #include "la/tensor_operator.h"
 
-/* Fills c[a] of the axes that vary across themselves, and the couplings of an operator.
+/* Gives the lines of c[a] of the axes that vary across themselves, and the couplings of an operator.
  *
  * A box that an interface cuts is taken as layers of its materials across the interface's normal n. With c_i
  * the coefficient along axis i and q = sum_k n_k^2 c_k, the layers together have the coefficients c_ij =
@@ -14,8 +15,9 @@
  * mean along n, the arithmetic mean across it. The diagonal goes to c[i], the rest couples the corners of the
  * cells.
  *
- * values[a]: the positive coefficient of each material along internal axis a. */
-qds_status qds_interface_coefficients(const qds_device *device, const double *const values[3],
-                                      qds_tensor_operator *t);
+ * volumes: the parts of the nodes' volumes that the materials fill. values[a]: the positive coefficient of
+ * each material along internal axis a. */
+qds_status qds_interface_coefficients(const qds_device *device, const qds_runs *volumes,
+                                      const double *const values[3], qds_tensor_operator *t);
 
 #endif

@@ -310,7 +310,9 @@ static qds_status deliver(search *s, qds_result *r, qds_block *x) {
 qds_status qds_open_states(const qds_device *d, const qds_tensor_operator *t, qds_result *r, qds_block *x) {
   __attribute__((cleanup(search_clear))) search s = {.d = d, .t = t};
   const double start = qds_seconds();
-  QDS_TRY(set_up(&s, r->band_edge_eV));
+  double *band_edge_eV;
+  QDS_TRY(qds_maps_band_edge(r->maps, &band_edge_eV));
+  QDS_TRY(set_up(&s, band_edge_eV));
   QDS_TRY(find_states(&s));
   QDS_TRY(deliver(&s, r, x));
   r->statistics =

@@ -21,9 +21,8 @@ void qds_result_destroy(qds_result *r) {
   qds_release(r->sensitivities_eV);
   qds_release(r->moments);
   qds_release(r->probability);
-  qds_release(r->psi);
-  qds_release(r->band_edge_eV);
-  qds_release(r->material);
+  qds_waves_destroy(r->waves);
+  qds_maps_destroy(r->maps);
   qds_release(r->electrostatics.potential_V);
   qds_release(r->electrostatics.electron_density_cm3);
   qds_release(r->electrostatics.occupation);
@@ -59,7 +58,8 @@ double qds_result_reference_eV(const qds_result *r) {
   return r->reference_eV;
 }
 const double *qds_result_band_edge_eV(const qds_result *r) {
-  return r->band_edge_eV;
+  double *band_edge_eV;
+  return qds_maps_band_edge(r->maps, &band_edge_eV) == QDS_OK ? band_edge_eV : NULL;
 }
 const double *qds_result_potential_V(const qds_result *r) {
   return r->electrostatics.potential_V;
@@ -74,7 +74,8 @@ double qds_result_fermi_level_eV(const qds_result *r) {
   return r->electrostatics.occupation ? r->electrostatics.fermi_level_eV : (double)NAN;
 }
 const unsigned char *qds_result_materials(const qds_result *r) {
-  return r->material;
+  const unsigned char *materials;
+  return qds_maps_materials(r->maps, &materials) == QDS_OK ? materials : NULL;
 }
 void qds_result_get_statistics(const qds_result *r, qds_result_statistics *out) {
   *out = r->statistics;
@@ -123,10 +124,16 @@ int qds_result_is_complex(const qds_result *r) {
   return r->parts == 2;
 }
 
+static const double *psi_of(const qds_result *r, int state, int parts) {
+  const double *psi;
+  if (!has_state(r, state) || r->parts != parts) return NULL;
+  return qds_waves_psi(r->waves, state, &psi) == QDS_OK ? psi : NULL;
+}
+
 const double *qds_result_psi(const qds_result *r, int state) {
-  return has_state(r, state) && r->parts == 1 ? r->psi + state * qds_result_node_count(r) : NULL;
+  return psi_of(r, state, 1);
 }
 
 const double *qds_result_psi_complex(const qds_result *r, int state) {
-  return has_state(r, state) && r->parts == 2 ? r->psi + 2 * state * qds_result_node_count(r) : NULL;
+  return psi_of(r, state, 2);
 }

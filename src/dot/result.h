@@ -4,12 +4,10 @@
 
 #include "base/json.h"
 #include "dot/device.h"
+#include "dot/maps.h"
+#include "dot/measure.h"
 #include "la/spectrum.h"
 #include "qdsim/dot.h"
-
-typedef struct {
-  double position_nm[3], spread_nm[3];
-} qds_moments;
 
 /* What Poisson's equation adds; numbers of charges per nm^2 in 1D, per nm in 2D. */
 typedef struct {
@@ -37,14 +35,12 @@ struct qds_result {
   double *probability;                                /* states x materials */
   char **material_name;                               /* materials */
   double reference_eV;
-  double *psi;             /* states x nodes x parts */
-  double *band_edge_eV;    /* nodes */
-  unsigned char *material; /* cells */
+  qds_waves *waves;
+  qds_maps *maps;
   qds_result_electrostatics electrostatics;
   int64_t unknowns;
   qds_result_statistics statistics;
   char device[64], device_reason[1024]; /* where it was solved, and why there; "" when that was asked for */
-  double setup_s;
 };
 
 /* From 1/nm^(3 - dimension) to 1/cm^(3 - dimension), and from 1/nm^3 to 1/cm^3. */

@@ -100,6 +100,7 @@ static void write_result(qds_json *json, const qds_result *r, double output_s) {
   qds_json_open_map(json, "time_s");
   qds_json_double(json, "setup", s->setup_s);
   qds_json_double(json, "solve", s->solve_s + s->verify_s);
+  qds_json_double(json, "measure", s->measure_s);
   qds_json_double(json, "output", output_s);
   qds_json_double(json, "total", s->total_s + output_s);
   qds_json_close_map(json);
@@ -130,9 +131,11 @@ qds_status qds_result_path(const qds_result *r, const char *folder, const char *
 static qds_status write_of_state(const qds_result *r, qds_vtkhdf *file, int s, const char *name,
                                  const char *suffix, double (*value)(double re, double im), double *values) {
   const int64_t nodes = qds_result_node_count(r);
-  const double *psi = r->psi + s * nodes * r->parts;
+  const double *psi;
   char full_name[48];
+  QDS_TRY(qds_waves_psi(r->waves, s, &psi));
   snprintf(full_name, sizeof full_name, "%s_%d%s", name, s, suffix);
+#pragma omp parallel for num_threads(r->threads) schedule(static)
   for (int64_t i = 0; i < nodes; i++)
     values[i] = value(psi[i * r->parts], r->parts == 2 ? psi[i * r->parts + 1] : 0);
   return qds_vtkhdf_point_field(file, full_name, values, 0);
@@ -165,19 +168,28 @@ static qds_status write_states(const qds_result *r, qds_vtkhdf *file) {
   return QDS_OK;
 }
 
+static qds_status write_maps(const qds_result *r, qds_vtkhdf *file) {
+  double *band_edge_eV;
+  const unsigned char *materials;
+  if (r->fields & QDS_FIELD_BAND_EDGE) {
+    QDS_TRY(qds_maps_band_edge(r->maps, &band_edge_eV));
+    QDS_TRY(qds_vtkhdf_point_field(file, "band_edge_eV", band_edge_eV, 0));
+  }
+  if (r->electrostatics.potential_V)
+    QDS_TRY(qds_vtkhdf_point_field(file, "potential_V", r->electrostatics.potential_V, 0));
+  if (r->electrostatics.electron_density_cm3)
+    QDS_TRY(qds_vtkhdf_point_field(file, "electron_density_cm3", r->electrostatics.electron_density_cm3, 0));
+  if (!(r->fields & QDS_FIELD_MATERIAL)) return QDS_OK;
+  QDS_TRY(qds_maps_materials(r->maps, &materials));
+  return qds_vtkhdf_cell_labels(file, "material", materials);
+}
+
 static qds_status write_fields(const qds_result *r, qds_vtkhdf *file) {
   QDS_TRY(qds_vtkhdf_text(file, "name", r->name));
   QDS_TRY(qds_vtkhdf_text(file, "configuration", r->configuration));
   QDS_TRY(qds_vtkhdf_doubles(file, "energies_eV", (size_t)r->states, r->energies_eV));
   QDS_TRY(write_states(r, file));
-  if (r->fields & QDS_FIELD_BAND_EDGE)
-    QDS_TRY(qds_vtkhdf_point_field(file, "band_edge_eV", r->band_edge_eV, 0));
-  if (r->electrostatics.potential_V)
-    QDS_TRY(qds_vtkhdf_point_field(file, "potential_V", r->electrostatics.potential_V, 0));
-  if (r->electrostatics.electron_density_cm3)
-    QDS_TRY(qds_vtkhdf_point_field(file, "electron_density_cm3", r->electrostatics.electron_density_cm3, 0));
-  if (r->fields & QDS_FIELD_MATERIAL) QDS_TRY(qds_vtkhdf_cell_labels(file, "material", r->material));
-  return QDS_OK;
+  return write_maps(r, file);
 }
 
 /* Both files take their names only when both are written, so that a failure leaves neither. */

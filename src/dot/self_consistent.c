@@ -105,7 +105,8 @@ static qds_status solve_states(loop *l) {
   QDS_AUTO_RELEASE double *energies = NULL, *residuals = NULL;
   qds_spectrum_statistics statistics;
   qds_allocator *allocator = qds_context_allocator(l->ctx);
-  qds_spectrum_options options = qds_hamiltonian_options(l->d, l->t, l->states);
+  qds_spectrum_options options;
+  QDS_TRY(qds_hamiltonian_options(l->d, l->t, l->states, &options));
   const double wanted = 0.1 * l->d->electrostatics.tolerance_V / fmax(l->size_V, 1e-3);
   if (!(l->d->tolerance_eV > 0))
     options.relative_tolerance = fmin(fmax(wanted, 1e-10), options.relative_tolerance);
@@ -251,7 +252,7 @@ static qds_status iterate(loop *l, qds_result_electrostatics *e) {
 }
 
 /* Takes potential, density and balance over into the result. */
-static void keep(loop *l, qds_result *r) {
+static void keep(loop *l, double *band_edge_eV, qds_result *r) {
   qds_result_electrostatics *e = &r->electrostatics;
   e->contacts = l->d->electrostatics.contacts;
   e->dopants = integral(l->d, l->doping);
@@ -262,7 +263,7 @@ static void keep(loop *l, qds_result *r) {
     if (e->contacts.is_contact[face / 2][face % 2])
       e->contact_charge[face / 2][face % 2] =
           qds_poisson_contact_charge(l->poisson, l->charge, l->potential, face / 2, face % 2);
-  for (int64_t i = 0; i < l->nodes; i++) r->band_edge_eV[i] -= l->potential[i];
+  for (int64_t i = 0; i < l->nodes; i++) band_edge_eV[i] -= l->potential[i];
   e->potential_V = l->potential;
   l->potential = NULL;
   if (!l->subbands) return;
@@ -273,6 +274,7 @@ static void keep(loop *l, qds_result *r) {
 
 qds_status qds_electrostatics_solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
   loop l __attribute__((cleanup(loop_clear))) = {0};
+  double *band_edge_eV;
   QDS_TRY(loop_create(d, t, &l));
   QDS_TRY(qds_progress(d->ctx, "poisson", 0, "%lld nodes", (long long)l.nodes));
   if (d->electrostatics.self_consistent) {
@@ -284,7 +286,8 @@ qds_status qds_electrostatics_solve(const qds_device *d, qds_tensor_operator *t,
     QDS_TRY(qds_poisson_solve(l.poisson, l.charge, l.potential));
   }
   set_potential(&l);
-  keep(&l, r);
+  QDS_TRY(qds_maps_band_edge(r->maps, &band_edge_eV));
+  keep(&l, band_edge_eV, r);
   return QDS_OK;
 }
 

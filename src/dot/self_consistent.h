@@ -7,7 +7,8 @@
 #include "la/tensor_operator.h"
 
 /* Finds the potential phi of a device that wants electrostatics, and adds the electron's energy in it, -phi,
- * to the operator's diagonal and to r->band_edge_eV; phi and what belongs to it go to r->electrostatics.
+ * to the operator's diagonal and to the band edge of r->maps; phi and what belongs to it go to
+ * r->electrostatics.
  *
  * Without self-consistency Poisson's equation is solved once, with the dopants' charge alone. With it, states
  * and potential are found in turn by the predictor and corrector of Trellakis, Galick, Pacelli, Ravaioli (J.

@@ -48,161 +48,16 @@ static qds_status describe(const qds_device *d, qds_result *r) {
   return QDS_NEW_ZERO(allocator, r->states, "result", &r->moments);
 }
 
-static qds_status map_materials(const qds_device *d, qds_result *r) {
-  qds_intervals cells[3];
-  int64_t count = 1;
-  for (int a = 0; a < 3; a++) {
-    const qds_axis *axis = d->axis[a];
-    cells[a] = (qds_intervals){axis->nodes > 1 ? axis->nodes - 1 : 1,
-                               axis->nodes > 1 ? axis->coordinates_nm : axis->dual_nm};
-    count *= cells[a].count;
-  }
-  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), count, "result", &r->material));
-  return qds_medium_map(d->ctx, &d->medium, d->dimension, cells, r->material);
-}
-
-/* psi on all nodes, `step` numbers apart, from one scaled vector: u / sqrt(mass), 0 at Dirichlet ends. */
-static void unscale(const qds_tensor_operator *t, int threads, const double *u, int step, double *psi) {
-  const int64_t n0 = t->axis[0]->nodes, n1 = t->axis[1]->nodes, n2 = t->axis[2]->nodes;
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t line = 0; line < n0 * n1; line++) {
-    const int64_t i = qds_axis_unknown(t->axis[0], line / n1), j = qds_axis_unknown(t->axis[1], line % n1);
-    double *to = psi + line * n2 * step;
-    for (int64_t node = 0; node < n2; node++) to[node * step] = 0;
-    if (i < 0 || j < 0) continue;
-    const double *from = u + (i * t->n[1] + j) * t->n[2], scale = t->axis[0]->scale[i] * t->axis[1]->scale[j];
-    for (int64_t node = 0; node < n2; node++) {
-      const int64_t k = qds_axis_unknown(t->axis[2], node);
-      if (k >= 0) to[node * step] = from[k] * scale * t->axis[2]->scale[k];
-    }
-  }
-}
-
-/* |psi|^2 at a node; psi has `parts` numbers a node: one, or real and imaginary part. */
-static double square(const double *psi, int parts, int64_t node) {
-  const double re = psi[node * parts], im = parts == 2 ? psi[node * parts + 1] : 0;
-  return re * re + im * im;
-}
-
-/* Turns the phase, or sign, so that the largest value is positive. */
-static void turn(int64_t nodes, int parts, int threads, double *psi) {
-  int64_t at = 0;
-#pragma omp parallel num_threads(threads)
-  {
-    int64_t mine = 0;
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < nodes; i++)
-      if (square(psi, parts, i) > square(psi, parts, mine)) mine = i;
-#pragma omp critical(qds_largest_value)
-    {
-      const double difference = square(psi, parts, mine) - square(psi, parts, at);
-      if (difference > 0 || (difference == 0 && mine < at)) at = mine;
-    }
-  }
-  const double modulus = sqrt(square(psi, parts, at));
-  if (psi[at * parts] == modulus) return;
-  const double c = psi[at * parts] / modulus, s = parts == 2 ? -psi[at * parts + 1] / modulus : 0;
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < nodes; i++) {
-    double *value = psi + i * parts;
-    const double re = value[0];
-    value[0] = c * re - (parts == 2 ? s * value[1] : 0);
-    if (parts == 2) value[1] = s * re + c * value[1];
-  }
-}
-
-/* The square root of the probability at each node: |psi| sqrt(weight). */
-static void weigh(const qds_device *d, const double *psi, int parts, double *root) {
-  const qds_axis *x = d->axis[0], *y = d->axis[1], *z = d->axis[2];
-#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
-  for (int64_t line = 0; line < x->nodes * y->nodes; line++) {
-    const double weight = x->weights_nm[line / y->nodes] * y->weights_nm[line % y->nodes];
-    for (int64_t k = 0; k < z->nodes; k++)
-      root[line * z->nodes + k] = sqrt(square(psi, parts, line * z->nodes + k) * weight * z->weights_nm[k]);
-  }
-}
-
-/* The bilinear form, which normalises states of open devices, is no probability. */
-static void normalise(int64_t nodes, double *root) {
-  double sum = 0;
-  for (int64_t i = 0; i < nodes; i++) sum += root[i] * root[i];
-  for (int64_t i = 0; i < nodes; i++) root[i] /= sqrt(sum);
-}
-
-/* Mean position and spread from the probability at each plane of nodes along an axis. */
-static void moments_along(const qds_axis *axis, const double *marginal, double *position, double *spread) {
-  double mean = 0, square = 0;
-  for (int64_t i = 0; i < axis->nodes; i++) mean += marginal[i] * axis->coordinates_nm[i];
-  for (int64_t i = 0; i < axis->nodes; i++) square += marginal[i] * pow(axis->coordinates_nm[i] - mean, 2);
-  *position = mean;
-  *spread = sqrt(square);
-}
-
-/* The probability at each plane of nodes along each axis, one axis after the other. The planes of the first
- * axis are cut into groups, which are summed in order, so that the threads change nothing. */
-static qds_status add_marginals(const qds_device *d, const double *root, double *marginal) {
-  enum { MOST_GROUPS = 64 };
-  const int64_t n0 = d->axis[0]->nodes, n1 = d->axis[1]->nodes, n2 = d->axis[2]->nodes, lines = n0 * n1,
-                groups = lines < MOST_GROUPS ? lines : MOST_GROUPS, size = n0 + n1 + n2;
-  QDS_AUTO_RELEASE double *parts = NULL;
-  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), groups * size, "result", &parts));
-#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
-  for (int64_t group = 0; group < groups; group++) {
-    double *part = parts + group * size;
-    for (int64_t line = lines * group / groups; line < lines * (group + 1) / groups; line++) {
-      double sum = 0;
-      for (int64_t k = 0; k < n2; k++) {
-        const double probability = root[line * n2 + k] * root[line * n2 + k];
-        part[n0 + n1 + k] += probability;
-        sum += probability;
-      }
-      part[line / n1] += sum;
-      part[n0 + line % n1] += sum;
-    }
-  }
-  for (int64_t group = 0; group < groups; group++)
-    for (int64_t i = 0; i < size; i++) marginal[i] += parts[group * size + i];
-  return QDS_OK;
-}
-
-static qds_status measure_moments(const qds_device *d, const double *root, qds_moments *moments) {
-  const int64_t n0 = d->axis[0]->nodes, n1 = d->axis[1]->nodes, n2 = d->axis[2]->nodes;
-  QDS_AUTO_RELEASE double *marginal = NULL;
-  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), n0 + n1 + n2, "result", &marginal));
-  QDS_TRY(add_marginals(d, root, marginal));
-  const double *along[3] = {marginal, marginal + n0, marginal + n0 + n1};
-  for (int user = 0; user < d->dimension; user++) {
-    const int a = qds_device_axis(d, user);
-    moments_along(d->axis[a], along[a], &moments->position_nm[user], &moments->spread_nm[user]);
-  }
-  return QDS_OK;
-}
-
-/* Wave functions on all nodes, and position, spread and probability per material of each state. */
-static qds_status measure(const qds_device *d, const qds_tensor_operator *t, const qds_block *x,
-                          qds_result *r) {
-  qds_allocator *allocator = qds_context_allocator(d->ctx);
-  const int64_t nodes = qds_device_nodes(d);
-  const int threads = qds_context_threads(d->ctx);
-  QDS_AUTO_RELEASE double *root = NULL;
-  qds_intervals intervals[3];
-  for (int a = 0; a < 3; a++) intervals[a] = (qds_intervals){d->axis[a]->nodes, d->axis[a]->dual_nm};
-  QDS_TRY(QDS_NEW(allocator, nodes, "result", &root));
-  QDS_TRY(QDS_NEW(allocator, r->states * d->materials, "result", &r->probability));
-  QDS_TRY(QDS_NEW(allocator, r->states * nodes * r->parts, "result", &r->psi));
-  for (int s = 0; s < r->states; s++) {
-    double *psi = r->psi + s * nodes * r->parts;
-    for (int part = 0; part < r->parts; part++)
-      unscale(t, threads, qds_block_column(x, s) + part * t->rows, r->parts, psi + part);
-    if (d->open.method == QDS_CLOSED) turn(nodes, r->parts, threads, psi);
-    weigh(d, psi, r->parts, root);
-    if (d->open.method != QDS_CLOSED) normalise(nodes, root);
-    QDS_TRY(measure_moments(d, root, &r->moments[s]));
-    const double *vector = root;
-    QDS_TRY(qds_volume_fractions(d->ctx, &d->medium, d->dimension, intervals, 1, &vector,
-                                 r->probability + s * d->materials));
-    QDS_TRY(qds_progress(d->ctx, "measure", (s + 1.0) / r->states, "state %d of %d", s + 1, r->states));
-  }
+/* Position, spread and probability per material of each state, and the states themselves, which stay where
+ * they are. */
+static qds_status measure(const qds_device *d, const qds_tensor_operator *t, qds_block *x, qds_result *r) {
+  const double start = qds_seconds();
+  QDS_AUTO_RELEASE qds_phase *phases = NULL;
+  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), r->states, "result", &phases));
+  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), r->states * d->materials, "result", &r->probability));
+  QDS_TRY(qds_measure(d, t, qds_maps_volumes(r->maps), x, r->states, r->moments, r->probability, phases));
+  QDS_TRY(qds_waves_create(d->ctx, t, r->parts, r->states, phases, x, &r->waves));
+  r->statistics.measure_s = qds_seconds() - start;
   return QDS_OK;
 }
 
@@ -243,12 +98,17 @@ static qds_status solve_open(const qds_device *d, qds_tensor_operator *t, qds_re
 
 static qds_status solve_closed(const qds_device *d, qds_tensor_operator *t, qds_result *r, qds_block *x) {
   qds_spectrum_statistics statistics;
-  const qds_spectrum_options options = qds_hamiltonian_options(d, t, d->states);
+  qds_spectrum_options options;
+  const double start = qds_seconds();
+  QDS_TRY(qds_hamiltonian_options(d, t, d->states, &options));
+  const double chosen = qds_seconds() - start;
+  options.leave_states = r->parts == 1;
   if (r->parts == 2)
     QDS_TRY(qds_magnetic_spectrum(d, t, &options, x, r->energies_eV, r->residuals_eV, &statistics));
   else
     QDS_TRY(qds_spectrum(d->ctx, t, &options, x, r->energies_eV, r->residuals_eV, &statistics));
   keep_statistics(&statistics, r);
+  r->statistics.setup_s += chosen;
   keep_place(d->ctx, statistics.fallback, r);
   return QDS_OK;
 }
@@ -287,6 +147,11 @@ qds_status qds_device_reserve(const qds_device *d, size_t *file_bytes) {
   return qds_context_plan(d->ctx, cost.memory_bytes, "the solve", often_used, file_bytes);
 }
 
+/* Who solves such a device asks the operator for lines, or fills it; all others look into its arrays. */
+static int takes_lines(const qds_device *d) {
+  return d->open.method == QDS_CLOSED && qds_device_parts(d) == 1 && !d->electrostatics.wanted;
+}
+
 static qds_status solve_device(qds_device *d, qds_result **out) {
   const double start = qds_seconds();
   size_t file_bytes;
@@ -298,8 +163,9 @@ static qds_status solve_device(qds_device *d, qds_result **out) {
   r->threads = qds_context_threads(d->ctx);
   QDS_TRY(describe(d, r));
   QDS_TRY(qds_progress(d->ctx, "hamiltonian", 0, "%lld unknowns", (long long)r->unknowns));
-  QDS_TRY(qds_hamiltonian_create(d, &r->band_edge_eV, &t));
-  QDS_TRY(map_materials(d, r));
+  QDS_TRY(qds_maps_create(d, &r->maps));
+  QDS_TRY(qds_hamiltonian_create(d, r->maps, &t));
+  if (!takes_lines(d)) QDS_TRY(qds_tensor_operator_fill(d->ctx, t));
   if (d->electrostatics.wanted) QDS_TRY(qds_electrostatics_solve(d, t, r));
   const double built = qds_seconds() - start;
   QDS_TRY(solve(d, t, r));

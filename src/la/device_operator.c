@@ -36,7 +36,7 @@ static void fill_weights(const qds_tensor_operator *t, int a, double *weight) {
 /* An axis without coefficients counts as a point, as on the host, with weights of 0. */
 static qds_status create_axis(qds_context *ctx, const qds_tensor_operator *t, int a, qds_device_operator *d) {
   const qds_axis *axis = t->axis[a];
-  const int has = t->c[a] != NULL;
+  const int has = qds_tensor_operator_has(t, a);
   const int64_t count = 2 * (axis->order + 1) * t->n[a];
   QDS_AUTO_RELEASE double *weight = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), count, "operator", &weight));
@@ -77,7 +77,7 @@ static qds_status create_couplings(const qds_tensor_operator *t, qds_device_oper
   const qds_couplings *c = &t->couplings;
   qds_couplings_add_arguments *to = &d->couplings;
   for (int a = 0; a < 3; a++)
-    if (t->axis[a]->elements > 0 && !t->c[a]) return QDS_OK;
+    if (t->axis[a]->elements > 0 && !qds_tensor_operator_has(t, a)) return QDS_OK;
   if (c->rows == 0) return QDS_OK;
   const size_t rows = (size_t)c->rows, entries = (size_t)c->start[c->rows];
   to->rows = c->rows;

@@ -74,6 +74,7 @@ static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenva
   qds_block unit = {0}, matrix = {0};
   QDS_AUTO_RELEASE double *values = NULL, *dense = NULL, *image = NULL;
   qds_allocator *allocator = qds_context_allocator(s->ctx);
+  QDS_TRY(qds_tensor_operator_fill(s->ctx, s->operator_));
   QDS_TRY(QDS_NEW(allocator, rows, "eigensolver", &values));
   QDS_TRY(QDS_NEW(allocator, rows * rows, "eigensolver", &dense));
   QDS_TRY(QDS_NEW_ZERO(allocator, rows, "eigensolver", &image));
@@ -276,6 +277,9 @@ static qds_status set_up_and_solve(qds_search *s, qds_block *x, double *eigenval
   QDS_AUTO(qds_multigrid) *multigrid = NULL;
   const double start = qds_seconds();
   QDS_TRY(qds_search_choose_place(s));
+  /* The check counts levels on the host. */
+  if (!s->stream || qds_inertia_applies(s->operator_))
+    QDS_TRY(qds_tensor_operator_fill(s->ctx, s->operator_));
   if (s->stream) QDS_TRY(set_up_on_stream(s, &device_operator));
   QDS_TRY(qds_multigrid_create(s->ctx, device_operator, s->operator_, &multigrid));
   s->statistics->setup_s = qds_seconds() - start;

@@ -51,8 +51,8 @@ static void fill_line(const qds_tensor_operator *t) {
   }
 }
 
-qds_status qds_tensor_operator_create(qds_context *ctx, const qds_axis *const axis[3],
-                                      const int by_element[3], qds_tensor_operator **out) {
+qds_status qds_tensor_operator_create_bare(qds_context *ctx, const qds_axis *const axis[3],
+                                           const int by_element[3], qds_tensor_operator **out) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   QDS_AUTO(qds_tensor_operator) *t = NULL;
   *out = NULL;
@@ -65,15 +65,10 @@ qds_status qds_tensor_operator_create(qds_context *ctx, const qds_axis *const ax
     if (__builtin_mul_overflow(t->rows, t->n[a], &t->rows))
       QDS_FAIL(QDS_ERROR_INPUT, "more unknowns than 2^63");
   }
-  QDS_TRY(QDS_NEW(allocator, t->rows, "operator", &t->v));
-  /* By the threads that will work on it, whose memory it then becomes. */
-#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static) if (t->rows > 4096)
-  for (int64_t i = 0; i < t->rows; i++) t->v[i] = 0;
   QDS_TRY(QDS_NEW_ZERO(allocator, t->n[2], "operator", &t->zeros));
   for (int a = 0; a < 3; a++) {
     if (axis[a]->elements == 0) continue;
     const int64_t square = (axis[a]->order + 1) * (axis[a]->order + 1);
-    QDS_TRY(QDS_NEW(allocator, qds_tensor_operator_coefficients(t, a), "operator", &t->c[a]));
     QDS_TRY(QDS_NEW(allocator, axis[a]->elements * square, "operator", &t->element[a]));
     scale_elements(axis[a], t->element[a]);
   }
@@ -86,12 +81,24 @@ qds_status qds_tensor_operator_create(qds_context *ctx, const qds_axis *const ax
   return QDS_OK;
 }
 
+qds_status qds_tensor_operator_create(qds_context *ctx, const qds_axis *const axis[3],
+                                      const int by_element[3], qds_tensor_operator **out) {
+  QDS_AUTO(qds_tensor_operator) *t = NULL;
+  *out = NULL;
+  QDS_TRY(qds_tensor_operator_create_bare(ctx, axis, by_element, &t));
+  QDS_TRY(qds_tensor_operator_fill(ctx, t));
+  *out = t;
+  t = NULL;
+  return QDS_OK;
+}
+
 void qds_tensor_operator_destroy(qds_tensor_operator *t) {
   if (!t) return;
   for (int a = 0; a < 3; a++) {
     qds_release(t->c[a]);
     qds_release(t->element[a]);
   }
+  for (int which = 0; which < 4; which++) qds_lines_clear(&t->lines[which]);
   qds_release(t->v);
   qds_release(t->zeros);
   qds_couplings_clear(&t->couplings);

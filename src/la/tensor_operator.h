@@ -13,6 +13,7 @@
 #include "la/axis.h"
 #include "la/block.h"
 #include "la/coupling.h"
+#include "la/lines.h"
 
 typedef struct {
   const qds_axis *axis[3]; /* borrowed */
@@ -22,6 +23,9 @@ typedef struct {
   double *c[3];
   int by_element[3];
   double *v; /* rows */
+  /* Instead of c[a] (3: of v), which is NULL until it is filled: lines in the same order. Who computes on the
+   * host fills the arrays; a device takes the lines. */
+  qds_lines lines[4];
   double
       *element[3]; /* elements x (order+1)^2: stiffness scaled by both nodes, 0 where a node is no unknown */
   double *line;    /* the last axis at order 1: four numbers per unknown, see tensor_operator.c */
@@ -31,7 +35,16 @@ typedef struct {
   qds_couplings couplings;
 } qds_tensor_operator;
 
-/* Allocates with v = 0 and c undefined; by_element[a] as wanted. Releases nothing of the axes. */
+/* Without c and v, which may be given as lines or filled; by_element[a] as wanted. Releases nothing of the
+ * axes. */
+qds_status qds_tensor_operator_create_bare(qds_context *ctx, const qds_axis *const axis[3],
+                                           const int by_element[3], qds_tensor_operator **out);
+/* Allocates v and every c that the grid has and that is missing, and fills them from the lines, which it
+ * destroys; where there are none, v = 0 and c is undefined. */
+qds_status qds_tensor_operator_fill(qds_context *ctx, qds_tensor_operator *operator_);
+/* Allocates c of one axis. */
+qds_status qds_tensor_operator_allocate(qds_context *ctx, qds_tensor_operator *operator_, int axis);
+/* Both: with v = 0 and c undefined. */
 qds_status qds_tensor_operator_create(qds_context *ctx, const qds_axis *const axis[3],
                                       const int by_element[3], qds_tensor_operator **out);
 void qds_tensor_operator_destroy(qds_tensor_operator *operator_);
@@ -42,7 +55,20 @@ int64_t qds_tensor_operator_coefficients(const qds_tensor_operator *operator_, i
 /* c[a] at element e of axis a and the unknowns i, j, k of the others (the index along a is ignored). */
 double qds_tensor_operator_coefficient(const qds_tensor_operator *operator_, int axis, int64_t e, int64_t i,
                                        int64_t j, int64_t k);
-/* The operator on blocks; borrows. */
+static inline int qds_tensor_operator_has(const qds_tensor_operator *t, int axis) {
+  return t->c[axis] != NULL || t->lines[axis].line != NULL;
+}
+/* The lines of c of an axis (3: of v), of which there are `count`, each of `length` numbers, whether they are
+ * filled or not; `dense` is what they may refer to. One line where the coefficient does not vary across the
+ * last axis. Borrows. */
+qds_lines qds_tensor_operator_lines(const qds_tensor_operator *operator_, int axis, qds_dense_lines *dense,
+                                    int64_t *count, int64_t *length);
+/* The smallest and the largest number of c of an axis (3: of v); INFINITY and -INFINITY when there is none.
+ */
+qds_status qds_tensor_operator_range(qds_context *ctx, const qds_tensor_operator *operator_, int axis,
+                                     double *low, double *high);
+
+/* The operator on blocks, filled; borrows. */
 qds_operator qds_tensor_operator_apply(qds_tensor_operator *operator_);
 
 #endif

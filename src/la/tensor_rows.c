@@ -13,13 +13,18 @@ static int64_t element_beside(const qds_axis *axis, int64_t i, int side) {
 
 /* --- the last axis: its coefficients below and above each unknown --------------------------------------- */
 
+typedef struct {
+  const qds_tensor_operator *t;
+  qds_lines c;
+} side_lines;
+
 /* Inside a line at order 1 the elements beside its unknowns follow each other. */
 static const double *side_of_line(const void *self, int64_t line, double *scratch) {
-  const qds_tensor_operator *t = self;
-  const qds_axis *axis = t->axis[2];
-  const double *c = t->c[2] + line / 2 * axis->elements;
+  const side_lines *from = self;
+  const qds_axis *axis = from->t->axis[2];
+  const int64_t n = from->t->n[2], last = axis->order == 1 && n > 2 ? n - 1 : 1;
+  const double *c = from->c.line(from->c.self, line / 2, scratch + n);
   const int side = (int)(line % 2);
-  const int64_t n = t->n[2], last = axis->order == 1 && n > 2 ? n - 1 : 1;
   if (last > 1) memcpy(scratch + 1, c + axis->first + side, sizeof *c * (size_t)(last - 1));
   scratch[0] = c[element_beside(axis, 0, side)];
   for (int64_t k = last; k < n; k++) scratch[k] = c[element_beside(axis, k, side)];
@@ -55,7 +60,7 @@ static void lines_beside(const codes *c, int a, int side, int64_t i, int64_t j, 
   const int s = QDS_ROW_C + 2 * a + side;
   lines->code[s] = lines->code[QDS_ROW_V];
   lines->step[s] = 1;
-  if (!t->c[a]) return;
+  if (!qds_tensor_operator_has(t, a)) return;
   const int64_t e = element_beside(t->axis[a], a == 0 ? i : j, side);
   lines->step[s] = !t->by_element[a];
   lines->code[s] = t->by_element[a] ? c->c[a] + e
@@ -72,7 +77,7 @@ static seven_lines lines_of_seven(const codes *c, int64_t line) {
     for (int a = 0; a < 2; a++) lines_beside(c, a, side, line / t->n[1], line % t->n[1], &lines);
     const int64_t pair = t->by_element[2] ? 0 : line;
     lines.code[QDS_ROW_C + 4 + side] =
-        t->c[2] ? c->sides + (2 * pair + side) * c->tiles : lines.code[QDS_ROW_V];
+        qds_tensor_operator_has(t, 2) ? c->sides + (2 * pair + side) * c->tiles : lines.code[QDS_ROW_V];
     lines.step[QDS_ROW_C + 4 + side] = 1;
   }
   return lines;
@@ -157,20 +162,20 @@ static qds_status number_rows(qds_context *ctx, const codes *c, qds_tensor_rows 
 /* --- together ------------------------------------------------------------------------------------------- */
 
 static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, codes *c, qds_tensor_rows *out) {
-  const qds_dense_lines v = {t->v, t->n[2]};
-  QDS_TRY(qds_tiled_create_lines(ctx, out->stream, out->lines, v.length, qds_dense_line, &v, &out->v, &c->v));
+  int64_t count, length;
+  qds_dense_lines dense;
+  qds_lines lines = qds_tensor_operator_lines(t, 3, &dense, &count, &length);
+  QDS_TRY(qds_tiled_create_lines(ctx, out->stream, count, length, lines.line, lines.self, &out->v, &c->v));
   for (int a = 0; a < 3; a++) {
-    if (!t->c[a]) continue;
-    const int64_t all = qds_tensor_operator_coefficients(t, a);
-    const qds_dense_lines d = {t->c[a], t->by_element[a] ? (a == 2 ? all : 1)
-                                        : a == 2         ? t->axis[2]->elements
-                                                         : t->n[2]};
-    QDS_TRY(qds_tiled_create_lines(ctx, out->stream, all / d.length, d.length, qds_dense_line, &d, &out->c[a],
+    if (!qds_tensor_operator_has(t, a)) continue;
+    lines = qds_tensor_operator_lines(t, a, &dense, &count, &length);
+    QDS_TRY(qds_tiled_create_lines(ctx, out->stream, count, length, lines.line, lines.self, &out->c[a],
                                    a < 2 ? &c->c[a] : NULL));
   }
-  if (!t->c[2]) return QDS_OK;
-  return qds_tiled_create_lines(ctx, out->stream, 2 * (t->by_element[2] ? 1 : out->lines), t->n[2],
-                                side_of_line, t, &out->sides, &c->sides);
+  if (!qds_tensor_operator_has(t, 2)) return QDS_OK;
+  const side_lines sides = {t, lines};
+  return qds_tiled_create_lines(ctx, out->stream, 2 * count, t->n[2], side_of_line, &sides, &out->sides,
+                                &c->sides);
 }
 
 qds_status qds_tensor_rows_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,

@@ -80,7 +80,7 @@ typedef struct {
 
 static void compress_lines(piece *p, const lines_of *from, int64_t first, int64_t last, uint32_t *code) {
   const int64_t length = from->length;
-  p->status = QDS_NEW(p->allocator, length, "coefficients", &p->scratch);
+  p->status = QDS_NEW(p->allocator, 2 * length + 2, "coefficients", &p->scratch);
   for (int64_t line = first; p->status == QDS_OK && line < last; line++) {
     const double *numbers = from->source(from->self, line, p->scratch);
     for (int64_t k = 0; p->status == QDS_OK && k < length; k += QDS_TILE)
@@ -146,12 +146,6 @@ qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t 
     code = NULL;
   }
   return status;
-}
-
-const double *qds_dense_line(const void *self, int64_t line, double *scratch) {
-  const qds_dense_lines *from = self;
-  (void)scratch;
-  return from->numbers + line * from->length;
 }
 
 qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,

@@ -6,6 +6,7 @@
 #ifndef QDS_LA_TILED_H
 #define QDS_LA_TILED_H
 
+#include "la/lines.h"
 #include "la/tiled_view.h"
 #include "par/context.h"
 
@@ -21,14 +22,6 @@ typedef struct {
  * numbers). */
 qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
                             const double *dense, qds_tiled *out);
-/* The numbers of a line, in `scratch` (of the line's length) or elsewhere; called by several threads. */
-typedef const double *(*qds_line_source)(const void *self, int64_t line, double *scratch);
-/* Of an array in memory. */
-typedef struct {
-  const double *numbers;
-  int64_t length;
-} qds_dense_lines;
-const double *qds_dense_line(const void *self, int64_t line, double *scratch);
 /* The same line by line. *code, unless `code` is NULL, receives the codes on the host; the caller releases
  * them. */
 qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,

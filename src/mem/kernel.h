@@ -18,6 +18,7 @@
   X(FDM_UNFOLD)                                                                                              \
   X(FDM_DIVIDE)                                                                                              \
   X(AXIS_MEANS)                                                                                              \
+  X(RUN_SUMS)                                                                                                \
   X(FDM_PEAK)                                                                                                \
   X(TENSOR_APPLY)                                                                                            \
   X(COUPLINGS_ADD)                                                                                           \
