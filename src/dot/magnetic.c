@@ -46,6 +46,7 @@ qds_status qds_magnetic_spectrum(const qds_device *d, qds_tensor_operator *form,
   with_field.target = &target;
   QDS_TRY(qds_hermitian_spectrum(d->ctx, qds_magnetic_operator_real(m), &with_field, x, eigenvalues,
                                  residuals, statistics));
-  qds_magnetic_change_gauge(d->ctx, form, &symmetric, &wanted, x);
-  return QDS_OK;
+  const qds_status status = qds_magnetic_change_gauge(d->ctx, form, &symmetric, &wanted, x);
+  if (status != QDS_OK) qds_block_clear(x);
+  return status;
 }

@@ -12,6 +12,9 @@ enum { LINE_DOUBLES = QDS_ALIGNMENT / sizeof(double), PAGE_DOUBLES = 4096 / size
  * result independent of the thread count. */
 enum { HOST_GROUPS = 64, DEVICE_GROUPS = 1056, FEWEST_GROUP_ROWS = QDS_COMBINE_TILE_ROWS };
 
+/* Numbers that a device keeps of the groups of a Gram matrix. */
+enum { MOST_DEVICE_SUMS = 1 << 23 };
+
 /* The bytes of a column can be counted in a size_t. */
 static const int64_t MAX_ROWS = INT64_MAX / (2 * (int64_t)sizeof(double));
 
@@ -90,10 +93,20 @@ static int runs_library_kernels(const qds_stream *stream) {
   return !stream->accelerator || !stream->accelerator->backend->launch;
 }
 
+/* `most` of them, or one for every few rows. */
+static int groups_for(int64_t rows, int64_t most) {
+  const int64_t wanted = (rows + FEWEST_GROUP_ROWS - 1) / FEWEST_GROUP_ROWS;
+  return (int)(wanted < 1 || most < 1 ? 1 : wanted < most ? wanted : most);
+}
+
 static int groups_of(const qds_stream *stream, int64_t rows) {
-  const int64_t most = qds_stream_on_host(stream) ? HOST_GROUPS : DEVICE_GROUPS,
-                wanted = (rows + FEWEST_GROUP_ROWS - 1) / FEWEST_GROUP_ROWS;
-  return (int)(wanted < 1 ? 1 : wanted < most ? wanted : most);
+  return groups_for(rows, qds_stream_on_host(stream) ? HOST_GROUPS : DEVICE_GROUPS);
+}
+
+/* A device works on few groups of a large Gram matrix at once, and keeps the sums of those only. */
+static int device_groups_of_gram(int64_t rows, int64_t size) {
+  const int64_t fit = MOST_DEVICE_SUMS / size;
+  return groups_for(rows, fit < DEVICE_GROUPS ? fit : DEVICE_GROUPS);
 }
 
 /* Describes the blocks of a side; NULL and empty ones count as none. */
@@ -141,11 +154,13 @@ qds_status qds_blocks_gram(qds_context *ctx, const qds_block *const a[QDS_GRAM_L
   qds_stream host = host_stream(ctx), *stream = a[0]->stream ? a[0]->stream : &host;
   QDS_TRY(check("qds_block_gram", stream, a[0], QDS_GRAM_LEFT, a));
   QDS_TRY(check("qds_block_gram", stream, a[0], QDS_GRAM_RIGHT, b));
-  qds_gram_arguments k = {.rows = a[0]->rows, .groups = groups_of(stream, a[0]->rows)};
+  qds_gram_arguments k = {.rows = a[0]->rows};
   k.left = describe(QDS_GRAM_LEFT, a, k.a);
   k.right = describe(QDS_GRAM_RIGHT, b, k.b);
   const size_t size = (size_t)k.left * (size_t)k.right;
   if (size == 0) return QDS_OK;
+  k.groups = qds_stream_on_host(stream) ? groups_for(k.rows, HOST_GROUPS)
+                                        : device_groups_of_gram(k.rows, (int64_t)size);
   if (runs_library_kernels(stream)) {
     const qds_blas *blas;
     QDS_TRY(qds_blas_get(ctx, &blas));
@@ -164,6 +179,126 @@ qds_status qds_block_gram(qds_context *ctx, const qds_block *a, const qds_block 
   return qds_blocks_gram(ctx, left, right, gram);
 }
 
+/* --- combinations --------------------------------------------------------------------------------------- */
+
+/* Takes the coefficients, in the order of the launches, to memory of the place; `outputs`: of the largest. */
+static qds_status place_coefficients(qds_context *ctx, qds_combine_arguments *k, int outputs, const double *c,
+                                     scratch *work) {
+  const size_t size = (size_t)k->inputs * (size_t)k->outputs;
+  size_t tile = 0;
+  if (runs_library_kernels(work->stream)) {
+    const qds_blas *blas;
+    QDS_TRY(qds_blas_get(ctx, &blas));
+    k->blas = blas;
+    tile = (size_t)QDS_COMBINE_TILE_ROWS * (size_t)outputs * (size_t)work->stream->threads;
+  }
+  QDS_TRY(QDS_STREAM_NEW(work->stream, size + tile, "combination", &work->data));
+  k->scratch = work->data;
+  k->coefficients = work->data + tile;
+  return qds_stream_copy(work->stream, work->data + tile, c, size * sizeof *c);
+}
+
+static qds_status combine_at_once(qds_context *ctx, qds_stream *stream, qds_combine_arguments *k,
+                                  const double *c) {
+  AUTO_SCRATCH work = {stream, NULL};
+  QDS_TRY(place_coefficients(ctx, k, k->outputs, c, &work));
+  return qds_stream_launch(stream, &qds_combine_kernel, k);
+}
+
+/* Columns first .. first + count - 1 of some side by side, from a row on; returns how many there are. */
+static int columns_from(int ranges, const qds_columns *all, int first, int count, int64_t row,
+                        qds_columns *out) {
+  int found = 0;
+  for (int i = 0; i < ranges; first -= all[i++].columns) {
+    const int skipped = first > 0 ? first : 0, left = all[i].columns - skipped, wanted = count - found;
+    out[i] = (qds_columns){0};
+    if (left <= 0 || wanted == 0) continue;
+    out[i] = (qds_columns){all[i].data + skipped * all[i].stride + row, all[i].stride,
+                           left < wanted ? left : wanted};
+    found += out[i].columns;
+  }
+  return found;
+}
+
+/* c in the order of the launches of combine_rows. */
+static void pack_coefficients(const qds_combine_arguments *k, const double *c, double *packed) {
+  for (int o = 0; o < k->outputs; o += QDS_COMBINE_MOST_OUTPUTS)
+    for (int i = 0; i < k->inputs; i += QDS_COMBINE_MOST_INPUTS)
+      for (int column = o; column < k->outputs && column < o + QDS_COMBINE_MOST_OUTPUTS; column++)
+        for (int line = i; line < k->inputs && line < i + QDS_COMBINE_MOST_INPUTS; line++)
+          *packed++ = c[(size_t)column * (size_t)k->inputs + (size_t)line];
+}
+
+/* `rows` rows from `row` on, with as many inputs and outputs at a time as a launch takes: to `waiting`, or,
+ * when they are added, to their place. */
+static qds_status combine_rows(qds_stream *stream, const qds_combine_arguments *k, const qds_columns *waiting,
+                               int64_t row, int64_t rows) {
+  const double *coefficients = k->coefficients;
+  for (int o = 0; o < k->outputs; o += QDS_COMBINE_MOST_OUTPUTS)
+    for (int i = 0; i == 0 || i < k->inputs; i += QDS_COMBINE_MOST_INPUTS) {
+      qds_combine_arguments piece = {.rows = rows,
+                                     .add = k->add || i > 0,
+                                     .coefficients = coefficients,
+                                     .scratch = k->scratch,
+                                     .blas = k->blas};
+      piece.inputs = columns_from(QDS_COMBINE_FROM, k->from, i, QDS_COMBINE_MOST_INPUTS, row, piece.from);
+      piece.outputs = k->add ? columns_from(QDS_COMBINE_TO, k->to, o, QDS_COMBINE_MOST_OUTPUTS, row, piece.to)
+                             : columns_from(1, waiting, o, QDS_COMBINE_MOST_OUTPUTS, 0, piece.to);
+      QDS_TRY(qds_stream_launch(stream, &qds_combine_kernel, &piece));
+      coefficients += (size_t)piece.inputs * (size_t)piece.outputs;
+    }
+  return QDS_OK;
+}
+
+static qds_status copy_rows(qds_stream *stream, const qds_combine_arguments *k, const qds_columns *waiting,
+                            int64_t row, int64_t rows) {
+  const double *from = waiting->data;
+  for (int b = 0; b < QDS_COMBINE_TO; b++)
+    for (int j = 0; j < k->to[b].columns; j++, from += waiting->stride)
+      QDS_TRY(qds_stream_copy(stream, k->to[b].data + j * k->to[b].stride + row, from,
+                              sizeof *from * (size_t)rows));
+  return QDS_OK;
+}
+
+/* Rows that wait while all outputs of them are computed, since outputs may be inputs. */
+static int64_t waiting_rows(int64_t rows) {
+  enum { FEWEST = 4096, PASSES = 16, MULTIPLE = 64 };
+  const int64_t wanted = (rows + PASSES - 1) / PASSES;
+  return wanted < FEWEST ? FEWEST : (wanted + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+}
+
+/* More columns than a device's kernel takes. */
+static qds_status combine_in_pieces(qds_context *ctx, qds_stream *stream, qds_combine_arguments *k,
+                                    const double *c) {
+  const size_t size = (size_t)k->inputs * (size_t)k->outputs;
+  const int64_t step = k->add ? k->rows : waiting_rows(k->rows);
+  AUTO_SCRATCH work = {stream, NULL}, waiting = {stream, NULL};
+  QDS_AUTO_RELEASE double *packed = NULL;
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), size, "combination", &packed));
+  pack_coefficients(k, c, packed);
+  QDS_TRY(place_coefficients(ctx, k, QDS_COMBINE_MOST_OUTPUTS, packed, &work));
+  if (!k->add) QDS_TRY(QDS_STREAM_NEW(stream, step * k->outputs, "combination", &waiting.data));
+  const qds_columns rows = {waiting.data, step, k->outputs};
+  for (int64_t row = 0; row < k->rows; row += step) {
+    const int64_t count = k->rows - row < step ? k->rows - row : step;
+    QDS_TRY(combine_rows(stream, k, &rows, row, count));
+    if (!k->add) QDS_TRY(copy_rows(stream, k, &rows, row, count));
+  }
+  return QDS_OK;
+}
+
+static int in_pieces(int inputs, int outputs) {
+  return outputs > QDS_COMBINE_MOST_OUTPUTS || inputs > QDS_COMBINE_MOST_INPUTS;
+}
+
+size_t qds_blocks_bytes_on_device(int64_t rows, int vectors) {
+  const int left = QDS_GRAM_LEFT * vectors, right = QDS_GRAM_RIGHT * vectors,
+            inputs = QDS_COMBINE_FROM * vectors, outputs = QDS_COMBINE_TO * vectors;
+  const int64_t size = (int64_t)left * right, sums = size * (device_groups_of_gram(rows, size) + 1),
+                waiting = in_pieces(inputs, outputs) ? waiting_rows(rows) * outputs : 0;
+  return sizeof(double) * (size_t)(sums > waiting ? sums : waiting);
+}
+
 static qds_status combine(qds_context *ctx, const qds_block *const *from, const double *c, int add,
                           const qds_block *const *to) {
   qds_stream host = host_stream(ctx), *stream = to[0]->stream ? to[0]->stream : &host;
@@ -172,24 +307,9 @@ static qds_status combine(qds_context *ctx, const qds_block *const *from, const 
   qds_combine_arguments k = {.rows = to[0]->rows, .add = add};
   k.inputs = describe(QDS_COMBINE_FROM, from, k.from);
   k.outputs = describe(QDS_COMBINE_TO, to, k.to);
-  const size_t size = (size_t)k.inputs * (size_t)k.outputs;
-  if (k.outputs == 0 || (add && size == 0)) return QDS_OK;
-  if (k.outputs > QDS_COMBINE_MOST_OUTPUTS && !runs_library_kernels(stream))
-    QDS_FAIL(QDS_ERROR_UNSUPPORTED, "qds_block_combine: %d columns at once; a device combines at most %d",
-             k.outputs, QDS_COMBINE_MOST_OUTPUTS);
-  size_t tile = 0;
-  if (runs_library_kernels(stream)) {
-    const qds_blas *blas;
-    QDS_TRY(qds_blas_get(ctx, &blas));
-    k.blas = blas;
-    tile = (size_t)QDS_COMBINE_TILE_ROWS * (size_t)k.outputs * (size_t)stream->threads;
-  }
-  AUTO_SCRATCH work = {stream, NULL};
-  QDS_TRY(QDS_STREAM_NEW(stream, size + tile, "combination", &work.data));
-  k.scratch = work.data;
-  k.coefficients = work.data + tile;
-  QDS_TRY(qds_stream_copy(stream, work.data + tile, c, size * sizeof *c));
-  return qds_stream_launch(stream, &qds_combine_kernel, &k);
+  if (k.outputs == 0 || (add && k.inputs == 0)) return QDS_OK;
+  return !qds_stream_on_host(stream) && in_pieces(k.inputs, k.outputs) ? combine_in_pieces(ctx, stream, &k, c)
+                                                                       : combine_at_once(ctx, stream, &k, c);
 }
 
 qds_status qds_blocks_combine(qds_context *ctx, const qds_block *const from[QDS_COMBINE_FROM],

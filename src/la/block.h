@@ -57,6 +57,9 @@ qds_status qds_blocks_gram(qds_context *ctx, const qds_block *const a[QDS_GRAM_L
 /* [to0 to1] = [from0 from1 from2] c, c on the host; columns of `to` may be columns of `from`. */
 qds_status qds_blocks_combine(qds_context *ctx, const qds_block *const from[QDS_COMBINE_FROM],
                               const double *c, const qds_block *const to[QDS_COMBINE_TO]);
+/* The most bytes of a device's memory that the Gram matrices and combinations of LOBPCG with so many vectors
+ * take meanwhile. */
+size_t qds_blocks_bytes_on_device(int64_t rows, int vectors);
 /* w = w - x diag(eigenvalues), and the norms of its columns. */
 qds_status qds_block_residual(qds_context *ctx, const qds_block *x, const double *eigenvalues, qds_block *w,
                               double *norms);

@@ -37,7 +37,9 @@ typedef struct {
   double *scratch;  /* the CPU's: threads x qds_combine_scratch(outputs) */
   const void *blas; /* the CPU's */
 } qds_combine_arguments;
-enum { QDS_COMBINE_TILE_ROWS = 512, QDS_COMBINE_MOST_OUTPUTS = 128 /* of one call on a device */ };
+enum { QDS_COMBINE_TILE_ROWS = 512 };
+/* Of one launch on a device: its coefficients wait in 160 KiB of shared memory. */
+enum { QDS_COMBINE_MOST_INPUTS = 144, QDS_COMBINE_MOST_OUTPUTS = 128 };
 
 /* w_j -= eigenvalue_j x_j, and the squares of the norms. */
 typedef struct {

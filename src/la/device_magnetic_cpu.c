@@ -28,8 +28,16 @@ static void magnetic_couplings(const void *arguments, int threads) {
   for (int64_t i = 0; i < a->couplings.rows; i++) qds_magnetic_couplings_row(a, i);
 }
 
+static void magnetic_turn(const void *arguments, int threads) {
+  const qds_magnetic_turn_arguments *a = arguments;
+#pragma omp parallel for num_threads(threads) schedule(static) if (a->rows > 4096)
+  for (int64_t row = 0; row < a->rows; row++) qds_magnetic_turn_node(a, row);
+}
+
 const qds_kernel qds_magnetic_apply_kernel = {QDS_KERNEL_MAGNETIC_APPLY, "magnetic operator",
                                               sizeof(qds_magnetic_apply_arguments), magnetic_apply};
 const qds_kernel qds_magnetic_couplings_kernel = {QDS_KERNEL_MAGNETIC_COUPLINGS, "couplings in a field",
                                                   sizeof(qds_magnetic_couplings_arguments),
                                                   magnetic_couplings};
+const qds_kernel qds_magnetic_turn_kernel = {QDS_KERNEL_MAGNETIC_TURN, "change of gauge",
+                                             sizeof(qds_magnetic_turn_arguments), magnetic_turn};

@@ -34,6 +34,12 @@ __global__ void __launch_bounds__(QDS_THREADS)
   if (i < a.couplings.rows) qds_magnetic_couplings_row(&a, i);
 }
 
+__global__ void __launch_bounds__(QDS_THREADS)
+    magnetic_turn(const __grid_constant__ qds_magnetic_turn_arguments a) {
+  const int64_t row = (int64_t)blockIdx.x * QDS_THREADS + threadIdx.x;
+  if (row < a.rows) qds_magnetic_turn_node(&a, row);
+}
+
 } // namespace
 
 QDS_CUDA_LAUNCHER(MAGNETIC_APPLY, qds_magnetic_apply_arguments) {
@@ -49,5 +55,10 @@ QDS_CUDA_LAUNCHER(MAGNETIC_APPLY, qds_magnetic_apply_arguments) {
 
 QDS_CUDA_LAUNCHER(MAGNETIC_COUPLINGS, qds_magnetic_couplings_arguments) {
   magnetic_couplings<<<qds_cuda_blocks(a->couplings.rows, QDS_THREADS), QDS_THREADS, 0, stream>>>(*a);
+  return cudaGetLastError();
+}
+
+QDS_CUDA_LAUNCHER(MAGNETIC_TURN, qds_magnetic_turn_arguments) {
+  magnetic_turn<<<qds_cuda_blocks(a->rows, QDS_THREADS), QDS_THREADS, 0, stream>>>(*a);
   return cudaGetLastError();
 }

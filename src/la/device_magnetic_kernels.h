@@ -7,6 +7,8 @@
 #ifndef QDS_LA_DEVICE_MAGNETIC_KERNELS_H
 #define QDS_LA_DEVICE_MAGNETIC_KERNELS_H
 
+#include <math.h>
+
 #include "la/device_operator_kernels.h"
 
 /* Pairs (re, im) for each unknown of an axis and each of another one. NULL: all are 1. */
@@ -32,7 +34,16 @@ typedef struct {
   int64_t rows; /* of the form */
 } qds_magnetic_couplings_arguments;
 
-extern const qds_kernel qds_magnetic_apply_kernel, qds_magnetic_couplings_kernel;
+/* Multiplies complex vectors by e^(i chi), chi = sum over the axes a of slope[a] place_a place_(a+1). */
+typedef struct {
+  qds_columns x;
+  int64_t rows; /* of the form */
+  int n[3];
+  const double *place[3];
+  double slope[3];
+} qds_magnetic_turn_arguments;
+
+extern const qds_kernel qds_magnetic_apply_kernel, qds_magnetic_couplings_kernel, qds_magnetic_turn_kernel;
 
 /* Complex columns that one thread works on together. */
 enum { QDS_MAGNETIC_MOST_COLUMNS = 2 };
@@ -242,6 +253,21 @@ QDS_PORTABLE_INLINE void qds_magnetic_couplings_row(const qds_magnetic_couplings
     }
     to[0] += sum.re;
     to[a->rows] += sum.im;
+  }
+}
+
+/* --- turning -------------------------------------------------------------------------------------------- */
+
+QDS_PORTABLE_INLINE void qds_magnetic_turn_node(const qds_magnetic_turn_arguments *a, int64_t row) {
+  const double r0 = a->place[0][row / a->n[2] / a->n[1]], r1 = a->place[1][row / a->n[2] % a->n[1]],
+               r2 = a->place[2][row % a->n[2]],
+               chi = a->slope[0] * r0 * r1 + a->slope[1] * r1 * r2 + a->slope[2] * r2 * r0;
+  const qds_complex turn = {cos(chi), sin(chi)};
+  for (int c = 0; c < a->x.columns; c++) {
+    double *number = a->x.data + c * a->x.stride + row;
+    const qds_complex old = {number[0], number[a->rows]}, turned = qds_complex_product(turn, old);
+    number[0] = turned.re;
+    number[a->rows] = turned.im;
   }
 }
 

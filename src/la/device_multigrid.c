@@ -136,10 +136,12 @@ static int batch_of(int64_t rows) {
   return fit < 1 ? 1 : fit > MOST_BATCH ? MOST_BATCH : (int)fit;
 }
 
-/* A level's x and coefficients; the finest has none of its own. */
+/* Of vectors and coefficients of the levels, of which the finest has no x and no coefficients of its own, the
+ * coarsest level's inverse, and the sums. */
 size_t qds_multigrid_bytes_on_stream(const int64_t n[3]) {
   int64_t size[3] = {n[0], n[1], n[2]};
-  double numbers = 0;
+  double numbers = (double)QDS_MULTIGRID_COARSEST_ROWS * QDS_MULTIGRID_COARSEST_ROWS +
+                   2.0 * 2 * GROUPS * QDS_MULTIGRID_MAX_LEVELS;
   for (int level = 0;; level++) {
     const int64_t rows = size[0] * size[1] * size[2];
     const int vectors = level > 0 ? QDS_LEVEL_VECTORS : QDS_LEVEL_VECTORS - 1,

@@ -215,28 +215,6 @@ qds_tensor_operator *qds_magnetic_operator_real(qds_magnetic_operator *m) {
   return &m->real;
 }
 
-void qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *t,
-                               const qds_vector_potential *from, const qds_vector_potential *to,
-                               qds_block *x) {
-  if (memcmp(from->slope, to->slope, sizeof from->slope) == 0) return;
-#pragma omp parallel for num_threads(qds_context_threads(ctx)) schedule(static)
-  for (int64_t index = 0; index < t->rows; index++) {
-    const int64_t u[3] = {index / (t->n[1] * t->n[2]), index / t->n[2] % t->n[1], index % t->n[2]};
-    double r[3], chi = 0;
-    for (int a = 0; a < 3; a++) r[a] = qds_unknown_nm(t->axis[a], u[a], from->origin_nm[a]);
-    for (int a = 0; a < 3; a++)
-      for (int b = 0; b < 3; b++)
-        if (a != b) chi += 0.5 * (to->slope[a][b] - from->slope[a][b]) * r[a] * r[b];
-    const double c = cos(chi), s = sin(chi);
-    for (int j = 0; j < x->columns; j++) {
-      double *re = qds_block_column(x, j) + index, *im = re + t->rows;
-      const double old = *re;
-      *re = c * old - s * *im;
-      *im = s * old + c * *im;
-    }
-  }
-}
-
 size_t qds_magnetic_operator_bytes(int64_t rows, int on_stream) {
   return sizeof(double) * (on_stream ? 1 : 6) * (size_t)rows;
 }

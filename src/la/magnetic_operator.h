@@ -32,8 +32,9 @@ qds_status qds_magnetic_operator_on_stream(void *self, qds_context *ctx, qds_str
 qds_tensor_operator *qds_magnetic_operator_real(qds_magnetic_operator *operator_);
 
 /* Multiplies complex vectors by e^(i chi), grad chi = alpha of `to` less alpha of `from`, which takes the
- * states of the one operator to those of the other. Both must have the same field and origin. */
-void qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *form,
+ * states of the one operator to those of the other. Both must have the same field and origin; x may lie on a
+ * stream. */
+qds_status qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *form,
                                const qds_vector_potential *from, const qds_vector_potential *to,
                                qds_block *x);
 

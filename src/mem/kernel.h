@@ -24,6 +24,7 @@
   X(COUPLINGS_ADD)                                                                                           \
   X(MAGNETIC_APPLY)                                                                                          \
   X(MAGNETIC_COUPLINGS)                                                                                      \
+  X(MAGNETIC_TURN)                                                                                           \
   X(LEVEL_PASS)                                                                                              \
   X(LEVEL_RESTRICT)                                                                                          \
   X(LEVEL_CORRECT)                                                                                           \

@@ -117,8 +117,8 @@ static void field(qds_context *ctx) {
     qds_operator apply_field = qds_magnetic_operator_apply(a);
     assert_ok(apply_field.apply(apply_field.self, ctx, &x, &y));
     assert_close(product(&x, 0, &y, 1), product(&x, 1, &y, 0), 1e-10 * sqrt((double)t->rows));
-    qds_magnetic_change_gauge(ctx, t, &symmetric, &landau, &x);
-    qds_magnetic_change_gauge(ctx, t, &symmetric, &landau, &y);
+    assert_ok(qds_magnetic_change_gauge(ctx, t, &symmetric, &landau, &x));
+    assert_ok(qds_magnetic_change_gauge(ctx, t, &symmetric, &landau, &y));
     apply_field = qds_magnetic_operator_apply(b);
     assert_ok(apply_field.apply(apply_field.self, ctx, &x, &turned));
     assert_same(&turned, &y);

@@ -175,8 +175,8 @@ static void check_gauge(qds_context *ctx) {
     assert_ok(qds_block_create(ctx, 2 * p.t->rows, 2, "test", &y_other));
     qds_block_fill_random(ctx, &x, seed);
     apply(ctx, m, &x, &y);
-    qds_magnetic_change_gauge(ctx, p.t, &potential, &other, &x);
-    qds_magnetic_change_gauge(ctx, p.t, &potential, &other, &y);
+    assert_ok(qds_magnetic_change_gauge(ctx, p.t, &potential, &other, &x));
+    assert_ok(qds_magnetic_change_gauge(ctx, p.t, &potential, &other, &y));
     apply(ctx, m_other, &x, &y_other);
     assert_same(&y_other, &y, 1e-12 * largest(&y));
     qds_block_clear(&x), qds_block_clear(&y), qds_block_clear(&y_other);

@@ -6,7 +6,7 @@
 #include "la/multigrid.h"
 #include "la/spectrum.h"
 
-enum { MOST_STATES = 12 };
+enum { MOST_STATES = 150 };
 
 /* --- separable problems ------------------------------------------------------------------------------- */
 
@@ -87,7 +87,7 @@ static qds_spectrum_options options_for(const tensor_problem *p, int states) {
 static void check_spectrum(qds_context *ctx, const tensor_problem *p, const qds_spectrum_options *o,
                            const double *expected, const spectrum *s, const char *what) {
   const qds_operator a = qds_tensor_operator_apply(p->t);
-  double gram[MOST_STATES * MOST_STATES];
+  static double gram[MOST_STATES * MOST_STATES];
   qds_block image = {0};
   assert_int_equal(s->x.columns, o->states);
   assert_ok(qds_block_create(ctx, p->t->rows, o->states, "test", &image));
@@ -190,6 +190,21 @@ static void fast_diagonalisation_finds_the_same_levels(qds_context *ctx) {
   assert_ok(qds_spectrum(ctx, p.t, &options, &s.x, s.values, s.residuals, &s.statistics));
   check_spectrum(ctx, &p, &options, expected, &s, "fast diagonalisation in float64");
   assert_string_equal(s.statistics.preconditioner, "fast diagonalisation in float64");
+  qds_block_clear(&s.x);
+  free(expected);
+  problem_clear(&p);
+}
+
+/* More vectors than a device combines at once. */
+static void many_states_are_found(qds_context *ctx) {
+  tensor_problem p = square(ctx, 1, 46, 5);
+  double *expected = fill_separable(ctx, &p, (const uint64_t[3]){0, 7, 8}, 3);
+  const qds_spectrum_options options = options_for(&p, MOST_STATES);
+  spectrum s;
+  assert_ok(qds_spectrum(ctx, p.t, &options, &s.x, s.values, s.residuals, &s.statistics));
+  check_spectrum(ctx, &p, &options, expected, &s, "many states");
+  assert_string_equal(s.statistics.device, qds_context_device(ctx));
+  assert_int_equal(qds_context_fallbacks(ctx), 0);
   qds_block_clear(&s.x);
   free(expected);
   problem_clear(&p);
@@ -455,6 +470,7 @@ static void test_states_stay_when_asked(void **state) {
 TEST_IN_CONTEXT(random_separable_levels_are_all_found)
 TEST_IN_CONTEXT(box_and_oscillator_have_their_levels)
 TEST_IN_CONTEXT(fast_diagonalisation_finds_the_same_levels)
+TEST_IN_CONTEXT(many_states_are_found)
 TEST_IN_CONTEXT(small_operators_are_diagonalised)
 TEST_IN_CONTEXT(one_of_a_pair_is_missed_and_found_by_the_check)
 TEST_IN_CONTEXT(odd_levels_are_missed_and_found_by_the_count)
@@ -471,6 +487,7 @@ int main(void) {
       cmocka_unit_test(test_random_separable_levels_are_all_found),
       cmocka_unit_test(test_box_and_oscillator_have_their_levels),
       cmocka_unit_test(test_fast_diagonalisation_finds_the_same_levels),
+      cmocka_unit_test(test_many_states_are_found),
       cmocka_unit_test(test_small_operators_are_diagonalised),
       cmocka_unit_test(test_one_of_a_pair_is_missed_and_found_by_the_check),
       cmocka_unit_test(test_odd_levels_are_missed_and_found_by_the_count),
