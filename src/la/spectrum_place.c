@@ -1,12 +1,23 @@
 /* Where a spectrum is sought: decided before the work begins. */
+#include <math.h>
 #include <stdio.h>
 
 #include "la/spectrum_internal.h"
 #include "mem/pool_stream.h"
 #include "qdsim/text.h"
 
-/* What a problem needs beside its vectors: a device's stream-ordered pool and its library take some. */
+/* The device's library takes some of its memory for itself. */
 static const double share_of_memory = 0.97;
+/* What the pool holds between blocks is up to a part of what is used: where pieces can be put elsewhere only
+ * the ends of blocks, of a large problem not more than some of the largest pieces. */
+static const double between_blocks = 0.15, most_between_blocks = 2147483648.0, between_segments = 0.3;
+
+static double with_gaps(const qds_accelerator *device, size_t bytes) {
+  qds_stream_pool_statistics s;
+  qds_stream_pool_statistics_read(device->pool, &s);
+  const double used = (double)bytes;
+  return used + (*s.whole ? between_segments * used : fmin(between_blocks * used, most_between_blocks));
+}
 
 qds_status qds_spectrum_obstacle(qds_context *ctx, size_t bytes, char *why, size_t size) {
   const qds_accelerator *device = qds_context_accelerator(ctx);
@@ -17,9 +28,10 @@ qds_status qds_spectrum_obstacle(qds_context *ctx, size_t bytes, char *why, size
     return QDS_OK;
   }
   QDS_TRY(qds_stream_pool_available(device->pool, &available));
-  if ((double)bytes <= share_of_memory * (double)available) return QDS_OK;
+  const double held = with_gaps(device, bytes);
+  if (held <= share_of_memory * (double)available) return QDS_OK;
   char need[QDS_BYTES_TEXT], have[QDS_BYTES_TEXT];
-  qds_format_bytes(bytes, need);
+  qds_format_bytes((size_t)held, need);
   qds_format_bytes(available, have);
   snprintf(why, size, "it has %s free and %s are needed", have, need);
   return QDS_OK;

@@ -102,6 +102,10 @@ static void test_announced_memory_is_enough(void **state) {
 
 /* --- the decision --------------------------------------------------------------------------------------- */
 
+static void expect_on_device(const qds_spectrum_statistics *s) {
+  if (strcmp(s->device, "sim:0") != 0) fail_msg("on %s: %s", s->device, s->fallback);
+}
+
 static void too_little(qds_context *ctx) {
   tensor_problem p = cube(ctx, 36);
   const qds_spectrum_statistics s = solve(ctx, &p, &plain);
@@ -124,17 +128,20 @@ static void test_too_small_a_device_is_seen_at_the_start(void **state) {
 
 static void solves_twice(qds_context *ctx) {
   tensor_problem p = cube(ctx, 36);
-  for (int i = 0; i < 2; i++) assert_string_equal(solve(ctx, &p, current).device, "sim:0");
+  for (int i = 0; i < 2; i++) {
+    const qds_spectrum_statistics s = solve(ctx, &p, current);
+    expect_on_device(&s);
+  }
   assert_int_equal(qds_context_fallbacks(ctx), 0);
   problem_clear(&p);
 }
 
+/* With what lies between blocks and what the library takes. */
 static size_t just_enough(const variant *v) {
   const int64_t n[3] = {35, 35, 35};
   const int parts = v->complex_ ? 2 : 1;
-  return (
-      size_t)((double)qds_spectrum_device_bytes(n, parts, parts * v->states, v->preconditioner, QDS_FLOAT32) /
-              0.96);
+  const size_t bytes = qds_spectrum_device_bytes(n, parts, parts * v->states, v->preconditioner, QDS_FLOAT32);
+  return (size_t)(1.35 * (double)bytes);
 }
 
 /* What a solve has left in the pool serves the next one. */
@@ -157,7 +164,8 @@ static void held_by_others(qds_context *ctx) {
   tensor_problem p = cube(ctx, 36);
   assert_string_equal(solve(ctx, &p, &plain).device, "cpu");
   qds_stream_release(stream, held);
-  assert_string_equal(solve(ctx, &p, &plain).device, "sim:0");
+  const qds_spectrum_statistics s = solve(ctx, &p, &plain);
+  expect_on_device(&s);
   problem_clear(&p);
 }
 
