@@ -181,6 +181,7 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
   QDS_REQUIRE(d && out, "qds_device_solve: a NULL argument");
   *out = NULL;
   const int all = qds_context_threads(d->ctx);
+  qds_context_forget_fall_back(d->ctx);
   if (qds_device_unknowns(d) < FEWEST_SHARED_UNKNOWNS) qds_context_use_threads(d->ctx, 1);
   const qds_status status = solve_device(d, out);
   qds_context_use_threads(d->ctx, all);

@@ -42,6 +42,7 @@ struct qds_context {
   qds_buffer_manager *buffers;
   char device[64], device_reason[1024];
   int device_is_named, fallbacks;
+  char told[256]; /* why the CPU has taken over */
 };
 
 static const double progress_interval_s = 0.1;
@@ -245,10 +246,25 @@ int qds_context_fallbacks(const qds_context *ctx) {
 int qds_context_device_is_named(const qds_context *ctx) {
   return ctx->device_is_named;
 }
-void qds_context_fall_back(qds_context *ctx, const char *reason) {
-  ctx->fallbacks++;
-  qds_log(ctx, QDS_LOG_WARNING, "%s: %s; the CPU solves instead", ctx->device, reason);
+
+/* They differ in their numbers only. */
+static int same_reason(const char *a, const char *b) {
+  const size_t length = strcspn(a, "0123456789");
+  return *a && length == strcspn(b, "0123456789") && strncmp(a, b, length) == 0;
 }
+
+void qds_context_fall_back(qds_context *ctx, const char *reason) {
+  const int known = same_reason(ctx->told, reason);
+  ctx->fallbacks++;
+  snprintf(ctx->told, sizeof ctx->told, "%s", reason);
+  qds_log(ctx, known ? QDS_LOG_DEBUG : QDS_LOG_WARNING, "%s: %s; the CPU solves instead", ctx->device,
+          reason);
+}
+
+void qds_context_forget_fall_back(qds_context *ctx) {
+  *ctx->told = 0;
+}
+
 qds_heap *qds_context_heap(const qds_context *ctx) {
   return ctx->heap;
 }

@@ -5,13 +5,17 @@
 
 enum { CASES = 12 };
 
-/* A random grid without periodic ends, random coefficients, and a random field in all directions. */
-static tensor_problem random_problem(qds_context *ctx, uint64_t seed, qds_vector_potential *potential) {
+/* A random grid without periodic ends, random coefficients, and a random field in all directions. `first`: of
+ * order 1. */
+static tensor_problem random_problem_of(qds_context *ctx, uint64_t seed, int first, int most,
+                                        qds_vector_potential *potential) {
   axis_plan plan[3];
   int by_element[3];
-  plan_random(seed, seed % 2 ? 3 : 2, 8, plan, by_element);
-  for (int a = 0; a < 3; a++)
+  plan_random(seed, seed % 2 ? 3 : 2, most, plan, by_element);
+  for (int a = 0; a < 3; a++) {
     if (plan[a].boundary[0] == QDS_PERIODIC) plan[a].boundary[0] = plan[a].boundary[1] = QDS_DIRICHLET;
+    if (first) plan[a].order = 1;
+  }
   tensor_problem p = problem_make(ctx, plan, by_element);
   problem_fill_random(&p, seed, 5, 3);
   for (int a = 0; a < 3; a++) {
@@ -20,6 +24,10 @@ static tensor_problem random_problem(qds_context *ctx, uint64_t seed, qds_vector
       potential->slope[a][b] = a == b ? 0 : 4 * problem_random(seed, 31 + (uint64_t)a, (uint64_t)b) - 2;
   }
   return p;
+}
+
+static tensor_problem random_problem(qds_context *ctx, uint64_t seed, qds_vector_potential *potential) {
+  return random_problem_of(ctx, seed, 0, 8, potential);
 }
 
 static void unknown_position(const qds_tensor_operator *t, int64_t index, double r[3]) {
@@ -190,6 +198,96 @@ static void gauge_only_turns_phases(void **state) {
   with_context(2, check_gauge);
 }
 
+/* --- on a stream ---------------------------------------------------------------------------------------- */
+
+/* Pairs of unknowns anywhere, some several times. */
+static void add_couplings(qds_context *ctx, tensor_problem *p, uint64_t seed) {
+  enum { COUNT = 20 };
+  qds_coupling list[COUNT];
+  for (uint64_t i = 0; i < COUNT; i++) {
+    const int64_t a = (int64_t)(problem_random(seed, 50, i) * (double)p->t->rows),
+                  b = (int64_t)(problem_random(seed, 51, i) * (double)p->t->rows);
+    list[i] = (qds_coupling){a, a == b || i % 5 == 0 ? -1 : b, 1, problem_random(seed, 52, i), 2};
+  }
+  assert_ok(qds_couplings_create(ctx, p->t->rows, COUNT, list, &p->t->couplings));
+}
+
+/* The same numbers on the host and on the stream. */
+typedef struct {
+  qds_block host, there;
+} twin;
+
+static twin twin_make(qds_context *ctx, qds_stream *stream, int64_t rows, int columns, uint64_t seed) {
+  twin t;
+  assert_ok(qds_block_create(ctx, rows, columns, "test", &t.host));
+  assert_ok(qds_block_create_on(ctx, stream, rows, columns, "test", &t.there));
+  assert_ok(qds_block_fill_random(ctx, &t.host, seed));
+  assert_ok(qds_block_copy(&t.host, &t.there));
+  return t;
+}
+
+static void expect_twins(qds_context *ctx, twin *t, double tolerance) {
+  assert_ok(qds_block_to_host(ctx, "test", &t->there));
+  assert_same(&t->there, &t->host, tolerance);
+  qds_block_clear(&t->host);
+  qds_block_clear(&t->there);
+}
+
+static void expect_same_on_stream(qds_context *ctx, qds_stream *stream, const tensor_problem *p,
+                                  const qds_vector_potential *potential, int columns, uint64_t seed) {
+  QDS_AUTO(qds_magnetic_operator) *m = NULL;
+  qds_vector_potential other = *potential;
+  const int64_t rows = 2 * p->t->rows;
+  qds_operator a;
+  assert_ok(qds_magnetic_operator_create(ctx, p->t, potential, &m));
+  assert_ok(qds_magnetic_operator_on_stream(m, ctx, stream, &a));
+  assert_int_equal(a.rows, rows);
+  twin x = twin_make(ctx, stream, rows, columns, seed), y = twin_make(ctx, stream, rows, columns, seed + 99);
+  apply(ctx, m, &x.host, &y.host);
+  assert_ok(a.apply(a.self, ctx, &x.there, &y.there));
+  const double size = largest(&y.host);
+  expect_twins(ctx, &y, 2e-14 * size);
+  other.slope[0][2] += 3, other.slope[2][0] += 3, other.slope[1][2] -= 5, other.slope[2][1] -= 5;
+  assert_ok(qds_magnetic_change_gauge(ctx, p->t, potential, &other, &x.host));
+  assert_ok(qds_magnetic_change_gauge(ctx, p->t, potential, &other, &x.there));
+  expect_twins(ctx, &x, 1e-13);
+}
+
+static void check_stream(qds_context *ctx) {
+  for (uint64_t seed = 1; seed <= 4 * CASES; seed++) {
+    qds_vector_potential potential;
+    tensor_problem p = random_problem_of(ctx, seed, seed % 4 < 2, seed % 2 ? 14 : 40, &potential);
+    if (seed % 3 == 0) add_couplings(ctx, &p, seed);
+    if (seed % 5 == 0) memset(potential.slope[seed % 3], 0, sizeof potential.slope[0]);
+    print_message("seed %d: %lld unknowns\n", (int)seed, (long long)p.t->rows);
+    expect_same_on_stream(ctx, qds_context_stream(ctx), &p, &potential, (int)(seed % 6), seed);
+    problem_clear(&p);
+  }
+}
+
+static void stream_agrees_with_the_host(void **state) {
+  (void)state;
+  with_context(2, check_stream);
+}
+
+/* More planes than one thread goes through. */
+static void check_march(qds_context *ctx) {
+  const axis_plan plan[3] = {{1, 150, {QDS_DIRICHLET, QDS_NEUMANN}, 3, 3},
+                             {1, 3, {QDS_NEUMANN, QDS_NEUMANN}, 1, 1},
+                             {1, 70, {QDS_NEUMANN, QDS_DIRICHLET}, 2, 1}};
+  const qds_vector_potential potential = {{{0, 1, -2}, {3, 0, 0.5}, {0.25, -1, 0}}, {0.3, -0.2, 0.1}};
+  tensor_problem p = problem_make(ctx, plan, (const int[3]){0, 0, 0});
+  problem_fill_random(&p, 6, 10, 3);
+  for (int columns = 1; columns <= 5; columns++)
+    expect_same_on_stream(ctx, qds_context_stream(ctx), &p, &potential, columns, 6);
+  problem_clear(&p);
+}
+
+static void long_marches_agree(void **state) {
+  (void)state;
+  with_context(2, check_march);
+}
+
 /* Without a field each part sees the tensor operator. */
 static void check_field_free(qds_context *ctx) {
   for (uint64_t seed = 1; seed <= CASES; seed++) {
@@ -306,6 +404,8 @@ int main(void) {
       cmocka_unit_test(matrix_has_peierls_phases),
       cmocka_unit_test(operator_is_hermitian),
       cmocka_unit_test(gauge_only_turns_phases),
+      cmocka_unit_test(stream_agrees_with_the_host),
+      cmocka_unit_test(long_marches_agree),
       cmocka_unit_test(no_field_is_the_tensor_operator),
       cmocka_unit_test(real_form_has_the_diamagnetic_term),
       cmocka_unit_test(memory_runs_out),

@@ -55,6 +55,27 @@ static void defaults(void **state) {
   qds_context_destroy(NULL);
 }
 
+/* Told once for each task, counted each time. */
+static void falling_back_is_told_once(void **state) {
+  (void)state;
+  diary d;
+  qds_context *ctx = create(&d, 0);
+  qds_context_fall_back(ctx, "it has 2.1 GiB free and 9 GiB are needed");
+  assert_int_equal(d.level, QDS_LOG_WARNING);
+  assert_non_null(strstr(d.text, "9 GiB are needed; the CPU solves instead"));
+  qds_context_fall_back(ctx, "it has 980 MiB free and 9 GiB are needed");
+  assert_int_equal(d.level, QDS_LOG_DEBUG);
+  qds_context_fall_back(ctx, "it has no kernels");
+  assert_int_equal(d.level, QDS_LOG_WARNING);
+  qds_context_fall_back(ctx, "it has no kernels");
+  assert_int_equal(d.level, QDS_LOG_DEBUG);
+  qds_context_forget_fall_back(ctx);
+  qds_context_fall_back(ctx, "it has no kernels");
+  assert_int_equal(d.level, QDS_LOG_WARNING);
+  assert_int_equal(qds_context_fallbacks(ctx), 5);
+  qds_context_destroy(ctx);
+}
+
 static void options_are_checked(void **state) {
   (void)state;
   qds_context *ctx;
@@ -234,6 +255,7 @@ static void peak_covers_touched_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults),
+      cmocka_unit_test(falling_back_is_told_once),
       cmocka_unit_test(options_are_checked),
       cmocka_unit_test(messages_and_leaks),
       cmocka_unit_test(progress_is_throttled),
