@@ -200,6 +200,8 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
 
 static void finish(void *user) {
   qds_context *ctx = user;
+  /* After an error work may be under way that uses what the slots hold; what it says no longer matters. */
+  (void)qds_stream_synchronise(&ctx->stream);
   for (int i = 0; i < QDS_SLOT_COUNT; i++)
     if (ctx->slots[i].destroy) ctx->slots[i].destroy(ctx->slots[i].object);
   qds_communicator_destroy(&ctx->communicator);
