@@ -61,20 +61,28 @@ static qds_status coefficient_means(qds_context *ctx, const qds_device_levels *d
   return QDS_OK;
 }
 
+/* How array `which` of the level below `fine` comes from that of `fine`. */
+static qds_level_coarsen_arguments coarsening_of(const qds_level *host_fine, const qds_device_level *fine,
+                                                 const qds_level *host, const qds_device_level *level,
+                                                 int which) {
+  qds_level_coarsen_arguments k = {
+      .fine = fine->view, .own = which, .alone = which < 3 && host->by_element[which]};
+  for (int a = 0; a < 3; a++) {
+    k.transfer[a] = fine->transfer[a];
+    k.transfer[a].merges = !host_fine->transfer[a].identity;
+    k.transfer[a].fine_edges = edges_of(&host_fine->axis[a]);
+    k.transfer[a].coarse_edges = edges_of(&host->axis[a]);
+  }
+  shape_of(host, level, which, k.size);
+  return k;
+}
+
 /* The coefficients of the level below `fine`. */
 static qds_status coarsen_coefficients(const qds_device_levels *d, const qds_level *host_fine,
                                        const qds_device_level *fine, const qds_level *host,
                                        qds_device_level *level) {
   for (int which = 0; which < 4; which++) {
-    qds_level_coarsen_arguments k = {
-        .fine = fine->view, .own = which, .alone = which < 3 && host->by_element[which]};
-    for (int a = 0; a < 3; a++) {
-      k.transfer[a] = fine->transfer[a];
-      k.transfer[a].merges = !host_fine->transfer[a].identity;
-      k.transfer[a].fine_edges = edges_of(&host_fine->axis[a]);
-      k.transfer[a].coarse_edges = edges_of(&host->axis[a]);
-    }
-    shape_of(host, level, which, k.size);
+    qds_level_coarsen_arguments k = coarsening_of(host_fine, fine, host, level, which);
     const int64_t count = (int64_t)k.size[0] * k.size[1] * k.size[2];
     if (count == 0) continue;
     QDS_TRY(QDS_STREAM_NEW(d->stream, count, "multigrid", &k.out));
@@ -214,8 +222,14 @@ static qds_status shift_levels(qds_context *ctx, qds_multigrid *mg, int finest, 
 
 /* --- the place ------------------------------------------------------------------------------------------ */
 
-static qds_status create(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *mg) {
+static qds_status find_bounds(qds_context *ctx, qds_multigrid *mg) {
   double lowest[QDS_MULTIGRID_MAX_LEVELS], largest[QDS_MULTIGRID_MAX_LEVELS];
+  QDS_TRY(find_extremes(ctx, mg, 0, -INFINITY, lowest, largest));
+  for (int l = 0; l < mg->levels - 1; l++) mg->level[l].bound = lowest[l];
+  return QDS_OK;
+}
+
+static qds_status create(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *mg) {
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "multigrid", &mg->device));
   mg->device->stream = qds_device_operator_stream(mg->fine);
   mg->device->fewest_planes = 1;
@@ -224,9 +238,22 @@ static qds_status create(qds_context *ctx, const qds_tensor_operator *fine, qds_
   QDS_TRY(create_finest(ctx, fine, mg));
   QDS_TRY(create_levels(ctx, mg));
   QDS_TRY(create_vectors(mg));
-  QDS_TRY(find_extremes(ctx, mg, 0, -INFINITY, lowest, largest));
-  for (int l = 0; l < mg->levels - 1; l++) mg->level[l].bound = lowest[l];
-  return QDS_OK;
+  return find_bounds(ctx, mg);
+}
+
+/* The finest level has its potential from the operator. */
+static qds_status renew(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *mg) {
+  const qds_device_levels *d = mg->device;
+  double mean[3];
+  (void)fine;
+  QDS_TRY(coefficient_means(ctx, d, &mg->level[0], &d->level[0], mean));
+  for (int l = 0; l < mg->levels - 1; l++) {
+    qds_level_coarsen_arguments k =
+        coarsening_of(&mg->level[l], &d->level[l], &mg->level[l + 1], &d->level[l + 1], 3);
+    k.out = d->level[l + 1].v;
+    QDS_TRY(qds_stream_launch(d->stream, &qds_level_coarsen_kernel, &k));
+  }
+  return find_bounds(ctx, mg);
 }
 
 static void clear(qds_multigrid *mg) {
@@ -267,5 +294,5 @@ static qds_status prolong(qds_context *ctx, const qds_multigrid *mg, int level, 
 }
 
 const qds_multigrid_place qds_multigrid_on_stream = {
-    create, clear, shift_levels, apply, qds_device_multigrid_cycle, prolong,
+    create, renew, clear, shift_levels, apply, qds_device_multigrid_cycle, prolong,
 };

@@ -88,15 +88,15 @@ static qds_status create_couplings(const qds_tensor_operator *t, qds_device_oper
   return upload(d->stream, entries, sizeof *c->value, c->value, (const void **)&to->value);
 }
 
-qds_status qds_device_operator_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
-                                      qds_device_operator **out) {
+static qds_status create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
+                         int open_potential, qds_device_operator **out) {
   QDS_AUTO(qds_device_operator) *d = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "operator", &d));
   d->stream = stream;
   d->rows = t->rows;
   QDS_TRY(check_size(t));
-  QDS_TRY(qds_tensor_rows_create(ctx, stream, t, &d->coefficients));
+  QDS_TRY(qds_tensor_rows_create(ctx, stream, t, open_potential, &d->coefficients));
   for (int a = 0; a < 3; a++) QDS_TRY(create_axis(ctx, t, a, d));
   d->view.v = qds_tiled_grid(&d->coefficients.v, t->n[1]);
   d->view.rows = qds_tensor_rows_of(&d->coefficients);
@@ -104,6 +104,21 @@ qds_status qds_device_operator_create(qds_context *ctx, qds_stream *stream, cons
   *out = d;
   d = NULL;
   return QDS_OK;
+}
+
+qds_status qds_device_operator_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
+                                      qds_device_operator **out) {
+  return create(ctx, stream, t, 0, out);
+}
+
+qds_status qds_device_operator_create_open(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
+                                           qds_device_operator **out) {
+  return create(ctx, stream, t, 1, out);
+}
+
+double *qds_device_operator_potential(const qds_device_operator *d, int64_t *line) {
+  *line = d->coefficients.tiles * QDS_TILE;
+  return d->coefficients.v.numbers;
 }
 
 void qds_device_operator_destroy(qds_device_operator *d) {

@@ -12,8 +12,16 @@ typedef struct qds_device_operator qds_device_operator;
  * UNSUPPORTED (an axis of 2^31 nodes, more than 2^31 different coefficients), those of the device. */
 qds_status qds_device_operator_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
                                       qds_device_operator **out);
+/* The same with a potential that is 0 at first, whatever t's is, and can be changed: 9 bytes more per row. */
+qds_status qds_device_operator_create_open(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
+                                           qds_device_operator **out);
 void qds_device_operator_destroy(qds_device_operator *operator_);
 QDS_AUTO_DEFINE(qds_device_operator)
+
+/* The potential of such an operator, in the stream's place: line (i, j) begins at (i * n[1] + j) * *line.
+ * What the stream's work writes there holds for what is enqueued after it; a multigrid of the operator has to
+ * be told (qds_multigrid_renew). */
+double *qds_device_operator_potential(const qds_device_operator *operator_, int64_t *line);
 
 /* On blocks of the stream, in its order; borrows. */
 qds_operator qds_device_operator_apply(qds_device_operator *operator_);

@@ -1,6 +1,7 @@
 #include "la/multigrid.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "la/blas.h"
 #include "la/multigrid_internal.h"
@@ -22,23 +23,36 @@ qds_status qds_multigrid_prolong(qds_multigrid *mg, qds_context *ctx, int level,
   return mg->place->prolong(ctx, mg, level, coarse, fine);
 }
 
-/* Eigenpairs of the coarsest level, from its operator applied to the unit vectors. */
-static qds_status diagonalise_coarsest(qds_context *ctx, qds_stream *stream, qds_multigrid *mg) {
+static qds_status create_coarsest(qds_context *ctx, qds_multigrid *mg) {
   const int64_t rows = mg->level[mg->levels - 1].rows;
   qds_allocator *allocator = qds_context_allocator(ctx);
+  QDS_TRY(QDS_NEW(allocator, rows * rows, "multigrid", &mg->coarse_vectors));
+  QDS_TRY(QDS_NEW(allocator, rows, "multigrid", &mg->coarse_values));
+  return QDS_NEW(allocator, rows * rows, "multigrid", &mg->coarse_inverse);
+}
+
+/* Eigenpairs of the coarsest level, from its operator applied to the unit vectors. */
+static qds_status diagonalise_coarsest(qds_context *ctx, qds_multigrid *mg) {
+  const int64_t rows = mg->level[mg->levels - 1].rows;
+  qds_stream *stream = mg->fine ? qds_device_operator_stream(mg->fine) : NULL;
   const qds_operator operator_ = qds_multigrid_level_operator(mg, mg->levels - 1);
   __attribute__((cleanup(qds_block_clear))) qds_block x = {0}, y = {0};
-  QDS_TRY(QDS_NEW_ZERO(allocator, rows * rows, "multigrid", &mg->coarse_vectors));
-  QDS_TRY(QDS_NEW(allocator, rows, "multigrid", &mg->coarse_values));
-  QDS_TRY(QDS_NEW(allocator, rows * rows, "multigrid", &mg->coarse_inverse));
   QDS_TRY(qds_block_create_on(ctx, stream, rows, (int)rows, "multigrid", &x));
   QDS_TRY(qds_block_create_on(ctx, stream, rows, (int)rows, "multigrid", &y));
   qds_block matrix = {mg->coarse_vectors, rows, rows, (int)rows, NULL};
+  memset(matrix.data, 0, sizeof(double) * (size_t)(rows * rows));
   for (int64_t j = 0; j < rows; j++) matrix.data[j * rows + j] = 1;
   QDS_TRY(qds_block_copy(&matrix, &x));
   QDS_TRY(operator_.apply(operator_.self, ctx, &x, &y));
   QDS_TRY(qds_block_copy(&y, &matrix));
   return qds_symmetric_eigen(ctx, (int)rows, mg->coarse_vectors, mg->coarse_values);
+}
+
+/* What the levels' coefficients decide: the coarsest level's eigenpairs, and the largest shift. */
+static qds_status finish(qds_context *ctx, qds_multigrid *mg) {
+  double used;
+  QDS_TRY(diagonalise_coarsest(ctx, mg));
+  return qds_multigrid_set_shift(mg, ctx, INFINITY, &used);
 }
 
 qds_status qds_multigrid_create(qds_context *ctx, const qds_device_operator *device,
@@ -50,12 +64,16 @@ qds_status qds_multigrid_create(qds_context *ctx, const qds_device_operator *dev
   mg->fine = device;
   for (int l = 0; l < QDS_MULTIGRID_MAX_LEVELS; l++) mg->handle[l] = (qds_multigrid_handle){mg, l};
   QDS_TRY(mg->place->create(ctx, fine, mg));
-  QDS_TRY(diagonalise_coarsest(ctx, device ? qds_device_operator_stream(device) : NULL, mg));
-  double used;
-  QDS_TRY(qds_multigrid_set_shift(mg, ctx, INFINITY, &used));
+  QDS_TRY(create_coarsest(ctx, mg));
+  QDS_TRY(finish(ctx, mg));
   *out = mg;
   mg = NULL;
   return QDS_OK;
+}
+
+qds_status qds_multigrid_renew(qds_multigrid *mg, qds_context *ctx, const qds_tensor_operator *fine) {
+  QDS_TRY(mg->place->renew(ctx, fine, mg));
+  return finish(ctx, mg);
 }
 
 void qds_multigrid_destroy(qds_multigrid *mg) {

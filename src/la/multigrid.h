@@ -19,6 +19,10 @@ typedef struct qds_multigrid qds_multigrid;
  * its stream. Errors: MEMORY, BUDGET, NUMERIC, those of the device. */
 qds_status qds_multigrid_create(qds_context *ctx, const qds_device_operator *device,
                                 const qds_tensor_operator *fine, qds_multigrid **out);
+/* Takes over another potential, on the diagonal of the operator that the multigrid was made from, which has
+ * to be as it was else; on the host it is `fine`'s. The shift becomes the largest that is allowed. Errors as
+ * above; after one the multigrid can only be renewed again or destroyed. */
+qds_status qds_multigrid_renew(qds_multigrid *multigrid, qds_context *ctx, const qds_tensor_operator *fine);
 void qds_multigrid_destroy(qds_multigrid *multigrid);
 QDS_AUTO_DEFINE(qds_multigrid)
 

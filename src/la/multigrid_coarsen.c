@@ -144,12 +144,16 @@ qds_status qds_level_round_masses(qds_context *ctx, qds_level *level, int a, int
   return QDS_OK;
 }
 
+qds_status qds_level_set_potential(qds_level *level, const double *v) {
+  for (int64_t i = 0; i < level->rows; i++) level->v[i] = (float)v[i];
+  return check_finite(level->rows, level->v, "potential");
+}
+
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
                               const qds_level_coefficients *coefficients) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &level->v));
-  for (int64_t i = 0; i < level->rows; i++) level->v[i] = (float)coefficients->v[i];
-  QDS_TRY(check_finite(level->rows, level->v, "potential"));
+  QDS_TRY(qds_level_set_potential(level, coefficients->v));
   for (int a = 0; a < 3; a++) {
     QDS_TRY(qds_level_round_masses(ctx, level, a, !coefficients->c[a]));
     if (coefficients->c[a]) QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
@@ -305,6 +309,11 @@ static qds_status coarsen_array(qds_allocator *allocator, const qds_level *fine,
   return QDS_OK;
 }
 
+qds_status qds_level_coarsen_potential(qds_context *ctx, const qds_level *fine, const qds_level *coarse,
+                                       const double *v, double **coarse_v) {
+  return coarsen_array(qds_context_allocator(ctx), fine, coarse, -1, v, coarse_v);
+}
+
 qds_status qds_level_coarsen_axes(qds_context *ctx, qds_level *fine, const double coupling[3],
                                   qds_level *coarse, int *coarsened) {
   qds_allocator *allocator = qds_context_allocator(ctx);
@@ -332,7 +341,7 @@ qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_
         fine, a, mean_of(coefficients->c[a] ? coefficient_count(fine, a) : 0, coefficients->c[a]));
   QDS_TRY(qds_level_coarsen_axes(ctx, fine, coupling, coarse, coarsened));
   if (!*coarsened) return QDS_OK;
-  QDS_TRY(coarsen_array(allocator, fine, coarse, -1, coefficients->v, &out->v));
+  QDS_TRY(qds_level_coarsen_potential(ctx, fine, coarse, coefficients->v, &out->v));
   for (int a = 0; a < 3; a++)
     if (coefficients->c[a])
       QDS_TRY(coarsen_array(allocator, fine, coarse, a, coefficients->c[a], &out->c[a]));

@@ -127,6 +127,20 @@ static qds_status create(qds_context *ctx, const qds_tensor_operator *fine, qds_
   return QDS_OK;
 }
 
+static qds_status renew(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *mg) {
+  QDS_AUTO_RELEASE double *v = NULL;
+  QDS_TRY(qds_level_set_potential(&mg->level[0], fine->v));
+  for (int l = 0; l < mg->levels - 1; l++) {
+    double *coarse = NULL;
+    QDS_TRY(qds_level_coarsen_potential(ctx, &mg->level[l], &mg->level[l + 1], l > 0 ? v : fine->v, &coarse));
+    qds_release(v);
+    v = coarse;
+    QDS_TRY(qds_level_set_potential(&mg->level[l + 1], v));
+    QDS_TRY(level_start(ctx, &mg->level[l]));
+  }
+  return QDS_OK;
+}
+
 static void clear(qds_multigrid *mg) {
   for (int t = 0; mg->workspace && t < mg->teams; t++) {
     qds_release(mg->workspace[t].line);
@@ -177,5 +191,5 @@ static qds_status prolong(qds_context *ctx, const qds_multigrid *mg, int level, 
 }
 
 const qds_multigrid_place qds_multigrid_on_host = {
-    create, clear, shift_levels, level_apply, qds_multigrid_host_cycle, prolong,
+    create, renew, clear, shift_levels, level_apply, qds_multigrid_host_cycle, prolong,
 };

@@ -68,6 +68,8 @@ typedef struct {
 typedef struct {
   /* The levels with their vectors and bounds, less what the coarsest level's inverse needs. */
   qds_status (*create)(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *multigrid);
+  /* The potentials of the levels and their bounds anew. */
+  qds_status (*renew)(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *multigrid);
   void (*clear)(qds_multigrid *multigrid);
   /* The shift of the levels from `finest` on; the coarsest level's inverse has it already. */
   qds_status (*shift)(qds_context *ctx, qds_multigrid *multigrid, int finest, double shift);
@@ -117,6 +119,10 @@ qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *
                                    qds_level_coefficients *coefficients);
 /* Fills edges, masses and v from the axes and coefficients. */
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level, const qds_level_coefficients *coefficients);
+/* Its potential alone, and that of the next coarser level, which the caller releases. */
+qds_status qds_level_set_potential(qds_level *level, const double *v);
+qds_status qds_level_coarsen_potential(qds_context *ctx, const qds_level *fine, const qds_level *coarse,
+                                       const double *v, double **coarse_v);
 /* Masses in single precision, and their roots: the level is self-adjoint with respect to the masses that it
  * uses, to the last bit. */
 qds_status qds_level_round_masses(qds_context *ctx, qds_level *level, int axis, int is_point);

@@ -161,11 +161,21 @@ static qds_status number_rows(qds_context *ctx, const codes *c, qds_tensor_rows 
 
 /* --- together ------------------------------------------------------------------------------------------- */
 
-static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, codes *c, qds_tensor_rows *out) {
+static qds_status compress_potential(qds_context *ctx, const qds_tensor_operator *t, int open_potential,
+                                     codes *c, qds_tensor_rows *out) {
   int64_t count, length;
   qds_dense_lines dense;
-  qds_lines lines = qds_tensor_operator_lines(t, 3, &dense, &count, &length);
-  QDS_TRY(qds_tiled_create_lines(ctx, out->stream, count, length, lines.line, lines.self, &out->v, &c->v));
+  const qds_lines lines = qds_tensor_operator_lines(t, 3, &dense, &count, &length);
+  if (open_potential) return qds_tiled_create_open(ctx, out->stream, count, length, &out->v, &c->v);
+  return qds_tiled_create_lines(ctx, out->stream, count, length, lines.line, lines.self, &out->v, &c->v);
+}
+
+static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, int open_potential, codes *c,
+                           qds_tensor_rows *out) {
+  int64_t count, length;
+  qds_dense_lines dense;
+  qds_lines lines;
+  QDS_TRY(compress_potential(ctx, t, open_potential, c, out));
   for (int a = 0; a < 3; a++) {
     if (!qds_tensor_operator_has(t, a)) continue;
     lines = qds_tensor_operator_lines(t, a, &dense, &count, &length);
@@ -179,11 +189,11 @@ static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, codes
 }
 
 qds_status qds_tensor_rows_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
-                                  qds_tensor_rows *out) {
+                                  int open_potential, qds_tensor_rows *out) {
   *out = (qds_tensor_rows){
       .stream = stream, .lines = t->n[0] * t->n[1], .tiles = (t->n[2] + QDS_TILE - 1) / QDS_TILE};
   __attribute__((cleanup(codes_release))) codes c = {.t = t, .tiles = out->tiles};
-  qds_status status = compress(ctx, t, &c, out);
+  qds_status status = compress(ctx, t, open_potential, &c, out);
   if (status == QDS_OK) status = number_rows(ctx, &c, out);
   if (status != QDS_OK) qds_tensor_rows_clear(out);
   return status;

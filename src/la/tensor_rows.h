@@ -19,9 +19,10 @@ typedef struct {
   int64_t lines, tiles, count; /* of rows: lines x tiles; of sevens */
 } qds_tensor_rows;
 
-/* Errors: as qds_tiled_create. */
+/* open_potential: 0, whatever t's is, and can be changed (qds_tiled_create_open); every tile then has a seven
+ * of its own. Errors: as qds_tiled_create. */
 qds_status qds_tensor_rows_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
-                                  qds_tensor_rows *out);
+                                  int open_potential, qds_tensor_rows *out);
 void qds_tensor_rows_clear(qds_tensor_rows *rows); /* safe on a zeroed one */
 size_t qds_tensor_rows_bytes(const qds_tensor_rows *rows);
 qds_tensor_rows_view qds_tensor_rows_of(const qds_tensor_rows *rows);

@@ -154,6 +154,32 @@ qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines,
   return qds_tiled_create_lines(ctx, stream, lines, length, qds_dense_line, &from, out, NULL);
 }
 
+qds_status qds_tiled_create_open(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
+                                 qds_tiled *out, uint32_t **host_code) {
+  const int64_t tiles = (length + QDS_TILE - 1) / QDS_TILE, count = lines * tiles * QDS_TILE;
+  QDS_AUTO_RELEASE uint32_t *code = NULL;
+  *out = (qds_tiled){.stream = stream, .lines = lines, .length = length, .tiles = tiles, .count = count};
+  if (count > MOST_NUMBERS)
+    QDS_FAIL(QDS_ERROR_UNSUPPORTED,
+             "a potential of %lld numbers that can be changed; a device takes at most 2^31",
+             (long long)count);
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), lines * tiles, "coefficients", &code));
+  for (int64_t tile = 0; tile < lines * tiles; tile++) code[tile] = (uint32_t)(2 * tile * QDS_TILE + 1);
+  qds_status status = QDS_STREAM_NEW(stream, lines * tiles, "coefficients", &out->code);
+  if (status == QDS_OK) status = QDS_STREAM_NEW(stream, count, "coefficients", &out->numbers);
+  if (status == QDS_OK)
+    status = qds_stream_copy(stream, out->code, code, sizeof *code * (size_t)(lines * tiles));
+  if (status == QDS_OK)
+    status = qds_stream_fill(stream, out->numbers, 0, sizeof *out->numbers * (size_t)count);
+  if (status != QDS_OK) {
+    qds_tiled_clear(out);
+    return status;
+  }
+  *host_code = code;
+  code = NULL;
+  return QDS_OK;
+}
+
 void qds_tiled_clear(qds_tiled *t) {
   if (t->stream) {
     qds_stream_release(t->stream, t->code);

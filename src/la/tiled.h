@@ -26,6 +26,11 @@ qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines,
  * them. */
 qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
                                   qds_line_source source, const void *self, qds_tiled *out, uint32_t **code);
+/* One whose numbers can be changed: each tile has QDS_TILE of its own, number k of line l at l * tiles *
+ * QDS_TILE
+ * + k; they are 0 at first. */
+qds_status qds_tiled_create_open(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
+                                 qds_tiled *out, uint32_t **code);
 void qds_tiled_clear(qds_tiled *tiled); /* safe on a zeroed one */
 /* Bytes held on the stream's place. */
 size_t qds_tiled_bytes(const qds_tiled *tiled);
