@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "dot/density_kernels.h"
 
-/* Sums over nodes run over a fixed number of parts, so that they do not depend on the thread count. */
-enum { PARTS = 64, MAX_STEPS = 200, MAX_DOUBLINGS = 60 };
+/* Sums over nodes run over a fixed number of groups, so that they do not depend on the thread count. */
+enum { HOST_GROUPS = 64, DEVICE_GROUPS = 1056, MAX_STEPS = 200, MAX_DOUBLINGS = 60 };
 
 double qds_free_mass(const qds_device *d, const double *probability) {
   double product = 1;
@@ -22,30 +23,25 @@ double qds_free_mass(const qds_device *d, const double *probability) {
   return d->dimension == 1 ? sqrt(product) : product;
 }
 
-/* |psi|^2 on all nodes from one scaled vector. */
-static void square_vector(const qds_device *d, const qds_tensor_operator *t, const double *u,
-                          double *square) {
-  const int64_t n0 = t->axis[0]->nodes, n1 = t->axis[1]->nodes, n2 = t->axis[2]->nodes;
-#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
-  for (int64_t line = 0; line < n0 * n1; line++) {
-    const int64_t i = qds_axis_unknown(t->axis[0], line / n1), j = qds_axis_unknown(t->axis[1], line % n1);
-    double *to = square + line * n2;
-    memset(to, 0, sizeof(double) * (size_t)n2);
-    if (i < 0 || j < 0) continue;
-    for (int64_t node = 0; node < n2; node++) {
-      const int64_t k = qds_axis_unknown(t->axis[2], node);
-      if (k < 0) continue;
-      const double value = u[(i * t->n[1] + j) * t->n[2] + k];
-      to[node] = value * value / (t->axis[0]->mass[i] * t->axis[1]->mass[j] * t->axis[2]->mass[k]);
-    }
+/* |psi|^2 on all nodes, column by column; vectors of another place go through one column here. */
+static qds_status square_vectors(qds_subbands *s, const qds_block *x) {
+  __attribute__((cleanup(qds_block_clear))) qds_block here = {0};
+  const int moves = x->stream != s->square.stream;
+  if (moves) QDS_TRY(qds_block_create_on(s->device->ctx, s->square.stream, x->rows, 1, "density", &here));
+  for (int i = 0; i < s->states; i++) {
+    const qds_block column = qds_block_part(x, i, 1);
+    if (moves) QDS_TRY(qds_block_copy(&column, &here));
+    QDS_TRY(qds_grid_unfold(s->grid, 1, moves ? here.data : column.data, qds_block_column(&s->square, i)));
   }
+  return QDS_OK;
 }
 
-/* The volume of a node. */
-static double weight_of(const qds_device *d, int64_t node) {
+/* The square root of the volume of each node times its numbers'. */
+static void weigh(const qds_device *d, double *numbers) {
   const int64_t n1 = d->axis[1]->nodes, n2 = d->axis[2]->nodes;
-  return d->axis[0]->weights_nm[node / (n1 * n2)] * d->axis[1]->weights_nm[node / n2 % n1] *
-         d->axis[2]->weights_nm[node % n2];
+  for (int64_t node = 0; node < qds_device_nodes(d); node++)
+    numbers[node] = sqrt(numbers[node] * d->axis[0]->weights_nm[node / (n1 * n2)] *
+                         d->axis[1]->weights_nm[node / n2 % n1] * d->axis[2]->weights_nm[node % n2]);
 }
 
 /* Whether the masses of the free axes differ between materials. */
@@ -58,17 +54,20 @@ static int masses_differ(const qds_device *d) {
 
 static qds_status find_masses(qds_subbands *s) {
   const qds_device *d = s->device;
-  const int64_t nodes = qds_device_nodes(d);
-  QDS_AUTO_RELEASE double *root = NULL, *probability = NULL;
+  const int differ = masses_differ(d);
+  __attribute__((cleanup(qds_block_clear))) qds_block root = {0};
+  QDS_AUTO_RELEASE double *probability = NULL;
   qds_intervals intervals[3];
   for (int a = 0; a < 3; a++) intervals[a] = (qds_intervals){d->axis[a]->nodes, d->axis[a]->dual_nm};
-  QDS_TRY(QDS_NEW(qds_context_allocator(d->ctx), nodes, "density", &root));
+  if (differ) QDS_TRY(qds_block_create(d->ctx, qds_device_nodes(d), 1, "density", &root));
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(d->ctx), d->materials, "density", &probability));
   probability[0] = 1;
   for (int state = 0; state < s->states; state++) {
-    const double *vector = root;
-    if (masses_differ(d)) {
-      for (int64_t i = 0; i < nodes; i++) root[i] = sqrt(s->square[state * nodes + i] * weight_of(d, i));
+    if (differ) {
+      const qds_block square = qds_block_part(&s->square, state, 1);
+      const double *vector = root.data;
+      QDS_TRY(qds_block_copy(&square, &root));
+      weigh(d, root.data);
       QDS_TRY(qds_volume_fractions(d->ctx, &d->medium, d->dimension, intervals, 1, &vector, probability));
     }
     s->mass[state] = qds_free_mass(d, probability);
@@ -76,23 +75,38 @@ static qds_status find_masses(qds_subbands *s) {
   return QDS_OK;
 }
 
-qds_status qds_subbands_create(const qds_device *d, const qds_tensor_operator *t, const qds_block *x,
-                               const double *energies_eV, qds_subbands **out) {
+/* What the kernels need of the states, to their place. */
+static qds_status send_numbers(qds_subbands *s) {
+  qds_stream *stream = s->grid->stream;
+  const size_t states = (size_t)s->states, bytes = sizeof(double) * states;
+  s->groups = qds_stream_on_host(stream) ? HOST_GROUPS : DEVICE_GROUPS;
+  QDS_TRY(QDS_STREAM_NEW(stream, 2 * states + 2 * ((size_t)s->groups + 1), "density", &s->numbers));
+  s->sums = s->numbers + 2 * states;
+  QDS_TRY(qds_stream_copy(stream, s->numbers, s->energies_eV, bytes));
+  QDS_TRY(qds_stream_copy(stream, s->numbers + states, s->mass, bytes));
+  if (!s->table) return QDS_OK;
+  QDS_TRY(QDS_STREAM_NEW(stream, 1, "density", &s->table_there));
+  return qds_stream_copy(stream, s->table_there, s->table, sizeof *s->table);
+}
+
+qds_status qds_subbands_create(const qds_device *d, const qds_grid *grid, qds_stream *stream,
+                               const qds_block *x, const double *energies_eV, qds_subbands **out) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
-  const int64_t nodes = qds_device_nodes(d);
   QDS_AUTO(qds_subbands) *s = NULL;
   *out = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "density", &s));
   s->device = d;
+  s->grid = grid;
   s->states = x->columns;
   s->kT_eV = QDS_BOLTZMANN * d->temperature_K;
   if (d->dimension == 2) QDS_TRY(qds_fermi_table_create(allocator, &s->table));
   QDS_TRY(QDS_NEW(allocator, s->states, "density", &s->energies_eV));
   QDS_TRY(QDS_NEW(allocator, s->states, "density", &s->mass));
-  QDS_TRY(QDS_NEW(allocator, s->states * nodes, "density", &s->square));
+  QDS_TRY(qds_block_create_on(d->ctx, stream, qds_device_nodes(d), s->states, "density", &s->square));
   memcpy(s->energies_eV, energies_eV, sizeof(double) * (size_t)s->states);
-  for (int i = 0; i < s->states; i++) square_vector(d, t, qds_block_column(x, i), s->square + i * nodes);
+  QDS_TRY(square_vectors(s, x));
   QDS_TRY(find_masses(s));
+  QDS_TRY(send_numbers(s));
   *out = s;
   s = NULL;
   return QDS_OK;
@@ -103,7 +117,9 @@ void qds_subbands_destroy(qds_subbands *s) {
   qds_fermi_table_destroy(s->table);
   qds_release(s->energies_eV);
   qds_release(s->mass);
-  qds_release(s->square);
+  qds_block_clear(&s->square);
+  qds_stream_release(s->grid->stream, s->numbers);
+  qds_stream_release(s->grid->stream, s->table_there);
   qds_release(s);
 }
 
@@ -111,20 +127,6 @@ double qds_state_electrons(const qds_subbands *s, int state, double fermi_level_
   return qds_occupy(s->table, s->device->dimension, fermi_level_eV - s->energies_eV[state], s->mass[state],
                     s->kT_eV)
       .number;
-}
-
-/* Density and slope at one node, for a potential that has risen by shift_V. */
-static qds_occupation density_at(const qds_subbands *s, int64_t nodes, int64_t node, double energy_eV) {
-  qds_occupation sum = {0, 0};
-  for (int i = 0; i < s->states; i++) {
-    const double square = s->square[i * nodes + node];
-    if (square == 0) continue;
-    const qds_occupation o =
-        qds_occupy(s->table, s->device->dimension, energy_eV - s->energies_eV[i], s->mass[i], s->kT_eV);
-    sum.number += square * o.number;
-    sum.slope += square * o.slope;
-  }
-  return sum;
 }
 
 /* Without a shift each state's occupation is one number. */
@@ -139,53 +141,61 @@ static qds_occupation unshifted_total(const qds_subbands *s, double fermi_level_
   return sum;
 }
 
-qds_occupation qds_predict_density(const qds_subbands *s, const double *shift_V, double fermi_level_eV,
-                                   double *density, double *slope) {
-  const int64_t nodes = qds_device_nodes(s->device);
-  qds_occupation part[PARTS], sum = {0, 0};
-  if (!shift_V && !density && !slope) return unshifted_total(s, fermi_level_eV);
-#pragma omp parallel for num_threads(qds_context_threads(s->device->ctx)) schedule(static)
-  for (int p = 0; p < PARTS; p++) {
-    part[p] = (qds_occupation){0, 0};
-    for (int64_t node = nodes * p / PARTS; node < nodes * (p + 1) / PARTS; node++) {
-      const double weight = weight_of(s->device, node);
-      const qds_occupation here = density_at(s, nodes, node, fermi_level_eV + (shift_V ? shift_V[node] : 0));
-      if (density) density[node] = here.number;
-      if (slope) slope[node] = here.slope;
-      part[p].number += weight * here.number;
-      part[p].slope += weight * here.slope;
-    }
+qds_status qds_predict_density(const qds_subbands *s, const qds_block *shift_V, double fermi_level_eV,
+                               qds_block *density, qds_block *slope, qds_occupation *total) {
+  double sums[2];
+  if (!shift_V && !density && !slope) {
+    *total = unshifted_total(s, fermi_level_eV);
+    return QDS_OK;
   }
-  for (int p = 0; p < PARTS; p++) {
-    sum.number += part[p].number;
-    sum.slope += part[p].slope;
-  }
-  return sum;
+  const qds_predict_density_arguments k = {.grid = s->grid->view,
+                                           .nodes = qds_grid_nodes(s->grid),
+                                           .states = s->states,
+                                           .dimension = s->device->dimension,
+                                           .square = s->square.data,
+                                           .stride = s->square.stride,
+                                           .energy_eV = s->numbers,
+                                           .mass = s->numbers + s->states,
+                                           .table = s->table_there,
+                                           .kT_eV = s->kT_eV,
+                                           .fermi_level_eV = fermi_level_eV,
+                                           .shift_V = shift_V ? shift_V->data : NULL,
+                                           .density = density ? density->data : NULL,
+                                           .slope = slope ? slope->data : NULL,
+                                           .groups = s->groups,
+                                           .partial = s->sums + 2,
+                                           .sums = s->sums};
+  QDS_TRY(qds_stream_launch(s->grid->stream, &qds_predict_density_kernel, &k));
+  QDS_TRY(qds_stream_fetch(s->grid->stream, sums, s->sums, sizeof sums));
+  *total = (qds_occupation){sums[0], sums[1]};
+  return QDS_OK;
 }
 
 /* Two levels between which the wanted one lies, by doubling steps from the guess. */
-static qds_status bracket(const qds_subbands *s, const double *shift_V, double total, double guess,
+static qds_status bracket(const qds_subbands *s, const qds_block *shift_V, double total, double guess,
                           double *low, double *high) {
   double step = s->kT_eV;
   *low = *high = guess;
   for (int i = 0; i < MAX_DOUBLINGS; i++, step *= 2) {
-    const double number = qds_predict_density(s, shift_V, guess, NULL, NULL).number;
-    if (!isfinite(number)) break;
-    if (number < total) *low = guess;
-    if (number >= total) *high = guess;
+    qds_occupation found;
+    QDS_TRY(qds_predict_density(s, shift_V, guess, NULL, NULL, &found));
+    if (!isfinite(found.number)) break;
+    if (found.number < total) *low = guess;
+    if (found.number >= total) *high = guess;
     if (*low < *high) return QDS_OK;
-    guess += number < total ? step : -step;
+    guess += found.number < total ? step : -step;
   }
   QDS_FAIL(QDS_ERROR_NUMERIC, "no Fermi level gives %g electrons in %d states", total, s->states);
 }
 
-qds_status qds_find_fermi_level(const qds_subbands *s, const double *shift_V, double total,
+qds_status qds_find_fermi_level(const qds_subbands *s, const qds_block *shift_V, double total,
                                 double *fermi_level_eV) {
   double low, high, level = *fermi_level_eV;
   QDS_TRY(bracket(s, shift_V, total, level, &low, &high));
   if (level < low || level > high) level = 0.5 * (low + high);
   for (int i = 0; i < MAX_STEPS; i++) {
-    const qds_occupation now = qds_predict_density(s, shift_V, level, NULL, NULL);
+    qds_occupation now;
+    QDS_TRY(qds_predict_density(s, shift_V, level, NULL, NULL, &now));
     const double error = now.number - total;
     if (fabs(error) <= 4e-16 * total) break;
     if (error < 0)

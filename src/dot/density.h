@@ -4,22 +4,28 @@
 
 #include "dot/device.h"
 #include "dot/fermi.h"
-#include "la/tensor_operator.h"
+#include "dot/grid.h"
 
-/* States with what their occupation needs. */
+/* States with what their occupation needs; the squares lie where the density is found. */
 typedef struct {
   const qds_device *device;
-  int states;
+  const qds_grid *grid; /* borrowed: of the states' operator, in whose stream's order the work is done */
+  int states, groups;
   double kT_eV;
   qds_fermi_table *table; /* in 2D */
   double *energies_eV;
-  double *mass;   /* states: of the free motion */
-  double *square; /* states x nodes: |psi|^2, 1/nm^dimension */
+  double *mass;     /* states: of the free motion */
+  qds_block square; /* nodes x states: |psi|^2, 1/nm^dimension */
+  /* For the kernels, in one block of the stream's place: energies and masses, room for the sums, the table.
+   */
+  double *numbers, *sums;
+  qds_fermi_table *table_there;
 } qds_subbands;
 
-/* From orthonormal scaled vectors on the operator's unknowns; the energies are copied. */
-qds_status qds_subbands_create(const qds_device *device, const qds_tensor_operator *t, const qds_block *x,
-                               const double *energies_eV, qds_subbands **out);
+/* From orthonormal scaled vectors on the grid's unknowns, in host memory or where the grid is; stream: that
+ * of the squares, of the grid's place (NULL: of the host). The energies are copied. */
+qds_status qds_subbands_create(const qds_device *device, const qds_grid *grid, qds_stream *stream,
+                               const qds_block *x, const double *energies_eV, qds_subbands **out);
 void qds_subbands_destroy(qds_subbands *subbands);
 QDS_AUTO_DEFINE(qds_subbands)
 
@@ -32,14 +38,14 @@ double qds_state_electrons(const qds_subbands *subbands, int state, double fermi
 
 /* Density in 1/nm^3 at all nodes and its derivative with respect to the potential in 1/(V nm^3) (either may
  * be NULL), predicted for a potential that has risen by shift_V (NULL: nowhere) since the states were found:
- * each level follows it locally (Trellakis, Galick, Pacelli, Ravaioli, J. Appl. Phys. 81 (1997) 7880).
- * Returns the total. */
-qds_occupation qds_predict_density(const qds_subbands *subbands, const double *shift_V, double fermi_level_eV,
-                                   double *density, double *slope);
+ * each level follows it locally (Trellakis, Galick, Pacelli, Ravaioli, J. Appl. Phys. 81 (1997) 7880). The
+ * blocks lie with the squares. total: of all nodes. Errors: those of the device. */
+qds_status qds_predict_density(const qds_subbands *subbands, const qds_block *shift_V, double fermi_level_eV,
+                               qds_block *density, qds_block *slope, qds_occupation *total);
 
 /* The Fermi level at which the electrons add up to `total` > 0, to rounding. *fermi_level_eV holds a first
- * guess. Errors: NUMERIC. */
-qds_status qds_find_fermi_level(const qds_subbands *subbands, const double *shift_V, double total,
+ * guess. Errors: NUMERIC, those of the device. */
+qds_status qds_find_fermi_level(const qds_subbands *subbands, const qds_block *shift_V, double total,
                                 double *fermi_level_eV);
 
 #endif

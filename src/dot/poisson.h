@@ -10,41 +10,56 @@
 #define QDS_DOT_POISSON_H
 
 #include "dot/device.h"
+#include "la/block.h"
 
 typedef struct qds_poisson qds_poisson;
 
-/* permittivity: relative, one per material of the device, whose axes and medium are borrowed. */
+/* permittivity: relative, one per material of the device, whose axes and medium are borrowed. stream: of the
+ * device that solves; NULL: the CPU. */
 qds_status qds_poisson_create(const qds_device *device, const double *permittivity,
-                              const qds_contacts *contacts, qds_poisson **out);
+                              const qds_contacts *contacts, qds_stream *stream, qds_poisson **out);
 void qds_poisson_destroy(qds_poisson *poisson);
 QDS_AUTO_DEFINE(qds_poisson)
+
+/* Bytes that the equation takes of a device's memory at most; `with_slope`: also for Newton's method. */
+size_t qds_poisson_device_bytes(const int64_t nodes[3], int with_slope);
 
 /* Whether the device has no contact, so that its charge must add up to nothing. */
 int qds_poisson_is_closed(const qds_poisson *poisson);
 
-/* The potential in V of a charge in e/nm^3, both at all nodes, as exact as rounding lets it be. Errors: INPUT
- * (no contact and a charge that does not add up to nothing), CONVERGENCE, NUMERIC, INTERRUPTED, MEMORY. */
-qds_status qds_poisson_solve(qds_poisson *poisson, const double *charge, double *potential_V);
-
-/* One step of Newton's method for a charge that depends on the potential. */
 typedef struct {
-  const double *charge;      /* at the potential in hand, nodes */
-  const double *slope;       /* -d charge / d potential >= 0, e/(V nm^3), nodes; NULL: 0 */
+  int passes, iterations; /* of the solve, of conjugate gradients in all */
+} qds_poisson_work;
+
+/* The potential in V of a charge in e/nm^3, both at all nodes and in host memory, as exact as rounding lets
+ * it be. work may be NULL. Errors: INPUT (no contact and a charge that does not add up to nothing),
+ * CONVERGENCE, NUMERIC, INTERRUPTED, MEMORY, BUDGET, those of the device. */
+qds_status qds_poisson_solve(qds_poisson *poisson, const double *charge, double *potential_V,
+                             qds_poisson_work *work);
+
+/* One step of Newton's method for a charge that depends on the potential. Blocks hold one number per node and
+ * lie where the equation is solved. */
+typedef struct {
+  const qds_block *charge;   /* at the potential in hand */
+  const qds_block *slope;    /* -d charge / d potential >= 0, e/(V nm^3); NULL: 0 */
   int conserved;             /* a uniform shift of the potential leaves the total charge as it is */
   double relative_tolerance; /* of the linear solve */
 } qds_poisson_charge;
 /* step: the change of the potential at all nodes, 0 at contacts; descent: the residual times the step in eV
- * (per nm^2 in 1D, per nm in 2D), which is positive and falls to 0 where Poisson's equation holds. */
+ * (per nm^2 in 1D, per nm in 2D), which is positive and falls to 0 where Poisson's equation holds.
+ * *iterations, unless NULL, grows by those of conjugate gradients. */
 qds_status qds_poisson_correct(qds_poisson *poisson, const qds_poisson_charge *charge,
-                               const double *potential_V, double *step, double *descent);
+                               const qds_block *potential_V, qds_block *step, double *descent,
+                               int *iterations);
 /* The residual at another potential with its charge, times a step: how the descent goes on along it. */
-qds_status qds_poisson_descent(qds_poisson *poisson, const double *charge, const double *potential_V,
-                               const double *step, double *descent);
+qds_status qds_poisson_descent(qds_poisson *poisson, const qds_block *charge, const qds_block *potential_V,
+                               const qds_block *step, double *descent);
 
-/* Puts the contacts' potentials on their nodes; the others are left as they are. */
+/* Puts the contacts' potentials on their nodes; the others are left as they are. In host memory. */
 void qds_poisson_set_contacts(const qds_poisson *poisson, double *potential_V);
 
-/* The charge on a contact in e (per nm^2 in 1D, per nm in 2D), by Gauss's law from the flux into the grid. */
+/* The charge on a contact in e (per nm^2 in 1D, per nm in 2D), by Gauss's law from the flux into the grid;
+ * charge and potential in host memory. */
 double qds_poisson_contact_charge(const qds_poisson *poisson, const double *charge, const double *potential_V,
                                   int axis, int side);
 

@@ -6,71 +6,50 @@
 
 #include "base/text.h"
 #include "base/units.h"
-#include "dot/coefficient.h"
 #include "dot/density.h"
 #include "dot/hamiltonian.h"
 #include "dot/poisson.h"
 #include "la/anderson.h"
 #include "la/spectrum.h"
 
-enum { MAX_NEWTON_STEPS = 60, MAX_HALVINGS = 40, DEPTH = 6, HISTORY_IN_MESSAGE = 8 };
+enum { MAX_NEWTON_STEPS = 60, MAX_HALVINGS = 40, HISTORY_IN_MESSAGE = 8 };
 /* The highest state computed must hold less than this part of the electrons. */
 static const double most_in_highest = 1e-9;
 /* Newton's method ends at this part of the change since the states were found, which is to fall anyway. */
 static const double newton_part = 1e-3;
 static const double linear_tolerance = 1e-6;
 
+/* Blocks of one column on the nodes lie where potential and density are found, on the CPU or on a device. */
 typedef struct {
   const qds_device *d;
   qds_context *ctx;
   qds_tensor_operator *t;
+  qds_stream host, *stream; /* of the device; NULL: the CPU */
+  qds_grid grid;            /* of the operator's unknowns */
   qds_poisson *poisson;
   qds_subbands *subbands;
   qds_block vectors; /* the states in hand, with which the next search begins */
   int states;
   int64_t nodes;
-  double *own; /* rows: the operator's diagonal without the potential */
-  double *doping, *potential, *found, *trial, *shift, *density, *slope, *charge, *step; /* nodes */
+  qds_block own; /* unknowns: the operator's diagonal without the potential */
+  qds_block doping, potential, found, trial, shift, density, slope, charge, step;
   double total; /* electrons wanted, unless the Fermi level is given */
-  double fermi_level_eV, electrons, size_V;
+  double dopants, fermi_level_eV, electrons, size_V;
+  double states_s, poisson_s, density_s;
 } loop;
 
 static void loop_clear(loop *l) {
-  double *arrays[] = {l->own,   l->doping,  l->potential, l->found,  l->trial,
-                      l->shift, l->density, l->slope,     l->charge, l->step};
-  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) qds_release(arrays[i]);
+  qds_block *const blocks[] = {&l->own,     &l->doping, &l->potential, &l->found, &l->trial,  &l->shift,
+                               &l->density, &l->slope,  &l->charge,    &l->step,  &l->vectors};
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) qds_block_clear(blocks[i]);
   qds_poisson_destroy(l->poisson);
   qds_subbands_destroy(l->subbands);
-  qds_block_clear(&l->vectors);
+  qds_grid_clear(&l->grid);
 }
 
-static qds_status loop_create(const qds_device *d, qds_tensor_operator *t, loop *l) {
-  qds_allocator *allocator = qds_context_allocator(d->ctx);
-  QDS_AUTO_RELEASE double *permittivity = NULL;
-  *l = (loop){.d = d, .ctx = d->ctx, .t = t, .states = d->states, .nodes = qds_device_nodes(d)};
-  double **arrays[] = {&l->doping,  &l->potential, &l->found,  &l->trial, &l->shift,
-                       &l->density, &l->slope,     &l->charge, &l->step};
-  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-    QDS_TRY(QDS_NEW_ZERO(allocator, l->nodes, "self-consistency", arrays[i]));
-  QDS_TRY(QDS_NEW(allocator, t->rows, "self-consistency", &l->own));
-  QDS_TRY(QDS_NEW(allocator, d->materials, "self-consistency", &permittivity));
-  for (int m = 0; m < d->materials; m++) permittivity[m] = d->material[m].permittivity;
-  memcpy(l->own, t->v, sizeof(double) * (size_t)t->rows);
-  QDS_TRY(qds_device_doping(d, l->doping));
-  return qds_poisson_create(d, permittivity, &d->electrostatics.contacts, &l->poisson);
-}
-
-/* Puts the energy of an electron, -phi, on the operator's diagonal; a hole's is the negative. */
-static void set_potential(loop *l) {
-  const double sign = l->d->carrier == QDS_ELECTRON ? -1 : 1;
-  qds_fold_nodes(l->d->ctx, l->t, -1, l->potential, l->t->v);
-  for (int64_t i = 0; i < l->t->rows; i++) l->t->v[i] = l->own[i] + sign * l->t->v[i];
-}
-
-static double largest(int64_t count, const double *values) {
-  double most = 0;
-  for (int64_t i = 0; i < count; i++) most = fmax(most, fabs(values[i]));
-  return most;
+/* A block that borrows an array of the host. */
+static qds_block on_host(double *array, int64_t rows) {
+  return (qds_block){array, rows, rows, 1, NULL};
 }
 
 /* Sum over the nodes with their volumes: per nm^2 in 1D, per nm in 2D. */
@@ -83,12 +62,69 @@ static double integral(const qds_device *d, const double *values) {
   return sum;
 }
 
+static qds_status set_doping(loop *l) {
+  __attribute__((cleanup(qds_block_clear))) qds_block doping = {0};
+  QDS_TRY(qds_block_create(l->ctx, l->nodes, 1, "self-consistency", &doping));
+  QDS_TRY(qds_device_doping(l->d, doping.data));
+  l->dopants = integral(l->d, doping.data);
+  return qds_block_copy(&doping, &l->doping);
+}
+
+static qds_status create_blocks(loop *l) {
+  const int iterates = l->d->electrostatics.self_consistent;
+  qds_block *const blocks[] = {&l->potential, &l->doping, &l->charge,  &l->found, &l->trial,
+                               &l->shift,     &l->slope,  &l->density, &l->step};
+  const int needed = iterates ? (int)(sizeof blocks / sizeof *blocks) : 2;
+  for (int i = 0; i < needed; i++) {
+    QDS_TRY(qds_block_create_on(l->ctx, l->stream, l->nodes, 1, "self-consistency", blocks[i]));
+    QDS_TRY(qds_stream_fill(l->grid.stream, blocks[i]->data, 0, sizeof(double) * (size_t)l->nodes));
+  }
+  const qds_block own = on_host(l->t->v, l->t->rows);
+  QDS_TRY(qds_block_create_on(l->ctx, l->stream, l->t->rows, 1, "self-consistency", &l->own));
+  return qds_block_copy(&own, &l->own);
+}
+
+static qds_status loop_create(const qds_device *d, qds_tensor_operator *t, qds_stream *stream, loop *l) {
+  qds_allocator *allocator = qds_context_allocator(d->ctx);
+  QDS_AUTO_RELEASE double *permittivity = NULL;
+  *l = (loop){
+      .d = d, .ctx = d->ctx, .t = t, .stream = stream, .states = d->states, .nodes = qds_device_nodes(d)};
+  QDS_TRY(qds_stream_open(NULL, allocator, qds_context_threads(d->ctx), &l->host));
+  QDS_TRY(qds_grid_create(d->ctx, stream ? stream : &l->host, t->axis, &l->grid));
+  QDS_TRY(create_blocks(l));
+  QDS_TRY(set_doping(l));
+  QDS_TRY(QDS_NEW(allocator, d->materials, "self-consistency", &permittivity));
+  for (int m = 0; m < d->materials; m++) permittivity[m] = d->material[m].permittivity;
+  return qds_poisson_create(d, permittivity, &d->electrostatics.contacts, stream, &l->poisson);
+}
+
+/* Puts the energy of an electron, -phi, on the operator's diagonal; a hole's is the negative. */
+static qds_status set_potential(loop *l) {
+  const qds_folding how = {.factor = l->d->carrier == QDS_ELECTRON ? -1 : 1, .add = l->own.data};
+  if (!l->stream) return qds_grid_fold(&l->grid, how, l->potential.data, l->t->v);
+  __attribute__((cleanup(qds_block_clear))) qds_block diagonal = {0};
+  qds_block home = on_host(l->t->v, l->t->rows);
+  QDS_TRY(qds_block_create_on(l->ctx, l->stream, l->t->rows, 1, "self-consistency", &diagonal));
+  QDS_TRY(qds_grid_fold(&l->grid, how, l->potential.data, diagonal.data));
+  return qds_block_copy(&diagonal, &home);
+}
+
+/* to = a + part b. */
+static qds_status add(loop *l, const qds_block *a, double part, const qds_block *b, const qds_block *to) {
+  const qds_block *const from[QDS_COMBINE_FROM] = {a, b}, *const into[QDS_COMBINE_TO] = {to};
+  return qds_blocks_combine(l->ctx, from, (const double[]){1, part}, into);
+}
+
+static qds_status largest(const loop *l, const qds_block *block, double *most) {
+  return qds_grid_largest(&l->grid, block, most);
+}
+
 static qds_status set_total(loop *l) {
   const qds_electrostatics *e = &l->d->electrostatics;
   l->fermi_level_eV = e->fermi_level_eV;
   if (e->electrons == QDS_ELECTRONS_TOTAL) l->total = e->total;
   if (e->electrons != QDS_ELECTRONS_NEUTRAL) return QDS_OK;
-  l->total = integral(l->d, l->doping);
+  l->total = l->dopants;
   if (!(l->total > 0))
     QDS_FAIL(
         QDS_ERROR_INPUT,
@@ -114,12 +150,15 @@ static qds_status solve_states(loop *l) {
   QDS_TRY(QDS_NEW(allocator, l->states, "self-consistency", &residuals));
   qds_subbands_destroy(l->subbands);
   l->subbands = NULL;
+  options.leave_states = l->stream != NULL;
   if (l->vectors.columns >= l->states) options.start = &l->vectors;
+  const double start = qds_seconds();
   QDS_TRY(qds_spectrum(l->ctx, l->t, &options, &x, energies, residuals, &statistics));
+  l->states_s += qds_seconds() - start;
   qds_block_clear(&l->vectors);
   l->vectors = x;
   x = (qds_block){0};
-  return qds_subbands_create(l->d, l->t, &l->vectors, energies, &l->subbands);
+  return qds_subbands_create(l->d, &l->grid, l->stream, &l->vectors, energies, &l->subbands);
 }
 
 /* The largest number of states worth computing on a grid. */
@@ -134,7 +173,9 @@ static qds_status find_states(loop *l) {
   for (;;) {
     QDS_TRY(solve_states(l));
     if (l->total > 0) QDS_TRY(qds_find_fermi_level(l->subbands, NULL, l->total, &l->fermi_level_eV));
-    const double all = qds_predict_density(l->subbands, NULL, l->fermi_level_eV, NULL, NULL).number,
+    qds_occupation held;
+    QDS_TRY(qds_predict_density(l->subbands, NULL, l->fermi_level_eV, NULL, NULL, &held));
+    const double all = held.number,
                  highest = qds_state_electrons(l->subbands, l->states - 1, l->fermi_level_eV);
     if (highest <= most_in_highest * all || all < 1e-300) return QDS_OK;
     if (l->states >= most)
@@ -151,11 +192,22 @@ static qds_status find_states(loop *l) {
 }
 
 /* Density, its slope and the charge that the states in hand predict in a potential. */
-static qds_status find_charge(loop *l, const double *potential) {
-  for (int64_t i = 0; i < l->nodes; i++) l->shift[i] = potential[i] - l->found[i];
-  if (l->total > 0) QDS_TRY(qds_find_fermi_level(l->subbands, l->shift, l->total, &l->fermi_level_eV));
-  l->electrons = qds_predict_density(l->subbands, l->shift, l->fermi_level_eV, l->density, l->slope).number;
-  for (int64_t i = 0; i < l->nodes; i++) l->charge[i] = l->doping[i] - l->density[i];
+static qds_status find_charge(loop *l, const qds_block *potential) {
+  const double start = qds_seconds();
+  qds_occupation held;
+  QDS_TRY(add(l, potential, -1, &l->found, &l->shift));
+  if (l->total > 0) QDS_TRY(qds_find_fermi_level(l->subbands, &l->shift, l->total, &l->fermi_level_eV));
+  QDS_TRY(qds_predict_density(l->subbands, &l->shift, l->fermi_level_eV, &l->density, &l->slope, &held));
+  l->electrons = held.number;
+  l->density_s += qds_seconds() - start;
+  return add(l, &l->doping, -1, &l->density, &l->charge);
+}
+
+/* How the descent goes on where a part of the step leads to. */
+static qds_status descent_at_trial(loop *l, double *there) {
+  const double start = qds_seconds();
+  QDS_TRY(qds_poisson_descent(l->poisson, &l->charge, &l->trial, &l->step, there));
+  l->poisson_s += qds_seconds() - start;
   return QDS_OK;
 }
 
@@ -163,15 +215,16 @@ static qds_status find_charge(loop *l, const double *potential) {
  * little beyond its minimum on the line; a step within kT is safe. *change: the largest change of the
  * potential. */
 static qds_status take_step(loop *l, double descent, double *change) {
-  const double size = largest(l->nodes, l->step), safe = QDS_BOLTZMANN * l->d->temperature_K;
-  double part = 1;
+  const double safe = QDS_BOLTZMANN * l->d->temperature_K;
+  double part = 1, size;
+  QDS_TRY(largest(l, &l->step, &size));
   for (int halving = 0; halving < MAX_HALVINGS; halving++, part /= 2) {
     double there = 0;
-    for (int64_t i = 0; i < l->nodes; i++) l->trial[i] = l->potential[i] + part * l->step[i];
-    QDS_TRY(find_charge(l, l->trial));
-    if (part * size > safe) QDS_TRY(qds_poisson_descent(l->poisson, l->charge, l->trial, l->step, &there));
+    QDS_TRY(add(l, &l->potential, part, &l->step, &l->trial));
+    QDS_TRY(find_charge(l, &l->trial));
+    if (part * size > safe) QDS_TRY(descent_at_trial(l, &there));
     if (there < -0.5 * descent) continue;
-    double *passed = l->potential;
+    const qds_block passed = l->potential;
     l->potential = l->trial;
     l->trial = passed;
     *change = part * size;
@@ -180,15 +233,22 @@ static qds_status take_step(loop *l, double descent, double *change) {
   QDS_FAIL(QDS_ERROR_CONVERGENCE, "self-consistency: no step improves the potential; is the charge finite?");
 }
 
+static qds_status find_step(loop *l, double *descent) {
+  const qds_poisson_charge charge = {&l->charge, &l->slope, l->total > 0, linear_tolerance};
+  const double start = qds_seconds();
+  QDS_TRY(qds_poisson_correct(l->poisson, &charge, &l->potential, &l->step, descent, NULL));
+  l->poisson_s += qds_seconds() - start;
+  return QDS_OK;
+}
+
 /* The potential that agrees with the density predicted from the states in hand. */
 static qds_status correct_potential(loop *l) {
-  double change = INFINITY, descent;
-  QDS_TRY(find_charge(l, l->potential));
+  double change = INFINITY, descent, since;
+  QDS_TRY(find_charge(l, &l->potential));
   for (int step = 0; step < MAX_NEWTON_STEPS; step++) {
-    const qds_poisson_charge charge = {l->charge, l->slope, l->total > 0, linear_tolerance};
-    QDS_TRY(qds_poisson_correct(l->poisson, &charge, l->potential, l->step, &descent));
+    QDS_TRY(find_step(l, &descent));
     QDS_TRY(take_step(l, descent, &change));
-    const double since = largest(l->nodes, l->shift);
+    QDS_TRY(largest(l, &l->shift, &since));
     if (change <= fmax(0.1 * l->d->electrostatics.tolerance_V, newton_part * since)) return QDS_OK;
   }
   QDS_FAIL(QDS_ERROR_CONVERGENCE,
@@ -230,15 +290,16 @@ static qds_status iterate(loop *l, qds_result_electrostatics *e) {
   const qds_electrostatics *wanted = &l->d->electrostatics;
   QDS_AUTO(qds_anderson) *anderson = NULL;
   double before = INFINITY;
-  QDS_TRY(qds_anderson_create(l->ctx, l->nodes, DEPTH, &anderson));
+  QDS_TRY(qds_anderson_create(l->ctx, l->stream, l->nodes, QDS_SELF_CONSISTENT_DEPTH, &anderson));
   QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(l->ctx), wanted->max_iterations, "result", &e->history_V));
   while (e->iterations < wanted->max_iterations) {
-    memcpy(l->found, l->potential, sizeof(double) * (size_t)l->nodes);
-    set_potential(l);
+    double change;
+    QDS_TRY(qds_block_copy(&l->potential, &l->found));
+    QDS_TRY(set_potential(l));
     QDS_TRY(find_states(l));
     QDS_TRY(correct_potential(l));
-    l->size_V = largest(l->nodes, l->potential);
-    const double change = largest(l->nodes, l->shift);
+    QDS_TRY(largest(l, &l->potential, &l->size_V));
+    QDS_TRY(largest(l, &l->shift, &change));
     e->history_V[e->iterations++] = change;
     qds_log(l->ctx, QDS_LOG_DEBUG, "self-consistency: iteration %d, change %.3e V, Fermi level %.12g eV",
             e->iterations, change, l->fermi_level_eV);
@@ -246,49 +307,94 @@ static qds_status iterate(loop *l, qds_result_electrostatics *e) {
     if (change < wanted->tolerance_V) return QDS_OK;
     if (change > 2 * before) qds_anderson_reset(anderson);
     before = change;
-    qds_anderson_next(anderson, l->found, l->potential);
+    QDS_TRY(qds_anderson_next(anderson, &l->found, &l->potential));
   }
   return refuse_history(l, e);
 }
 
+/* An array of the result from a block. */
+static qds_status bring_home(loop *l, const qds_block *from, double **out) {
+  QDS_TRY(QDS_NEW(qds_context_allocator(l->ctx), l->nodes, "result", out));
+  qds_block home = on_host(*out, l->nodes);
+  return qds_block_copy(from, &home);
+}
+
 /* Takes potential, density and balance over into the result. */
-static void keep(loop *l, double *band_edge_eV, qds_result *r) {
+static qds_status keep(loop *l, qds_result *r) {
   qds_result_electrostatics *e = &r->electrostatics;
+  double *band_edge_eV;
+  QDS_AUTO_RELEASE double *charge = NULL;
   e->contacts = l->d->electrostatics.contacts;
-  e->dopants = integral(l->d, l->doping);
+  e->dopants = l->dopants;
   e->electrons = l->electrons;
   e->density_states = l->subbands ? l->states : 0;
   e->fermi_level_eV = l->subbands ? l->fermi_level_eV : NAN;
+  e->states_s = l->states_s;
+  e->poisson_s = l->poisson_s;
+  e->density_s = l->density_s;
+  QDS_TRY(bring_home(l, l->subbands ? &l->charge : &l->doping, &charge));
+  QDS_TRY(bring_home(l, &l->potential, &e->potential_V));
   for (int face = 0; face < 6; face++)
     if (e->contacts.is_contact[face / 2][face % 2])
       e->contact_charge[face / 2][face % 2] =
-          qds_poisson_contact_charge(l->poisson, l->charge, l->potential, face / 2, face % 2);
-  for (int64_t i = 0; i < l->nodes; i++) band_edge_eV[i] -= l->potential[i];
-  e->potential_V = l->potential;
-  l->potential = NULL;
-  if (!l->subbands) return;
-  for (int64_t i = 0; i < l->nodes; i++) l->density[i] *= QDS_PER_CM3;
-  e->electron_density_cm3 = l->density;
-  l->density = NULL;
+          qds_poisson_contact_charge(l->poisson, charge, e->potential_V, face / 2, face % 2);
+  QDS_TRY(qds_maps_band_edge(r->maps, &band_edge_eV));
+  for (int64_t i = 0; i < l->nodes; i++) band_edge_eV[i] -= e->potential_V[i];
+  if (!l->subbands) return QDS_OK;
+  QDS_TRY(bring_home(l, &l->density, &e->electron_density_cm3));
+  for (int64_t i = 0; i < l->nodes; i++) e->electron_density_cm3[i] *= QDS_PER_CM3;
+  return QDS_OK;
+}
+
+/* The potential of a charge that does not change, to where the loop has it: the dopants', or with
+ * self-consistency the contacts' alone. */
+static qds_status solve_fixed(loop *l) {
+  QDS_AUTO_RELEASE double *charge = NULL, *potential = NULL;
+  qds_allocator *allocator = qds_context_allocator(l->ctx);
+  const double start = qds_seconds();
+  QDS_TRY(QDS_NEW_ZERO(allocator, l->nodes, "self-consistency", &charge));
+  QDS_TRY(QDS_NEW(allocator, l->nodes, "self-consistency", &potential));
+  if (!l->d->electrostatics.self_consistent) {
+    qds_block home = on_host(charge, l->nodes);
+    QDS_TRY(qds_block_copy(&l->doping, &home));
+  }
+  QDS_TRY(qds_poisson_solve(l->poisson, charge, potential, NULL));
+  const qds_block found = on_host(potential, l->nodes);
+  QDS_TRY(qds_block_copy(&found, &l->potential));
+  l->poisson_s += qds_seconds() - start;
+  return QDS_OK;
+}
+
+/* Where potential and density are found, decided before the work begins; the stream of that device, or NULL
+ * for the CPU. */
+static qds_status choose_place(const qds_device *d, qds_result_electrostatics *e, qds_stream **stream) {
+  char obstacle[256];
+  *stream = NULL;
+  snprintf(e->device, sizeof e->device, "%s", qds_context_device(d->ctx));
+  snprintf(e->device_reason, sizeof e->device_reason, "%s", qds_context_device_reason(d->ctx));
+  if (!qds_context_accelerator(d->ctx)) return QDS_OK;
+  QDS_TRY(qds_electrostatics_obstacle(d, obstacle, sizeof obstacle));
+  if (!*obstacle) {
+    *stream = qds_context_stream(d->ctx);
+    return QDS_OK;
+  }
+  qds_context_fall_back(d->ctx, obstacle);
+  snprintf(e->device_reason, sizeof e->device_reason, "%s: %s", e->device, obstacle);
+  snprintf(e->device, sizeof e->device, "cpu");
+  return QDS_OK;
 }
 
 qds_status qds_electrostatics_solve(const qds_device *d, qds_tensor_operator *t, qds_result *r) {
   loop l __attribute__((cleanup(loop_clear))) = {0};
-  double *band_edge_eV;
-  QDS_TRY(loop_create(d, t, &l));
+  qds_stream *stream;
+  QDS_TRY(choose_place(d, &r->electrostatics, &stream));
+  QDS_TRY(loop_create(d, t, stream, &l));
   QDS_TRY(qds_progress(d->ctx, "poisson", 0, "%lld nodes", (long long)l.nodes));
-  if (d->electrostatics.self_consistent) {
-    QDS_TRY(set_total(&l));
-    QDS_TRY(qds_poisson_solve(l.poisson, l.charge, l.potential)); /* the contacts alone */
-    QDS_TRY(iterate(&l, &r->electrostatics));
-  } else {
-    memcpy(l.charge, l.doping, sizeof(double) * (size_t)l.nodes);
-    QDS_TRY(qds_poisson_solve(l.poisson, l.charge, l.potential));
-  }
-  set_potential(&l);
-  QDS_TRY(qds_maps_band_edge(r->maps, &band_edge_eV));
-  keep(&l, band_edge_eV, r);
-  return QDS_OK;
+  if (d->electrostatics.self_consistent) QDS_TRY(set_total(&l));
+  QDS_TRY(solve_fixed(&l));
+  if (d->electrostatics.self_consistent) QDS_TRY(iterate(&l, &r->electrostatics));
+  QDS_TRY(set_potential(&l));
+  return keep(&l, r);
 }
 
 qds_status qds_electrostatics_occupy(const qds_device *d, qds_result *r) {
@@ -303,11 +409,4 @@ qds_status qds_electrostatics_occupy(const qds_device *d, qds_result *r) {
             .number *
         qds_per_cm(d->dimension);
   return QDS_OK;
-}
-
-size_t qds_electrostatics_bytes(const qds_device *d) {
-  const double arrays = 30 + 2 * DEPTH, solver = 4; /* nodes; Poisson's operator and multigrid among them */
-  if (!d->electrostatics.wanted) return 0;
-  const double states = d->electrostatics.self_consistent ? 2.5 * d->states : 0;
-  return (size_t)((double)qds_device_nodes(d) * sizeof(double) * (arrays + solver + states));
 }

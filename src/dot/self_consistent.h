@@ -21,7 +21,14 @@ qds_status qds_electrostatics_solve(const qds_device *device, qds_tensor_operato
 /* The electrons in each state of a finished result. */
 qds_status qds_electrostatics_occupy(const qds_device *device, qds_result *r);
 
-/* Bytes that the potential and the densities need at their peak, beside the states' solve. */
-size_t qds_electrostatics_bytes(const qds_device *device);
+/* Why the context's device cannot find potential and density, so that the CPU does; "" when it can. */
+qds_status qds_electrostatics_obstacle(const qds_device *device, char *why, size_t size);
+
+/* Bytes of the host's memory that the potential and the densities need at their peak, beside the states'
+ * solve. */
+qds_status qds_electrostatics_bytes(const qds_device *device, size_t *bytes);
+
+/* Steps that the iteration's acceleration remembers. */
+enum { QDS_SELF_CONSISTENT_DEPTH = 6 };
 
 #endif

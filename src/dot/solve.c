@@ -214,11 +214,12 @@ qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
     out->nodes[user] = user < d->dimension ? d->axis[qds_device_axis(d, user)]->nodes : 1;
   /* Complex vectors are twice as long, and the solver holds each with i times it. */
   const int parts = qds_device_parts(d), open = d->open.method != QDS_CLOSED;
-  size_t solve_bytes;
+  size_t solve_bytes, electrostatics_bytes;
   QDS_TRY(host_solve_bytes(d, &solve_bytes));
+  QDS_TRY(qds_electrostatics_bytes(d, &electrostatics_bytes));
   const size_t result_bytes =
       sizeof(double) * ((size_t)nodes + (size_t)(parts * unknowns + nodes) * (size_t)(parts * d->states));
-  out->memory_bytes = qds_hamiltonian_bytes(d) + qds_electrostatics_bytes(d) + (size_t)nodes +
+  out->memory_bytes = qds_hamiltonian_bytes(d) + electrostatics_bytes + (size_t)nodes +
                       (solve_bytes > result_bytes ? solve_bytes : result_bytes);
   out->seconds = open
                      ? qds_open_seconds(d)

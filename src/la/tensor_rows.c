@@ -174,7 +174,7 @@ static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, int o
                            qds_tensor_rows *out) {
   int64_t count, length;
   qds_dense_lines dense;
-  qds_lines lines;
+  qds_lines lines = {0};
   QDS_TRY(compress_potential(ctx, t, open_potential, c, out));
   for (int a = 0; a < 3; a++) {
     if (!qds_tensor_operator_has(t, a)) continue;

@@ -34,7 +34,16 @@
   X(LEVEL_COARSEN)                                                                                           \
   X(LEVEL_SUM)                                                                                               \
   X(LEVEL_EXTREMES)                                                                                          \
-  X(LAYOUT)
+  X(LAYOUT)                                                                                                  \
+  X(PCG_DOT)                                                                                                 \
+  X(PCG_SUBTRACT)                                                                                            \
+  X(PCG_ADVANCE)                                                                                             \
+  X(PCG_TURN)                                                                                                \
+  X(GRID_FOLD)                                                                                               \
+  X(GRID_UNFOLD)                                                                                             \
+  X(PCG_RANK_ONE)                                                                                            \
+  X(GRID_LARGEST)                                                                                            \
+  X(PREDICT_DENSITY)
 
 typedef enum {
 #define QDS_KERNEL_ENUM(name) QDS_KERNEL_##name,

@@ -22,11 +22,16 @@ static qds_device *device_of(qds_context *ctx, int dimension, int order, int64_t
   return device;
 }
 
+/* Of the context's device; NULL: the CPU. */
+static qds_stream *place(qds_context *ctx) {
+  return qds_context_accelerator(ctx) ? qds_context_stream(ctx) : NULL;
+}
+
 static void solve(const qds_device *device, const double *permittivity, const qds_contacts *contacts,
                   const double *charge, double *potential) {
   QDS_AUTO(qds_poisson) *p = NULL;
-  assert_ok(qds_poisson_create(device, permittivity, contacts, &p));
-  assert_ok(qds_poisson_solve(p, charge, potential));
+  assert_ok(qds_poisson_create(device, permittivity, contacts, place(device->ctx), &p));
+  assert_ok(qds_poisson_solve(p, charge, potential, NULL));
 }
 
 /* User coordinates of a node. */
@@ -61,8 +66,8 @@ static void plate_capacitor(qds_context *ctx) {
       double *charge = numbers(d), *potential = numbers(d), x[3];
       const double permittivity = 12.9;
       QDS_AUTO(qds_poisson) *p = NULL;
-      assert_ok(qds_poisson_create(d, &permittivity, &plates, &p));
-      assert_ok(qds_poisson_solve(p, charge, potential));
+      assert_ok(qds_poisson_create(d, &permittivity, &plates, place(ctx), &p));
+      assert_ok(qds_poisson_solve(p, charge, potential, NULL));
       for (int64_t i = 0; i < qds_device_nodes(d); i++) {
         position(d, i, x);
         assert_close(potential[i], -0.25 + 1.5 * (x[0] + 10) / 20, 1e-12);
@@ -215,8 +220,8 @@ static void gauss_law(qds_context *ctx) {
       charge[i] = hypot(x[0] - 2, x[1] + 1) < 5 ? 1e-3 : 0;
       total += weight(d, i) * charge[i];
     }
-    assert_ok(qds_poisson_create(d, permittivity, &contacts, &p));
-    assert_ok(qds_poisson_solve(p, charge, potential));
+    assert_ok(qds_poisson_create(d, permittivity, &contacts, place(ctx), &p));
+    assert_ok(qds_poisson_solve(p, charge, potential, NULL));
     const double sum = qds_poisson_contact_charge(p, charge, potential, 0, 0) +
                        qds_poisson_contact_charge(p, charge, potential, 1, 1);
     assert_close(sum, -total, 1e-11);
@@ -259,9 +264,9 @@ static void refuses_charge_without_contact(qds_context *ctx) {
   double *charge = numbers(d), *potential = numbers(d);
   QDS_AUTO(qds_poisson) *p = NULL;
   charge[10] = 1e-3;
-  assert_ok(qds_poisson_create(d, &permittivity, &none, &p));
+  assert_ok(qds_poisson_create(d, &permittivity, &none, place(ctx), &p));
   assert_true(qds_poisson_is_closed(p));
-  assert_fails(qds_poisson_solve(p, charge, potential), QDS_ERROR_INPUT,
+  assert_fails(qds_poisson_solve(p, charge, potential, NULL), QDS_ERROR_INPUT,
                "its charge adds up to 0.001 e per nm^2; add a contact");
   free(charge);
   free(potential);
@@ -290,8 +295,8 @@ static qds_status tiny(qds_context *ctx, void *data) {
   QDS_AUTO(qds_poisson) *p = NULL;
   (void)ctx;
   for (int i = 0; i < 25; i++) charge[i] = 1e-4;
-  QDS_TRY(qds_poisson_create(d, &permittivity, &contacts, &p));
-  return qds_poisson_solve(p, charge, potential);
+  QDS_TRY(qds_poisson_create(d, &permittivity, &contacts, place(ctx), &p));
+  return qds_poisson_solve(p, charge, potential, NULL);
 }
 
 static void out_of_memory(qds_context *ctx) {

@@ -24,14 +24,18 @@ static int solve_iterations(qds_context *ctx, const tensor_problem *p, qds_multi
                             double shift) {
   shifted s = {qds_tensor_operator_apply(p->t), shift};
   const qds_operator a = {&s, p->t->rows, "shifted", apply_shifted}, b = qds_multigrid_cycle(multigrid, 0);
-  const qds_pcg_options options = {&a, &b, 1e-8, 200, "test"};
+  const qds_pcg_options options = {.operator_ = &a,
+                                   .preconditioner = &b,
+                                   .relative_tolerance = 1e-8,
+                                   .max_iterations = 200,
+                                   .phase = "test"};
   qds_pcg_statistics statistics;
   qds_block right = {0}, x = {0};
   assert_ok(qds_block_create(ctx, p->t->rows, 1, "test", &right));
   assert_ok(qds_block_create(ctx, p->t->rows, 1, "test", &x));
   qds_block_fill_random(ctx, &right, 5);
   memset(x.data, 0, sizeof(double) * (size_t)x.stride);
-  assert_ok(qds_pcg(ctx, &options, right.data, x.data, &statistics));
+  assert_ok(qds_pcg(ctx, &options, &right, &x, &statistics));
   qds_block_clear(&right);
   qds_block_clear(&x);
   return statistics.iterations;

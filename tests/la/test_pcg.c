@@ -1,5 +1,5 @@
 /* Conjugate gradients on the seven-point form of -div(c grad u) on a Dirichlet box, alone and preconditioned
- * by fast diagonalisation. */
+ * by fast diagonalisation. On a device the operators, which are the host's, are reached by copies. */
 #include "support.h"
 
 #include "base/philox.h"
@@ -81,11 +81,46 @@ static double relative_residual(qds_context *ctx, qds_operator a, const double *
 
 static double b[ROWS], x[ROWS];
 
+static qds_status apply_through_host(void *self, qds_context *ctx, const qds_block *from, qds_block *to) {
+  const qds_operator *on_host = self;
+  __attribute__((cleanup(qds_block_clear))) qds_block input = {0}, output = {0};
+  QDS_TRY(qds_block_create(ctx, ROWS, 1, "test", &input));
+  QDS_TRY(qds_block_create(ctx, ROWS, 1, "test", &output));
+  QDS_TRY(qds_block_copy(from, &input));
+  QDS_TRY(on_host->apply(on_host->self, ctx, &input, &output));
+  return qds_block_copy(&output, to);
+}
+
+/* qds_pcg from b to x, in memory of the context's device. */
+static qds_status solve_on_device(qds_context *ctx, const qds_pcg_options *options,
+                                  qds_pcg_statistics *statistics) {
+  const qds_block host_b = {b, ROWS, ROWS, 1, NULL};
+  qds_block host_x = {x, ROWS, ROWS, 1, NULL};
+  if (!qds_context_accelerator(ctx)) return qds_pcg(ctx, options, &host_b, &host_x, statistics);
+  qds_operator a = *options->operator_, m = options->preconditioner ? *options->preconditioner : a;
+  const qds_operator device_a = {&a, a.rows, a.name, apply_through_host},
+                     device_m = {&m, m.rows, m.name, apply_through_host};
+  qds_pcg_options moved = *options;
+  moved.operator_ = &device_a;
+  if (options->preconditioner) moved.preconditioner = &device_m;
+  __attribute__((cleanup(qds_block_clear))) qds_block device_b = {0}, device_x = {0};
+  QDS_TRY(qds_block_create_on(ctx, qds_context_stream(ctx), ROWS, 1, "test", &device_b));
+  QDS_TRY(qds_block_create_on(ctx, qds_context_stream(ctx), ROWS, 1, "test", &device_x));
+  QDS_TRY(qds_block_copy(&host_b, &device_b));
+  QDS_TRY(qds_block_copy(&host_x, &device_x));
+  QDS_TRY(qds_pcg(ctx, &moved, &device_b, &device_x, statistics));
+  return qds_block_copy(&device_x, &host_x);
+}
+
 static int solve(qds_context *ctx, box *problem, const qds_operator *preconditioner, double tolerance) {
   const qds_operator a = box_operator(problem);
-  const qds_pcg_options options = {&a, preconditioner, tolerance, 500, "test"};
+  const qds_pcg_options options = {.operator_ = &a,
+                                   .preconditioner = preconditioner,
+                                   .relative_tolerance = tolerance,
+                                   .max_iterations = 500,
+                                   .phase = "test"};
   qds_pcg_statistics statistics;
-  assert_ok(qds_pcg(ctx, &options, b, x, &statistics));
+  assert_ok(solve_on_device(ctx, &options, &statistics));
   assert_close(statistics.relative_residual, relative_residual(ctx, a, b, x), 0.01 * tolerance);
   assert_true(statistics.relative_residual <= tolerance);
   return statistics.iterations;
@@ -131,9 +166,13 @@ static void contrast_costs_iterations(qds_context *ctx) {
 static qds_status attempt(qds_context *ctx, box *problem, const qds_operator *preconditioner,
                           double tolerance, int max_iterations) {
   const qds_operator a = box_operator(problem);
-  const qds_pcg_options options = {&a, preconditioner, tolerance, max_iterations, "potential"};
+  const qds_pcg_options options = {.operator_ = &a,
+                                   .preconditioner = preconditioner,
+                                   .relative_tolerance = tolerance,
+                                   .max_iterations = max_iterations,
+                                   .phase = "potential"};
   qds_pcg_statistics statistics = {7, 7};
-  const qds_status status = qds_pcg(ctx, &options, b, x, &statistics);
+  const qds_status status = solve_on_device(ctx, &options, &statistics);
   assert_true(status == QDS_OK || (statistics.iterations == 0 && statistics.relative_residual == 0));
   return status;
 }
@@ -217,6 +256,32 @@ static void memory_runs_out(qds_context *ctx) {
   assert_true(fail_each_allocation(ctx, create_and_solve, &halves) > 20);
 }
 
+/* Whatever the simulated device refuses ends the solve with its message, and leaves nothing behind. */
+static void device_fails(qds_context *ctx) {
+  box halves = {10, 0, 0};
+  fill_random(b);
+  assert_ok(create_and_solve(ctx, &halves));
+  if (!qds_context_accelerator(ctx) || strncmp(qds_context_device(ctx), "sim", 3) != 0) return;
+  assert_true(fail_each_on_device(ctx, QDS_INJECT_LAUNCH, 20, create_and_solve, &halves) == 20);
+  assert_true(fail_each_on_device(ctx, QDS_INJECT_COPY, 20, create_and_solve, &halves) == 20);
+}
+
+static void places_must_agree(qds_context *ctx) {
+  box laplacian = {1, 0, 0};
+  const qds_operator a = box_operator(&laplacian);
+  const qds_pcg_options options = {.operator_ = &a,
+                                   .preconditioner = NULL,
+                                   .relative_tolerance = 1e-8,
+                                   .max_iterations = 500,
+                                   .phase = "test"};
+  qds_pcg_statistics statistics;
+  qds_block right = {b, ROWS, ROWS, 1, qds_context_stream(ctx)}, left = {x, ROWS, ROWS, 1, NULL};
+  assert_fails(qds_pcg(ctx, &options, &right, &left, &statistics), QDS_ERROR_ARGUMENT, "different places");
+  right = (qds_block){b, ROWS - 1, ROWS, 1, NULL};
+  assert_fails(qds_pcg(ctx, &options, &right, &left, &statistics), QDS_ERROR_ARGUMENT,
+               "right-hand side is 3569 x 1");
+}
+
 #define TEST_IN_CONTEXT(name)                                                                                \
   static void test_##name(void **state) {                                                                    \
     (void)state;                                                                                             \
@@ -229,6 +294,8 @@ TEST_IN_CONTEXT(what_cannot_work_is_an_error)
 TEST_IN_CONTEXT(zero_gives_zero)
 TEST_IN_CONTEXT(interruption_stops)
 TEST_IN_CONTEXT(memory_runs_out)
+TEST_IN_CONTEXT(device_fails)
+TEST_IN_CONTEXT(places_must_agree)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -240,6 +307,8 @@ int main(void) {
       cmocka_unit_test(test_interruption_stops),
       cmocka_unit_test(test_threads_change_nothing),
       cmocka_unit_test(test_memory_runs_out),
+      cmocka_unit_test(test_device_fails),
+      cmocka_unit_test(test_places_must_agree),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
