@@ -223,9 +223,12 @@ typedef struct qds_memory_profile qds_memory_profile;
 
 /* Starts a thread that looks at the account every `interval_s` seconds (0: 0.1) until it is stopped. The
  * history is bounded: when it is full, every second sample is dropped and the interval doubled. The profile
- * must be destroyed before the context. Errors: ARGUMENT (a negative or endless interval), MEMORY, INTERNAL
- * (no thread). */
+ * must be destroyed before the context. The first sample is of the moment of this call. Errors: ARGUMENT (a
+ * negative or endless interval), MEMORY, INTERNAL (no thread). */
 QDS_API qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out);
+/* Looks at several contexts, of which the first holds the memory of the profile itself. */
+QDS_API qds_status qds_memory_profile_start_on(qds_context *const *contexts, size_t count, double interval_s,
+                                               qds_memory_profile **out);
 /* Looks at another context too, from now until it leaves, which it must before it is destroyed. What several
  * contexts hold under one tag is added. Both may be called from any thread, also while the profile runs; to
  * join twice is to join once. Errors: MEMORY. */

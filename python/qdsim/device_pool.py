@@ -1,13 +1,14 @@
 """GPU memory of CuPy and PyTorch from qdsim's device pool."""
 
 import ctypes
-from pathlib import Path
+import os
 from typing import NamedTuple
 
 from ._core import context as _context, pool as _core
 from ._core.context import Context
 from .device import byte_count
 from .errors import OutOfMemoryError
+
 
 class PoolStatistics(NamedTuple):
     """Bytes that users of a pool hold, and that the pool holds of the device."""
@@ -79,7 +80,7 @@ class DevicePool:
         pool.install()
         self._keep()
         self._torch_pool = pool
-        allocator = torch.cuda.memory.CUDAPluggableAllocator(str(_library()), "qds_torch_malloc", "qds_torch_free")
+        allocator = torch.cuda.memory.CUDAPluggableAllocator(os.fsdecode(_core.library()), "qds_torch_malloc", "qds_torch_free")
         torch.cuda.memory.change_current_allocator(allocator)
 
     def trim(self):
@@ -95,8 +96,3 @@ class DevicePool:
         if not self._kept:
             self._kept = True
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
-
-
-def _library():
-    """libqdsim, as this package has loaded it."""
-    return next(Path(_core.__file__).parent.glob("libqdsim.so*"))

@@ -137,53 +137,13 @@ static struct timespec after(double seconds) {
 static void *run(void *self) {
   qds_memory_profile *p = self;
   pthread_mutex_lock(&p->lock);
-  while (!p->stopping) {
-    sample(p);
+  do {
     const struct timespec until = after(p->interval_s);
     while (!p->stopping && pthread_cond_timedwait(&p->wake, &p->lock, &until) != ETIMEDOUT) continue;
-  }
-  sample(p);
+    sample(p);
+  } while (!p->stopping);
   pthread_mutex_unlock(&p->lock);
   return NULL;
-}
-
-static void open_lock(qds_memory_profile *p) {
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_mutex_init(&p->lock, NULL);
-  pthread_cond_init(&p->wake, &monotonic);
-  pthread_condattr_destroy(&monotonic);
-}
-
-static qds_status start_thread(qds_memory_profile *p) {
-  const int refused = pthread_create(&p->thread, NULL, run, p);
-  p->running = !refused;
-  if (refused)
-    QDS_FAIL_NATIVE(QDS_ERROR_INTERNAL, refused, "memory profile: no thread: %s", strerror(refused));
-  return QDS_OK;
-}
-
-qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out) {
-  QDS_REQUIRE(out, "qds_memory_profile_start: out is NULL");
-  *out = NULL;
-  QDS_REQUIRE(ctx, "qds_memory_profile_start: no context");
-  QDS_REQUIRE(interval_s >= 0 && interval_s <= longest_interval_s,
-              "memory profile: an interval of %g s; 0 (for %g) to %g are allowed", interval_s,
-              default_interval_s, longest_interval_s);
-  qds_memory_profile *p = NULL;
-  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(ctx), 1, "memory profile", &p));
-  p->ctx = ctx;
-  p->interval_s = interval_s > 0 ? interval_s : default_interval_s;
-  p->start_s = qds_seconds();
-  open_lock(p);
-  qds_status status = qds_memory_profile_join(p, ctx);
-  if (status == QDS_OK) status = start_thread(p);
-  if (status == QDS_OK)
-    *out = p;
-  else
-    qds_memory_profile_destroy(p);
-  return status;
 }
 
 /* --- contexts ------------------------------------------------------------------------------------------- */
@@ -222,7 +182,54 @@ void qds_memory_profile_leave(qds_memory_profile *p, const qds_context *ctx) {
   pthread_mutex_unlock(&p->lock);
 }
 
-/* --- the end -------------------------------------------------------------------------------------------- */
+/* --- begin and end ------------------------------------------------------------------------------------- */
+
+static void open_lock(qds_memory_profile *p) {
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init(&p->lock, NULL);
+  pthread_cond_init(&p->wake, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+}
+
+/* The first sample is taken here: there is one of the moment before the caller's work, and one of that after.
+ */
+static qds_status start(qds_memory_profile *p, qds_context *const *contexts, size_t count) {
+  for (size_t i = 0; i < count; i++) QDS_TRY(watch(p, contexts[i]));
+  sample(p);
+  const int refused = pthread_create(&p->thread, NULL, run, p);
+  p->running = !refused;
+  if (refused)
+    QDS_FAIL_NATIVE(QDS_ERROR_INTERNAL, refused, "memory profile: no thread: %s", strerror(refused));
+  return QDS_OK;
+}
+
+qds_status qds_memory_profile_start_on(qds_context *const *contexts, size_t count, double interval_s,
+                                       qds_memory_profile **out) {
+  QDS_REQUIRE(out, "qds_memory_profile_start: out is NULL");
+  *out = NULL;
+  QDS_REQUIRE(contexts && count > 0 && contexts[0], "qds_memory_profile_start: no context");
+  QDS_REQUIRE(interval_s >= 0 && interval_s <= longest_interval_s,
+              "memory profile: an interval of %g s; 0 (for %g) to %g are allowed", interval_s,
+              default_interval_s, longest_interval_s);
+  qds_memory_profile *p = NULL;
+  QDS_TRY(QDS_NEW_ZERO(qds_context_allocator(contexts[0]), 1, "memory profile", &p));
+  p->ctx = contexts[0];
+  p->interval_s = interval_s > 0 ? interval_s : default_interval_s;
+  p->start_s = qds_seconds();
+  open_lock(p);
+  const qds_status status = start(p, contexts, count);
+  if (status == QDS_OK)
+    *out = p;
+  else
+    qds_memory_profile_destroy(p);
+  return status;
+}
+
+qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out) {
+  return qds_memory_profile_start_on(&ctx, 1, interval_s, out);
+}
 
 void qds_memory_profile_stop(qds_memory_profile *p) {
   if (!p || !p->running) return;

@@ -94,8 +94,13 @@ static void contexts_join_and_leave(qds_context *ctx) {
   assert_ok(qds_context_create(NULL, &other));
   assert_ok(QDS_NEW(qds_context_allocator(ctx), 1000, "shared tag", &mine));
   assert_ok(QDS_NEW(qds_context_allocator(other), 500, "shared tag", &theirs));
+  qds_context *const both[] = {ctx, other};
+  assert_ok(qds_memory_profile_start_on(both, 2, 10, &p));
+  qds_memory_profile_stop(p);
+  assert_true(qds_memory_profile_samples(p, &seconds) == 2); /* at the start and at the end */
+  for (int i = 0; i < 2; i++) assert_close(series(p, "host/shared tag")[i], 12000, 0);
+  qds_memory_profile_destroy(p);
   assert_ok(qds_memory_profile_start(ctx, 0.005, &p));
-  pause_s(0.02);
   assert_ok(qds_memory_profile_join(p, other));
   assert_ok(qds_memory_profile_join(p, other));
   pause_s(0.05);
@@ -191,8 +196,9 @@ static qds_status all_calls(qds_context *ctx, void *data) {
   }
   qds_memory_profile *p = NULL;
   QDS_TRY(qds_memory_profile_start(ctx, 10, &p));
+  const qds_status status = qds_memory_profile_join(p, ctx);
   qds_memory_profile_destroy(p);
-  return QDS_OK;
+  return status;
 }
 
 static void memory_runs_out(qds_context *ctx) {

@@ -2,17 +2,25 @@
 
 import gc
 import logging
+import os
 from pathlib import Path
 
-import matplotlib
 import pytest
 
-matplotlib.use("Agg")
+os.environ["MPLBACKEND"] = "Agg"
 
 
 @pytest.fixture(scope="session")
 def root():
+    """The folder with docs/ and examples/: of the source tree, or of a bundle."""
     return Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def source_tree(root):
+    if not (root / "CMakeLists.txt").exists():
+        pytest.skip("not in the source tree")
+    return root
 
 
 @pytest.fixture

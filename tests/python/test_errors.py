@@ -14,8 +14,8 @@ def statuses(root):
     return re.findall(r"X\(QDS_ERROR_(\w+), \d+, \d+,", header)
 
 
-def test_every_status_has_its_exception(root):
-    names = statuses(root)
+def test_every_status_has_its_exception(source_tree):
+    names = statuses(source_tree)
     assert len(names) >= 10
     by_status = {getattr(qdsim, name).status: getattr(qdsim, name) for name in qdsim.__all__
                  if isinstance(getattr(qdsim, name), type) and issubclass(getattr(qdsim, name), qdsim.Error)}
@@ -48,5 +48,5 @@ def test_import_is_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_version(root):
-    assert f"project(qdsim VERSION {qdsim.__version__} " in (root / "CMakeLists.txt").read_text()
+def test_version(source_tree):
+    assert f"project(qdsim VERSION {qdsim.__version__} " in (source_tree / "CMakeLists.txt").read_text()

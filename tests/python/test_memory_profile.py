@@ -55,8 +55,7 @@ def test_what_solves_is_seen_too(dome):
     with qdsim.memory_profile(interval_s=0.001) as p:
         result = qdsim.run(dome, progress=False, device="cpu")
     assert p.bytes["host"]["hamiltonian"].max() > 0
-    held = p.bytes["host"]["states"][-1] if "states" in p.bytes["host"] else sum(p.bytes["host"].values())[-1]
-    assert held >= result.psi(0).nbytes
+    assert sum(p.bytes["host"].values())[-1] >= result.psi(0).nbytes
     with qdsim.memory_profile() as later:  # which sees what was made before
         pass
     assert sum(later.bytes["host"].values())[0] >= result.psi(0).nbytes
@@ -67,8 +66,9 @@ def test_devices_that_end_leave_the_timeline(well):
     with qdsim.memory_profile(interval_s=0.001) as p:
         for _ in range(20):
             qdsim.run(well, progress=False, device="cpu")
-    gc.collect()
-    assert p.bytes["host"]["hamiltonian"][-1] == 0 or len(p.time_s) < 3
+        gc.collect()
+    held = p.bytes["host"]["hamiltonian"]
+    assert held.max() > 0 and held[-1] == 0
 
 
 def test_profiles_overlap(no_thread_left):

@@ -204,7 +204,8 @@ cdef extern from "qdsim/qdsim.h" nogil:
     int qds_memory_tag(qds_context *ctx, size_t index, qds_memory_tag_row *row)
 
     ctypedef struct qds_memory_profile
-    qds_status qds_memory_profile_start(qds_context *ctx, double interval_s, qds_memory_profile **out)
+    qds_status qds_memory_profile_start_on(qds_context **contexts, size_t count, double interval_s,
+                                           qds_memory_profile **out)
     qds_status qds_memory_profile_join(qds_memory_profile *profile, qds_context *ctx)
     void qds_memory_profile_leave(qds_memory_profile *profile, const qds_context *ctx)
     void qds_memory_profile_stop(qds_memory_profile *profile)

@@ -148,12 +148,25 @@ cdef set contexts = set()
 cdef set profiles = set()
 
 
-cdef int watch(qds_memory_profile *profile) except -1:
-    """Lets a profile look at all contexts, those that are made later too."""
-    for context in list(contexts):  # which the collector may change while it is iterated over
-        check(qds_memory_profile_join(profile, <qds_context *><size_t>context))
+cdef qds_memory_profile *watch(qds_context *base, double interval_s) except NULL:
+    """A profile that looks at all contexts, those that are made later too; `base` holds its memory."""
+    cdef qds_memory_profile *profile = NULL
+    cdef qds_context **every
+    cdef qds_status status
+    cdef size_t count = 1
+    addresses = list(contexts)
+    every = <qds_context **>calloc(1 + len(addresses), sizeof(qds_context *))
+    if every == NULL:
+        raise MemoryError("no room for a list of contexts")
+    every[0] = base
+    for address in addresses:
+        every[count] = <qds_context *><size_t>address
+        count += 1
+    status = qds_memory_profile_start_on(every, count, interval_s, &profile)
+    free(every)
+    check(status)
     profiles.add(<size_t>profile)
-    return 0
+    return profile
 
 
 cdef void unwatch(qds_memory_profile *profile):

@@ -4,6 +4,12 @@ from libc.stdint cimport uintptr_t
 
 from qdsim._core.capi cimport *
 from qdsim._core.context cimport Context, check
+from qdsim._core.context import exceptions
+
+cdef extern from "dlfcn.h":
+    ctypedef struct Dl_info:
+        const char *dli_fname
+    int dladdr(const void *address, Dl_info *info)
 
 
 cdef class Pool:
@@ -54,3 +60,11 @@ cdef class Pool:
 
 malloc_address = <uintptr_t>&qds_device_pool_malloc
 free_address = <uintptr_t>&qds_device_pool_free
+
+
+def library():
+    """The path of libqdsim as it was loaded, in bytes."""
+    cdef Dl_info info
+    if not dladdr(<const void *>&qds_device_pool_malloc, &info):
+        raise exceptions[<int>QDS_ERROR_UNSUPPORTED]("the loader does not tell where libqdsim is")
+    return <bytes>info.dli_fname

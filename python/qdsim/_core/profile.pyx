@@ -12,8 +12,7 @@ cdef class Profile:
 
     def __cinit__(self, Context base not None, double interval_s):
         self.base = base
-        check(qds_memory_profile_start(base.handle, interval_s, &self.handle))
-        watch(self.handle)
+        self.handle = watch(base.handle, interval_s)
 
     def __dealloc__(self):
         unwatch(self.handle)
