@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -129,7 +131,23 @@ def test_threads(well):
         qdsim.run(well, threads=-1)
 
 
+@pytest.mark.parametrize("first", ["matplotlib.ft2font, qdsim", "qdsim, matplotlib.ft2font"])
+def test_formulas_are_read_beside_other_libraries_of_cpp(first):
+    """The parser of formulas is C++, whose runtime a process has once."""
+    pytest.importorskip("matplotlib")
+    script = f"""
+import {first}
+well = {{"name": "w", "dimension": 1, "materials": {{"m": {{"mass": 0.067, "band_edge_eV": 0.0}}}}, "background": "m",
+        "potential": [{{"formula_eV": "0.5*1e-4*x^2"}}], "grid": {{"x": {{"from_nm": -60, "to_nm": 60, "nodes": 121}}}},
+        "states": 1}}
+print(len(qdsim.run(well, progress=False, device="cpu")))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "1\n", done.stderr
+
+
 def test_output(dome, tmp_path):
+    pytest.importorskip("skimage")  # for the picture
     dome["output"] = {"fields": ["psi", "density", "band_edge", "material"]}
     qdsim.run(dome, tmp_path / "a" / "b", progress=False)
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
