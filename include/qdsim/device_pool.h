@@ -59,7 +59,8 @@ QDS_API void qds_device_pool_free(void *pool, void *block, int device);
  * have no argument that could name a pool, so one pool at a time is installed for the whole process, as
  * PyTorch itself has one allocator for the whole process. This registration is the only state of libqdsim
  * that belongs to no context: it refers to the pool that was installed, and contexts that did not install
- * theirs know nothing of it. */
+ * theirs know nothing of it. Where there is no room, qds_torch_malloc throws C++'s std::runtime_error with
+ * the message, which PyTorch passes on as RuntimeError: it does not look for NULL. */
 QDS_API void *qds_torch_malloc(ssize_t bytes, int device, void *stream);
 QDS_API void qds_torch_free(void *block, ssize_t bytes, int device, void *stream);
 /* Makes the two functions use this pool until it is destroyed. Errors: ARGUMENT when another one is

@@ -1,5 +1,6 @@
 #include "qdsim/device_pool.h"
 
+#include <dlfcn.h>
 #include <stdatomic.h>
 
 #include "mem/pool_stream.h"
@@ -70,14 +71,11 @@ void qds_device_pool_read(qds_device_pool *pool, qds_device_pool_statistics *out
 
 /* --- for callers that know no status -------------------------------------------------------------------- */
 
-static void *allocate_or_tell(qds_device_pool *pool, size_t bytes, int device, void *stream) {
-  void *block = NULL;
-  if (device != pool->accelerator->index)
-    qds_log(pool->ctx, QDS_LOG_ERROR, "%s asks for memory of device %d, but its pool is that of device %d",
-            pool->tag, device, pool->accelerator->index);
-  else if (qds_device_pool_allocate(pool, bytes, stream, &block) != QDS_OK)
-    qds_log(pool->ctx, QDS_LOG_ERROR, "%s", qds_last_error()->message);
-  return block;
+static qds_status allocate_on(qds_device_pool *pool, size_t bytes, int device, void *stream, void **out) {
+  QDS_REQUIRE(device == pool->accelerator->index,
+              "%s asks for memory of device %d, but its pool is that of device %d", pool->tag, device,
+              pool->accelerator->index);
+  return qds_device_pool_allocate(pool, bytes, stream, out);
 }
 
 static void release_or_tell(qds_device_pool *pool, void *block, void *stream) {
@@ -86,7 +84,11 @@ static void release_or_tell(qds_device_pool *pool, void *block, void *stream) {
 }
 
 void *qds_device_pool_malloc(void *pool, size_t bytes, int device) {
-  return allocate_or_tell(pool, bytes, device, ((qds_device_pool *)pool)->stream);
+  qds_device_pool *self = pool;
+  void *block = NULL;
+  if (allocate_on(self, bytes, device, self->stream, &block) != QDS_OK)
+    qds_log(self->ctx, QDS_LOG_ERROR, "%s", qds_last_error()->message);
+  return block;
 }
 
 void qds_device_pool_free(void *pool, void *block, int device) {
@@ -103,9 +105,25 @@ qds_status qds_device_pool_install(qds_device_pool *pool) {
   return QDS_OK;
 }
 
+/* PyTorch takes what its allocator returns for memory, and a kernel that writes to NULL ruins the process's
+ * work on the GPU. What it does understand is an exception of C++, here std::runtime_error(message), which
+ * the C++ library throws for us: PyTorch's own, or the one that muParser brought. */
+static void throw_to_torch(const char *message) {
+  void (*throw_error)(const char *) = NULL;
+  void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  *(void **)&throw_error = dlsym(library ? library : RTLD_DEFAULT, "_ZSt21__throw_runtime_errorPKc");
+  if (library) dlclose(library); /* it was there before, and stays */
+  if (throw_error) throw_error(message);
+}
+
 void *qds_torch_malloc(ssize_t bytes, int device, void *stream) {
   qds_device_pool *pool = atomic_load_explicit(&installed, memory_order_acquire);
-  return pool && bytes >= 0 ? allocate_or_tell(pool, (size_t)bytes, device, stream) : NULL;
+  void *block = NULL;
+  if (!pool)
+    throw_to_torch("qdsim: the device pool that PyTorch was given is gone");
+  else if (allocate_on(pool, bytes < 0 ? SIZE_MAX : (size_t)bytes, device, stream, &block) != QDS_OK)
+    throw_to_torch(qds_last_error()->message);
+  return block;
 }
 
 void qds_torch_free(void *block, ssize_t bytes, int device, void *stream) {

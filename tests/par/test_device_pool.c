@@ -2,6 +2,10 @@
  */
 #include "support.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "qdsim/device_pool.h"
 
 enum { MIB = 1 << 20 };
@@ -40,11 +44,25 @@ static void test_cupy(void **state) {
   on_devices(check_cupy);
 }
 
+/* The exception that it throws instead of returning NULL ends a program of C. */
+static void assert_torch_malloc_throws(int index, void *stream) {
+  int ended;
+  const pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    (void)!freopen("/dev/null", "w", stderr);
+    (void)!qds_torch_malloc(MIB, index, stream);
+    _exit(0);
+  }
+  assert_int_equal(waitpid(child, &ended, 0), child);
+  assert_true(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGABRT);
+}
+
 static void check_pytorch(qds_context *ctx) {
   qds_device_pool *pool = open_pool(ctx), *other = open_pool(ctx);
   const int index = qds_context_accelerator(ctx)->index;
   void *stream = qds_context_native_stream(ctx);
-  assert_null(qds_torch_malloc(MIB, index, stream));
+  assert_torch_malloc_throws(index, stream);
   assert_ok(qds_device_pool_install(pool));
   assert_ok(qds_device_pool_install(pool));
   assert_fails(qds_device_pool_install(other), QDS_ERROR_ARGUMENT, "another device pool is installed");
@@ -55,7 +73,7 @@ static void check_pytorch(qds_context *ctx) {
   assert_non_null(block = qds_torch_malloc(MIB, index, stream));
   qds_torch_free(block, MIB, index, stream);
   qds_device_pool_destroy(pool);
-  assert_null(qds_torch_malloc(MIB, index, stream));
+  assert_torch_malloc_throws(index, stream);
 }
 
 static void test_pytorch(void **state) {
