@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from . import checks
 from ._core import array as _core
 from .device import shared_context
 from .errors import ArgumentError, UnsupportedError, unknown_word
@@ -165,7 +166,8 @@ class Array(_core.Memory):
             wanted = tuple(map(int, dl_device))
         except (TypeError, ValueError):
             raise ArgumentError(f"dl_device: {dl_device!r} is no pair of a device's type and number") from None
-        for place in (_HOST, _DEVICE):
+        home = _core.places.index(self.home)  # first: memory of another library is nowhere else
+        for place in (home, _HOST, _DEVICE):
             if self.device_at(place) == wanted:
                 return place
         raise BufferError(f"the array cannot be handed over on DLPack's device {wanted}")
@@ -226,7 +228,7 @@ def asarray(x, dtype=None, *, copy=None, strategy="adaptive", tag="array", devic
     if copy is False:
         raise ArgumentError("asarray: this cannot be looked at without a copy; allow one, or hand over a contiguous "
                             "array of that type")
-    source = _on_host(x, dtype) if looked is None else looked
+    source = looked if looked is not None else _without_gaps(x, dtype)
     array = _create(Array, shared_context(device), source.shape, source.dtype, strategy, tag)
     array.copy_from(source)
     return array
@@ -237,7 +239,7 @@ def from_dlpack(x, *, device="auto"):
     capsule. `device` says what it can be used on besides the host, as in qdsim.empty; what lies on a GPU stays there."""
     if not hasattr(x, "__dlpack__"):
         if type(x).__name__ != "PyCapsule":
-            raise ArgumentError(f"from_dlpack: a {type(x).__name__} has no __dlpack__")
+            raise ArgumentError(f"from_dlpack: {type(x).__name__} objects have no __dlpack__")
         return Array.adopt(shared_context(device), x, *_caller())
     kind, number = x.__dlpack_device__()
     arguments = {}
@@ -266,8 +268,7 @@ def memory_stats(device="auto"):
 def _create(kind, context, shape, dtype, strategy, tag):
     if strategy not in _core.strategies:
         raise unknown_word("strategy", strategy, _core.strategies)
-    if not isinstance(tag, str):
-        raise ArgumentError(f"tag: {tag!r} is no text")
+    checks.text("tag", tag)
     if len(shape) > _core.most_axes:
         raise ArgumentError(f"shape: {len(shape)} axes; 0 to {_core.most_axes} are allowed")
     return kind.create(context, shape, dtype.kind, dtype.itemsize, _core.strategies.index(strategy), tag, *_caller())
@@ -322,15 +323,21 @@ def _look(x, dtype, device):
         looked = x if isinstance(x, Array) else from_dlpack(x, device=device)
     except (ArgumentError, BufferError):  # not contiguous, or of a type that has no place here: the copy will say
         return None
-    return looked if wanted in (None, looked.dtype) else None
+    return looked if wanted is None or wanted == looked.dtype else None
 
 
-def _on_host(x, dtype):
-    """A contiguous array on the host as an Array, which keeps it alive."""
+def _without_gaps(x, dtype):
+    """A contiguous array of that type as an Array, which keeps it alive: where x is, or on the host."""
+    library = type(x).__module__.partition(".")[0]
     try:
+        if library == "cupy":
+            return from_dlpack(sys.modules[library].ascontiguousarray(x, dtype=dtype))
+        if library == "torch" and x.is_cuda:
+            wanted = x.dtype if dtype is None else getattr(sys.modules[library], _dtype(dtype).name)
+            return from_dlpack(x.to(wanted).contiguous())
         array = np.asarray(x, dtype=dtype)
-    except (TypeError, ValueError, RuntimeError) as error:  # what libraries say of arrays on a GPU, and of ragged lists
-        raise ArgumentError(f"asarray: a {type(x).__name__} that cannot be copied: {error}") from error
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:  # what the libraries say of what they cannot copy
+        raise ArgumentError(f"asarray: {type(x).__name__} object that cannot be copied: {error}") from error
     array = np.ascontiguousarray(array, dtype=_dtype(array.dtype.newbyteorder("="))).reshape(array.shape)
     if not array.flags.writeable:
         array = array.copy()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import checks
 from ._core.context import Context, parse_bytes
 from ._core.device import Device as _Device
 from .errors import ArgumentError, InputError
@@ -55,7 +56,7 @@ class Device:
             text = json.dumps(plain(source, ""), ensure_ascii=False)
             self._core = _Device.parse(context, _file_name(source), text, assignments)
         else:
-            self._core = _Device.read(context, os.fsencode(source), assignments)
+            self._core = _Device.read(context, checks.path("source", source), assignments)
 
     @property
     def name(self):
@@ -100,24 +101,19 @@ class Device:
 
 
 def new_context(threads, memory_limit, device, scratch=None):
-    _check_device(device)
-    return Context(threads=threads, memory_limit=0 if memory_limit is None else byte_count(memory_limit),
-                   device=device, scratch=None if scratch is None else os.fsencode(scratch))
+    return Context(threads=checks.whole_number("threads", threads),
+                   memory_limit=0 if memory_limit is None else byte_count(memory_limit),
+                   device=checks.device_name(device), scratch=None if scratch is None else checks.path("scratch", scratch))
 
 
 def shared_context(device):
     """The context of all arrays of a device, made when it is first wanted."""
-    _check_device(device)
+    checks.device_name(device)
     with _lock:
         if device not in _shared:
             context = new_context(0, None, device)
             _shared[device] = _shared.setdefault(context.device, context)
         return _shared[device]
-
-
-def _check_device(device):
-    if not isinstance(device, str):
-        raise ArgumentError(f'device: {device!r}; "auto", "cpu", "cuda", "cuda:N" and "sim" are allowed')
 
 
 def byte_count(value):
@@ -161,7 +157,9 @@ def _assignments(changes):
     if isinstance(changes, str):
         changes = [changes]
     if isinstance(changes, Mapping):
-        changes = [f"{key}={json.dumps(plain(value, key), ensure_ascii=False)}" for key, value in changes.items()]
+        changes = [f"{key}={json.dumps(plain(value, str(key)), ensure_ascii=False)}" for key, value in changes.items()]
+    if not isinstance(changes, (list, tuple)):
+        raise ArgumentError(f"set: {changes!r}; a dict, a text, or a list of texts such as 'grid.x.nodes=201' is allowed")
     for change in changes:
         if not isinstance(change, str) or "=" not in change:
             raise ArgumentError(f"set: {change!r} is no assignment; write 'grid.x.nodes=201'")

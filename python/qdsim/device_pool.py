@@ -4,6 +4,7 @@ import ctypes
 import os
 from typing import NamedTuple
 
+from . import checks
 from ._core import context as _context, pool as _core
 from ._core.context import Context
 from .device import byte_count
@@ -37,7 +38,7 @@ class DevicePool:
 
     def __init__(self, device="cuda", memory_limit=None, slack=1.15):
         limit = 0 if memory_limit is None else byte_count(memory_limit)
-        self._context = Context(threads=1, device=device, device_memory_limit=limit)
+        self._context = Context(threads=1, device=checks.device_name(device), device_memory_limit=limit)
         self._pool = _core.Pool(self._context, None, "")
         self._pool.set_slack(slack)
         self._allocators = {}
@@ -72,8 +73,7 @@ class DevicePool:
 
     def use_in_pytorch(self):
         """Lets PyTorch take its GPU memory from this pool. PyTorch allows that once, before it has used the GPU; one pool
-        can be installed in a process. Where there is no room PyTorch gets no exception from an allocator of this kind: the
-        message goes to the logger "qdsim", and the tensor has no memory."""
+        can be installed in a process. Where there is no room PyTorch raises RuntimeError with the pool's message."""
         import torch
 
         pool = _core.Pool(self._context, None, "torch")

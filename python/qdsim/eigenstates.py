@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from . import checks
 from ._core.device import Device as _Device
 from .device import new_context
 from .errors import ArgumentError, unknown_word
@@ -41,8 +42,9 @@ def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, st
     spacing, axes = _grid(spacing_nm, coordinates, potential.shape)
     problem = _Device.from_arrays(
         new_context(threads, memory_limit, device, scratch), potential, shape=potential.shape, coordinates_nm=axes,
-        spacing_nm=spacing, mass=mass_value, mass_map=mass_map, boundary=_boundary(boundary, potential.ndim), order=order, states=states,
-        tolerance_eV=0.0 if tolerance_eV is None else tolerance_eV)
+        spacing_nm=spacing, mass=mass_value, mass_map=mass_map, boundary=_boundary(boundary, potential.ndim),
+        order=checks.whole_number("order", order), states=checks.whole_number("states", states),
+        tolerance_eV=0.0 if tolerance_eV is None else checks.real_number("tolerance_eV", tolerance_eV))
     with reporting(progress) as report:
         result = problem.solve(report)
     together = result.all_psi()
@@ -97,7 +99,9 @@ def _grid(spacing_nm, coordinates, shape):
         if (spacing <= 0).any():
             raise ArgumentError(f"spacing_nm is {spacing_nm}: every spacing must be positive")
         return tuple(float(step) for step in spacing), None
-    if len(shape) == 1 and np.ndim(coordinates[0]) == 0:
+    if not hasattr(coordinates, "__len__"):
+        raise ArgumentError(f"coordinates: {coordinates!r}; give one array per axis")
+    if len(shape) == 1 and len(coordinates) and np.ndim(coordinates[0]) == 0:
         coordinates = (coordinates,)
     if len(coordinates) != len(shape):
         raise ArgumentError(f"coordinates: {len(coordinates)} arrays for {len(shape)} axes; give one per axis")
@@ -123,6 +127,8 @@ def _boundary(boundary, dimension):
             if name not in tuple(axes):
                 raise unknown_word("boundary", name, list(axes))
         boundary = [boundary.get(name, "dirichlet") for name in axes]
+    if not isinstance(boundary, (list, tuple)):
+        raise ArgumentError(f"boundary: {boundary!r}; one word, one entry per axis, or a dict by axis is allowed")
     if len(boundary) != dimension:
         raise ArgumentError(f"boundary: {len(boundary)} entries for {dimension} axes; give one word, or one entry per "
                             "axis")
@@ -132,7 +138,7 @@ def _boundary(boundary, dimension):
 def _ends(what, ends):
     if isinstance(ends, str):
         ends = (ends, ends)
-    if len(ends) != 2:
+    if not isinstance(ends, (list, tuple)) or len(ends) != 2:
         raise ArgumentError(f"{what}: {ends!r}; give one word, or a pair for the low and the high end")
     for word in ends:
         if not isinstance(word, str) or word not in _BOUNDARIES:

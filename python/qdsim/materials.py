@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from . import checks
 from ._core import material as _core
 from ._core.context import Context
 
@@ -48,8 +49,10 @@ def material(name, x=None, *, temperature_K=300.0):
     """A Material of the database: material("GaAs"), material("Al0.3Ga0.7As"), material("InGaAs", 0.53), where x is the
     fraction of the first element named of the two that mix."""
     context = Context()
+    checks.text("name", name)
+    temperature_K = checks.real_number("temperature_K", temperature_K)
     if x is not None:
-        name = _core.alloy_name(context, name, x, temperature_K)
+        name = _core.alloy_name(context, name, checks.real_number("x", x), temperature_K)
     values = json.loads(_core.describe(context, name, temperature_K))
     for carrier in ("electron", "heavy_hole", "light_hole"):
         if band := values[carrier]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import checks
 from ._core.profile import Profile as _Profile
 from .device import shared_context
 from .errors import ArgumentError, FileError
@@ -37,10 +38,8 @@ class MemoryProfile:
     """
 
     def __init__(self, path, interval_s):
-        if not isinstance(interval_s, (int, float)) or isinstance(interval_s, bool):
-            raise ArgumentError(f"interval_s: {interval_s!r} is no number of seconds")
-        self._path = None if path is None else Path(path)
-        self._interval_s = float(interval_s)
+        self._path = None if path is None else Path(os.fsdecode(checks.path("path", path)))
+        self._interval_s = checks.real_number("interval_s", interval_s)
         self._core = None
         self._timeline = None
 
@@ -80,8 +79,9 @@ class MemoryProfile:
         """Writes an HDF5 file, whole or not at all, and returns its path. As NAME.memory.h5 it can be drawn by
         `python -m qdsim.plot NAME.memory.h5`."""
         self._finished()
-        self._core.write(os.fsencode(path))
-        return Path(path)
+        written = checks.path("path", path)
+        self._core.write(written)
+        return Path(os.fsdecode(written))
 
     def plot(self, path=None):
         """Draws the timeline; returns the matplotlib Figure, or writes it to `path` (.png, .pdf or .svg) and returns the

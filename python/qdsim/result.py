@@ -2,10 +2,11 @@
 
 import json
 import operator
-import os
 from pathlib import Path
 
 import numpy as np
+
+from . import checks
 
 
 class Result:
@@ -171,7 +172,7 @@ class Result:
     def save(self, folder, *, plot=False):
         """Writes NAME.json and, if the device asks for fields, NAME.vtkhdf (ParaView opens it); with plot=True also
         NAME.png. Each file is written whole or not at all. Returns the path of the JSON file."""
-        folder = os.fsencode(folder)
+        folder = checks.path("folder", folder)
         self._core.write(folder)
         if plot:
             self.plot(self._core.path(folder, ".png"))

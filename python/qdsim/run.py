@@ -4,6 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
+from . import checks
 from .device import Device
 from .errors import FileError
 
@@ -17,7 +18,7 @@ def run(source, output=None, *, set=None, threads=0, memory_limit=None, scratch=
     The other arguments are those of Device and Device.solve.
     """
     if output is not None:
-        _check_writable(Path(output))
+        _check_writable(Path(os.fsdecode(checks.path("output", output))))
     described = Device(source, set=set, threads=threads, memory_limit=memory_limit, scratch=scratch, device=device)
     result = described.solve(progress=progress)
     if output is not None:

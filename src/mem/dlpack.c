@@ -25,9 +25,8 @@ void qds_array_location(const qds_array *array, qds_place place, int *type, int 
     *type = array->tensor.device.type;
     *number = array->tensor.device.number;
   } else if (place == QDS_PLACE_DEVICE && accelerator) {
-    const int cuda = !strcmp(accelerator->backend->name, "cuda");
-    const int unified = array->buffer->strategy == QDS_MEM_UNIFIED;
-    *type = !cuda ? QDS_DL_EXTENSION : unified ? QDS_DL_CUDA_MANAGED : QDS_DL_CUDA;
+    /* Unified memory too: not every library knows that there are other kinds of CUDA memory. */
+    *type = strcmp(accelerator->backend->name, "cuda") ? QDS_DL_EXTENSION : QDS_DL_CUDA;
     *number = accelerator->index;
   }
 }

@@ -43,7 +43,7 @@ def test_unknown_device(well):
             qdsim.Device(well, device=wrong)
 
 
-def test_plugins_are_part_of_the_package():
+def test_plugins_are_part_of_the_package(source_tree):
     found = {each["name"]: each for each in qdsim.info()["devices"]}
     assert found["sim:0"]["reason"] is None
     assert found["sim:0"]["memory_bytes"] == 1 << 30

@@ -201,5 +201,5 @@ def test_the_path_is_checked_before_the_work(tmp_path):
         with pytest.raises(qdsim.FileError, match=text):
             with qdsim.memory_profile(path):
                 raise AssertionError("the work was begun")
-    with pytest.raises(TypeError):
+    with pytest.raises(qdsim.ArgumentError, match="path: 5 is no path"):
         qdsim.memory_profile(5)

@@ -8,6 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+for needed in ("matplotlib", "skimage", "h5py"):
+    pytest.importorskip(needed)
+
 import qdsim
 from qdsim.plot import outlines, picture, render, solids, style
 
