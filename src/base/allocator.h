@@ -10,8 +10,9 @@
 
 #include "base/check.h"
 
-/* Bytes: a cache line, and the widest vector register. Blocks of fewer than QDS_ALIGNED_BYTES whose size is no
- * multiple of it are aligned to half as much: a type that needs more has a size that is such a multiple. */
+/* Bytes: a cache line, and the widest vector register. Blocks of fewer than QDS_ALIGNED_BYTES whose size is
+ * no multiple of it are aligned to half as much: a type that needs more has a size that is such a multiple.
+ */
 enum { QDS_ALIGNMENT = 64, QDS_LEAST_ALIGNMENT = 32, QDS_ALIGNED_BYTES = 1024 };
 
 typedef struct qds_allocator qds_allocator;
@@ -34,8 +35,13 @@ typedef struct {
 /* Raises the error of a product that overflows; *out becomes NULL. */
 qds_status qds_refuse_overflow(size_t count, size_t size, const char *tag, const char *file, int line,
                                void **out);
-/* `count` elements of `size` bytes; an overflowing product is QDS_ERROR_MEMORY. Inlined, because for a constant
- * size nothing is left of it but the call. */
+/* What a block of `bytes` is aligned to at least. */
+static inline size_t qds_alignment_of(size_t bytes) {
+  return bytes % QDS_ALIGNMENT == 0 || bytes >= QDS_ALIGNED_BYTES ? QDS_ALIGNMENT : QDS_LEAST_ALIGNMENT;
+}
+
+/* `count` elements of `size` bytes; an overflowing product is QDS_ERROR_MEMORY. Inlined, because for a
+ * constant size nothing is left of it but the call. */
 static inline qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
                                       const char *file, int line, void **out) {
   size_t bytes;

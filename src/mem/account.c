@@ -11,7 +11,20 @@ void qds_account_close(qds_account *account) {
   pthread_mutex_destroy(&account->lock);
 }
 
-uint32_t qds_account_find(qds_account *account, qds_account_share *share, const char *tag) {
+/* Where the count of a row lies among the counts of all. */
+static qds_account_key key_of(size_t row) {
+  return (qds_account_key)(row * sizeof(qds_account_count));
+}
+
+static size_t row_of(qds_account_key key) {
+  return key / sizeof(qds_account_count);
+}
+
+const char *qds_account_name(const qds_account *account, qds_account_key key) {
+  return account->rows[row_of(key)].tag;
+}
+
+qds_account_key qds_account_find(qds_account *account, qds_account_share *share, const char *tag) {
   enum { OTHERS = QDS_ACCOUNT_TAGS - 1 };
   pthread_mutex_lock(&account->lock);
   const size_t count = qds_account_get(&account->tags);
@@ -24,9 +37,9 @@ uint32_t qds_account_find(qds_account *account, qds_account_share *share, const 
   }
   pthread_mutex_unlock(&account->lock);
   const size_t at = qds_account_memo_of(tag);
-  share->memo[at].tag = tag;
-  share->memo[at].index = (uint32_t)i;
-  return (uint32_t)i;
+  share->memo_tags[at] = tag;
+  share->memo_keys[at] = key_of(i);
+  return key_of(i);
 }
 
 static void raise_peak(atomic_size_t *peak, size_t value) {
@@ -34,25 +47,28 @@ static void raise_peak(atomic_size_t *peak, size_t value) {
   while ((ptrdiff_t)known < (ptrdiff_t)value && !atomic_compare_exchange_weak(peak, &known, value)) continue;
 }
 
-static void settle(qds_account_row *row, qds_account_count *count) {
-  const ptrdiff_t now = (ptrdiff_t)qds_account_get(&count->bytes),
-                  high = (ptrdiff_t)qds_account_get(&count->high);
-  if (now > high) qds_account_set(&count->high, (size_t)now);
-  if (-QDS_ACCOUNT_QUANTUM < now && now < QDS_ACCOUNT_QUANTUM) return;
-  const size_t before = atomic_fetch_add(&row->bytes, (size_t)now);
-  raise_peak(&row->peak, before + qds_account_get(&count->high));
-  qds_account_set(&count->bytes, 0);
-  qds_account_set(&count->high, 0);
+/* Returns whether the change was told. */
+static int settle(qds_account_row *row, qds_account_count *count) {
+  const ptrdiff_t high = (ptrdiff_t)qds_account_get(&count->high),
+                  now = high - (ptrdiff_t)qds_account_get(&count->left), highest = now > high ? now : high;
+  const int told = now >= QDS_ACCOUNT_QUANTUM || highest - now >= QDS_ACCOUNT_QUANTUM;
+  if (told) raise_peak(&row->peak, atomic_fetch_add(&row->bytes, (size_t)now) + (size_t)highest);
+  qds_account_set(&count->high, told ? 0 : (size_t)highest);
+  qds_account_set(&count->left, told ? 0 : (size_t)(highest - now));
+  return told;
 }
 
-void qds_account_settle(qds_account *account, qds_account_share *share, uint32_t tag) {
-  settle(&account->rows[tag], &share->tags[tag]);
-  settle(&account->total, &share->total);
+void qds_account_settle(qds_account *account, qds_account_share *share, qds_account_key key) {
+  settle(&account->rows[row_of(key)], qds_account_of(share, key));
+  if (!settle(&account->total, &share->total)) return;
+  const size_t tags = atomic_load_explicit(&account->tags, memory_order_acquire);
+  for (size_t i = 0; i < tags; i++) settle(&account->rows[i], &share->tags[i]);
 }
 
-void qds_account_return(qds_account *account, uint32_t tag, size_t bytes) {
-  atomic_fetch_add(&account->rows[tag].returned, 1);
-  atomic_fetch_sub(&account->rows[tag].bytes, bytes);
+void qds_account_return(qds_account *account, qds_account_key key, size_t bytes) {
+  qds_account_row *row = &account->rows[row_of(key)];
+  atomic_fetch_add(&row->returned, 1);
+  atomic_fetch_sub(&row->bytes, bytes);
   atomic_fetch_sub(&account->total.bytes, bytes);
 }
 
@@ -70,7 +86,7 @@ static qds_memory_row sum(const qds_account_row *row, size_t offset, qds_account
   for (size_t i = 0; (share = share_of(shares, i)) != NULL; i++) {
     const qds_account_count *count = (const qds_account_count *)(share + offset);
     const size_t highest = qds_account_get(&count->high);
-    untold += qds_account_get(&count->bytes);
+    untold += highest - qds_account_get(&count->left);
     if (highest > high) high = highest;
     taken += qds_account_get(&count->taken);
     returned += qds_account_get(&count->returned);

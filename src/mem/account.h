@@ -4,10 +4,11 @@
  * and how many blocks it ever took and gave back. Only the thread writes to its share, with plain stores;
  * whoever reads the account adds the shares up. That is exact when no thread is at work.
  *
- * Peaks need a common time. A thread tells its change as soon as it reaches QDS_ACCOUNT_QUANTUM bytes in
- * either direction, with the highest value that it went through, and the common row keeps the highest sum.
- * With one thread at work peaks are therefore exact; with several they may be wrong by one quantum per
- * thread. */
+ * Peaks need a common time. A thread tells its change, with the highest value that it went through, as soon
+ * as it has risen by QDS_ACCOUNT_QUANTUM bytes or fallen as far below its highest value, and the common row
+ * keeps the highest sum. With one thread at work peaks are therefore exact. With several the total's may be
+ * wrong by one quantum per thread. That a tag falls is only looked at when the total has fallen, so that a
+ * tag's peak may be wrong by one quantum for each thread and tag. */
 #ifndef QDS_MEM_ACCOUNT_H
 #define QDS_MEM_ACCOUNT_H
 
@@ -18,10 +19,12 @@
 #include "base/allocator.h"
 #include "qdsim/context.h"
 
-enum { QDS_ACCOUNT_TAGS = 256, QDS_ACCOUNT_QUANTUM = 1 << 16, QDS_ACCOUNT_MEMO = 64 };
+enum { QDS_ACCOUNT_TAGS = 256, QDS_ACCOUNT_QUANTUM = 1 << 16, QDS_ACCOUNT_MEMO = 512 };
 
+/* What a thread has changed and not told yet: `bytes` modulo 2^64, of which `high` is the highest that they
+ * were. They are kept as what is left to it, high - bytes, which needs one subtraction and no comparison. */
 typedef struct {
-  atomic_size_t bytes, high;     /* not told yet: modulo 2^64, and the highest it was */
+  atomic_size_t left, high;
   atomic_size_t taken, returned; /* blocks, ever */
 } qds_account_count;
 
@@ -29,11 +32,13 @@ typedef struct {
 typedef struct {
   qds_account_count total; /* its blocks are not counted: they are the sum of the tags' */
   qds_account_count tags[QDS_ACCOUNT_TAGS];
-  struct {
-    const char *tag;
-    uint32_t index;
-  } memo[QDS_ACCOUNT_MEMO]; /* of addresses of tags, for the owner only */
+  /* For the owner only: the keys of tags, by a part of their addresses. */
+  const char *memo_tags[QDS_ACCOUNT_MEMO];
+  uint32_t memo_keys[QDS_ACCOUNT_MEMO];
 } qds_account_share;
+
+/* A tag's number times the size of its count: where the count is. */
+typedef uint32_t qds_account_key;
 
 typedef struct {
   const char *tag;
@@ -55,12 +60,13 @@ void qds_account_open(qds_account *account);
 void qds_account_close(qds_account *account);
 
 /* The row of a tag, which is then known. The last row is shared by all tags that found no other. */
-uint32_t qds_account_find(qds_account *account, qds_account_share *share, const char *tag);
+qds_account_key qds_account_find(qds_account *account, qds_account_share *share, const char *tag);
+const char *qds_account_name(const qds_account *account, qds_account_key key);
 /* Notes new heights and tells large changes of a tag and the total; to be called when a function below says
  * so. */
-void qds_account_settle(qds_account *account, qds_account_share *share, uint32_t tag);
+void qds_account_settle(qds_account *account, qds_account_share *share, qds_account_key key);
 /* A block is given back by a thread that has no share. */
-void qds_account_return(qds_account *account, uint32_t tag, size_t bytes);
+void qds_account_return(qds_account *account, qds_account_key key, size_t bytes);
 
 void qds_account_total(qds_account *account, qds_account_share_fn share_of, void *shares,
                        qds_memory_row *out);
@@ -76,39 +82,48 @@ static inline void qds_account_set(atomic_size_t *number, size_t value) {
   atomic_store_explicit(number, value, memory_order_relaxed);
 }
 
+/* Change a number that only this thread writes. */
+static inline void qds_account_raise(atomic_size_t *number, size_t by) {
+  qds_account_set(number, qds_account_get(number) + by);
+}
+static inline int qds_account_falls_below_zero(atomic_size_t *number, size_t by) {
+  const size_t now = qds_account_get(number) - by;
+  qds_account_set(number, now);
+  return (ptrdiff_t)now < 0;
+}
+
 static inline size_t qds_account_memo_of(const char *tag) {
-  return ((uintptr_t)tag ^ (uintptr_t)tag >> 6) % QDS_ACCOUNT_MEMO;
+  return (uintptr_t)tag % QDS_ACCOUNT_MEMO;
 }
 
-/* Whether the row of a tag is known to the share. */
-static inline int qds_account_knows(const qds_account_share *share, const char *tag, uint32_t *out) {
+/* Whether the key of a tag is known to the share. */
+static inline int qds_account_knows(const qds_account_share *share, const char *tag, qds_account_key *out) {
   const size_t at = qds_account_memo_of(tag);
-  *out = share->memo[at].index;
-  return share->memo[at].tag == tag;
+  *out = share->memo_keys[at];
+  return share->memo_tags[at] == tag;
 }
 
-static inline int qds_account_up(qds_account_count *count, size_t bytes) {
-  const size_t now = qds_account_get(&count->bytes) + bytes;
-  qds_account_set(&count->bytes, now);
-  return (ptrdiff_t)now > (ptrdiff_t)qds_account_get(&count->high);
-}
-
-static inline int qds_account_down(qds_account_count *count, size_t bytes) {
-  const size_t now = qds_account_get(&count->bytes) - bytes;
-  qds_account_set(&count->bytes, now);
-  return (ptrdiff_t)now <= -(ptrdiff_t)QDS_ACCOUNT_QUANTUM;
+static inline qds_account_count *qds_account_of(qds_account_share *share, qds_account_key key) {
+  return (qds_account_count *)((char *)share->tags + key);
 }
 
 /* Count a block; a return other than 0 asks for qds_account_settle. */
-static inline int qds_account_take(qds_account_share *share, uint32_t tag, size_t bytes) {
-  qds_account_count *count = &share->tags[tag];
-  qds_account_set(&count->taken, qds_account_get(&count->taken) + 1);
-  return qds_account_up(count, bytes) | qds_account_up(&share->total, bytes);
+static inline int qds_account_take(qds_account_share *share, qds_account_key key, size_t bytes) {
+  qds_account_count *count = qds_account_of(share, key);
+  qds_account_raise(&count->taken, 1);
+  if (__builtin_expect(qds_account_falls_below_zero(&count->left, bytes), 0)) {
+    (void)qds_account_falls_below_zero(&share->total.left, bytes);
+    return 1;
+  }
+  return qds_account_falls_below_zero(&share->total.left, bytes);
 }
-static inline int qds_account_give(qds_account_share *share, uint32_t tag, size_t bytes) {
-  qds_account_count *count = &share->tags[tag];
-  qds_account_set(&count->returned, qds_account_get(&count->returned) + 1);
-  return qds_account_down(count, bytes) | qds_account_down(&share->total, bytes);
+static inline int qds_account_give(qds_account_share *share, qds_account_key key, size_t bytes) {
+  qds_account_count *count = qds_account_of(share, key);
+  qds_account_raise(&count->returned, 1);
+  qds_account_raise(&count->left, bytes);
+  const size_t left = qds_account_get(&share->total.left) + bytes;
+  qds_account_set(&share->total.left, left);
+  return (ptrdiff_t)left >= QDS_ACCOUNT_QUANTUM;
 }
 
 #endif

@@ -64,7 +64,9 @@ void qds_arena_destroy(qds_arena *arena) {
   qds_release(arena);
 }
 
-static qds_status insert_chunk(qds_arena *arena, size_t room) {
+/* The room is a multiple of the alignment, so that the chunk is aligned. */
+static qds_status insert_chunk(qds_arena *arena, size_t least) {
+  const size_t room = (least + QDS_ALIGNMENT - 1) / QDS_ALIGNMENT * QDS_ALIGNMENT;
   char *memory;
   QDS_TRY(QDS_NEW(arena->allocator, HEADER_BYTES + room, arena->tag, &memory));
   qds_arena_chunk *chunk = (qds_arena_chunk *)memory;

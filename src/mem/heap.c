@@ -163,15 +163,15 @@ static SLOW qds_status count_unknown(qds_heap *heap, qds_account_share *share, r
   return QDS_OK;
 }
 
-static SLOW qds_status settle(qds_heap *heap, qds_account_share *share, uint32_t tag) {
-  qds_account_settle(&heap->account, share, tag);
+static SLOW qds_status settle(qds_heap *heap, qds_account_share *share, qds_account_key key) {
+  qds_account_settle(&heap->account, share, key);
   return QDS_OK;
 }
 
 /* Fills the record in and counts the block; succeeds. */
 FAST qds_status hand_out(qds_heap *heap, qds_heap_detail detail, qds_class_cache *cache, record *r,
                          size_t bytes, const char *tag, const char *file, int line, void **out) {
-  uint32_t index;
+  qds_account_key key;
   r->header = (qds_block_header){&heap->interface, bytes};
   if (detail >= QDS_HEAP_TRACKING) {
     r->file = file;
@@ -180,10 +180,10 @@ FAST qds_status hand_out(qds_heap *heap, qds_heap_detail detail, qds_class_cache
   qds_permit(&r->header, sizeof r->header + bytes);
   *out = r + 1;
   if (detail < QDS_HEAP_STATISTICS) return QDS_OK;
-  if (UNLIKELY(!qds_account_knows(share_of(cache), tag, &index)))
+  if (UNLIKELY(!qds_account_knows(share_of(cache), tag, &key)))
     return count_unknown(heap, share_of(cache), r, tag, bytes);
-  r->tag = index;
-  if (UNLIKELY(qds_account_take(share_of(cache), index, bytes))) return settle(heap, share_of(cache), index);
+  r->tag = key;
+  if (UNLIKELY(qds_account_take(share_of(cache), key, bytes))) return settle(heap, share_of(cache), key);
   return QDS_OK;
 }
 
@@ -208,9 +208,10 @@ FAST qds_status allocate(qds_heap *heap, qds_heap_detail detail, size_t bytes, c
                          const char *file, int line, void **out) {
   if (UNLIKELY(bytes >= atomic_load_explicit(&heap->fast_bytes, memory_order_relaxed)))
     return allocate_slowly(heap, bytes, tag, file, line, out);
-  qds_class_cache *cache = qds_class_cache_here(heap->small);
-  if (UNLIKELY(!cache)) return allocate_slowly(heap, bytes, tag, file, line, out);
-  record *r = qds_class_take(heap->small, cache, bytes);
+  const qds_class_pool *pool = heap->small;
+  qds_class_cache *cache = qds_class_cache_here(pool);
+  if (UNLIKELY(!qds_class_is_ours(cache))) return allocate_slowly(heap, bytes, tag, file, line, out);
+  record *r = qds_class_take(pool, cache, bytes);
   if (UNLIKELY(!r)) return allocate_slowly(heap, bytes, tag, file, line, out);
   return hand_out(heap, detail, cache, r, bytes, tag, file, line, out);
 }
@@ -243,19 +244,19 @@ FAST void release(qds_heap *heap, qds_heap_detail detail, void *block) {
     release_slowly(heap, r, bytes, tag);
     return;
   }
-  qds_class_cache *cache = qds_class_owner_here(r);
-  if (UNLIKELY(!cache || !qds_class_give(r)))
+  qds_class_cache *cache = qds_class_owner(r);
+  if (UNLIKELY(!qds_class_is_ours(cache) || !qds_class_give(r)))
     release_slowly(heap, r, bytes, tag);
   else if (detail >= QDS_HEAP_STATISTICS && UNLIKELY(qds_account_give(share_of(cache), tag, bytes)))
     settle(heap, share_of(cache), tag);
 }
 
 #define DEFINE_INTERFACE(name, detail)                                                                       \
-  static qds_status allocate_##name(qds_allocator *self, size_t bytes, const char *tag, const char *file,    \
-                                    int line, void **out) {                                                  \
+  __attribute__((aligned(64))) static qds_status allocate_##name(                                            \
+      qds_allocator *self, size_t bytes, const char *tag, const char *file, int line, void **out) {          \
     return allocate((qds_heap *)self, detail, bytes, tag, file, line, out);                                  \
   }                                                                                                          \
-  QDS_UNCHECKED static void release_##name(qds_allocator *self, void *block) {                               \
+  QDS_UNCHECKED __attribute__((aligned(64))) static void release_##name(qds_allocator *self, void *block) {  \
     release((qds_heap *)self, detail, block);                                                                \
   }
 DEFINE_INTERFACE(plain, QDS_HEAP_PLAIN)
@@ -315,7 +316,7 @@ typedef struct {
 } leak_report;
 
 QDS_UNCHECKED static void report(const leak_report *to, const record *r) {
-  to->leak(to->user, to->heap->account.rows[r->tag].tag, r->header.bytes, r->file, r->line);
+  to->leak(to->user, qds_account_name(&to->heap->account, r->tag), r->header.bytes, r->file, r->line);
 }
 
 QDS_UNCHECKED static void visit_small(void *user, qds_class_block *r) {

@@ -219,7 +219,7 @@ static size_t beyond_ratio(const qds_best_fit *pool, const need *n, size_t fresh
  */
 static size_t fresh_bytes(const qds_best_fit *pool, const qds_range *range, const need *n) {
   if (!range) return is_lazy(pool) ? n->bytes : n->segment;
-  return range->purged < n->bytes ? range->purged : n->bytes;
+  return qds_range_fresh_bytes(range, n->bytes, n->alignment);
 }
 
 /* Gives up to `wanted` bytes of free memory back. Call with the lock held, which may be given up meanwhile.

@@ -1,7 +1,7 @@
 #include "mem/pool_classes.h"
 
-/* First the compact family, then the aligned one. Up to 1 KiB every multiple of a line has a class; beyond, the
- * sizes are those of which a slab holds 49, 41, 35, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
+/* First the compact family, then the aligned one. Up to 1 KiB every multiple of a line has a class; beyond,
+ * the sizes are those of which a slab holds 49, 41, 35, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
 enum { COMPACT_CLASSES = 16, COMPACT_MOST = 992 };
 static const uint16_t strides[QDS_CLASSES] = {
     64,   128,  192,  256,  320,  384,  448,  512,  576,  640,  704,  768,  832,   896,   960,
@@ -22,8 +22,8 @@ static uintptr_t begin_of(const qds_class_slab *slab) {
   return (uintptr_t)slab & ~(uintptr_t)(QDS_SLAB_BYTES - 1);
 }
 
-/* The first compact block's record begins where the lines for the slab's header end, that of the first aligned
- * block ends there. */
+/* The first compact block's record begins where the lines for the slab's header end, that of the first
+ * aligned block ends there. */
 static qds_class_block *block_at(const qds_class_slab *slab, size_t index) {
   const size_t before = slab->class < COMPACT_CLASSES ? 0 : sizeof(qds_class_block);
   const size_t first = QDS_SLAB_HEADER_BYTES - before;
@@ -31,13 +31,13 @@ static qds_class_block *block_at(const qds_class_slab *slab, size_t index) {
 }
 
 static uint32_t used_of(const qds_class_slab *slab) {
-  return slab->known ? slab->gives + 1 : slab->room;
+  return slab->known ? (uint32_t)(slab->gives + 1) : slab->room;
 }
 
 /* --- slabs --------------------------------------------------------------------------------------------- */
 
 static void make_known(qds_class_slab *slab) {
-  slab->gives = used_of(slab) - 1;
+  slab->gives = (int32_t)used_of(slab) - 1;
   slab->known = 1;
 }
 
@@ -63,7 +63,7 @@ static qds_status create_slab(qds_class_cache *cache, size_t class, qds_class_sl
   const size_t blocks = (QDS_SLAB_BYTES - QDS_SLAB_HEADER_BYTES) / strides[class];
   *slab = (qds_class_slab){.cache = cache,
                            .known = 1,
-                           .gives = UINT32_MAX,
+                           .gives = -1,
                            .room = (uint16_t)blocks,
                            .class = (uint8_t) class,
                            .next_owned = cache->owned,
@@ -96,8 +96,8 @@ QDS_UNCHECKED static void carve(qds_class_slab *slab) {
   slab->carved += count;
 }
 
-/* Takes a block back from its owner's thread. A slab that becomes empty goes, but for one per class, so that a
- * block that comes and goes does not take a slab with it. */
+/* Takes a block back from its owner's thread. A slab that becomes empty goes, but for one per class, so that
+ * a block that comes and goes does not take a slab with it. */
 QDS_UNCHECKED static void take_back(qds_class_slab *slab, qds_class_block *block) {
   if (!slab->known) {
     make_known(slab);
@@ -186,7 +186,7 @@ qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_cla
 
 void qds_class_pool_release(qds_class_block *block) {
   qds_class_slab *slab = qds_class_slab_of(block);
-  if (!qds_class_owner_here(block)) {
+  if (!qds_class_is_ours(slab->cache)) {
     post(slab->cache, block);
     return;
   }
@@ -268,7 +268,8 @@ static qds_status take_cache(qds_class_pool *pool, qds_class_cache **out) {
 qds_status qds_class_pool_cache(qds_class_pool *pool, qds_class_cache **out) {
   const uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
   *out = qds_class_cache_here(pool);
-  if (*out) return QDS_OK;
+  if (qds_class_is_ours(*out)) return QDS_OK;
+  *out = NULL;
   qds_class_cache *cache = pthread_getspecific(pool->key);
   if (!cache) {
     QDS_TRY(take_cache(pool, &cache));
@@ -297,10 +298,10 @@ void qds_class_pool_trim(qds_class_pool *pool) {
 static void choose_classes(uint8_t *class_of_step) {
   for (size_t step = 0; step < QDS_CLASS_LARGEST / 8; step++) {
     const size_t bytes = 8 * step, room = bytes + sizeof(qds_class_block);
-    const int compact = bytes <= COMPACT_MOST && (bytes % QDS_ALIGNMENT || !bytes);
+    const int compact = bytes <= COMPACT_MOST && bytes % QDS_ALIGNMENT;
     size_t class = compact ? 0 : COMPACT_CLASSES;
-    while (class < QDS_CLASSES - 1 && strides[class] < room) class++;
-    class_of_step[step] = (uint8_t)class;
+    while (class < QDS_CLASSES - 1 && strides[class] < room) class ++;
+    class_of_step[step] = (uint8_t) class;
   }
 }
 
@@ -380,7 +381,8 @@ static const char *fault_of(qds_class_slab *slab) {
   if (used + free != slab->carved || returned > used || slab->carved > slab->room)
     return "blocks are miscounted";
   if (slab->known != (current || listed) || (current && listed)) return "a slab stands in the wrong list";
-  if (!slab->known && (slab->gives || free || slab->carved < slab->room)) return "a slab with free blocks is in no list";
+  if (!slab->known && (slab->gives || free || slab->carved < slab->room))
+    return "a slab with free blocks is in no list";
   if (listed && !free) return "a full slab is listed";
   if ((returned > 0) != is_in_mail(slab)) return "a slab with returned blocks is not in the mail";
   return NULL;

@@ -1,9 +1,9 @@
 /* A pool for small blocks: size classes with a cache per thread.
  *
  * Cache lines decide. A record stands directly before every block. Blocks that need no alignment to a line
- * (allocator.h) have their record at the begin of a line, which their own first bytes share: whoever takes such
- * a block and writes to it touches one line for both. Aligned blocks have their record at the end of the line
- * before. So there are two families of classes, compact and aligned.
+ * (allocator.h) have their record at the begin of a line, which their own first bytes share: whoever takes
+ * such a block and writes to it touches one line for both. Aligned blocks have their record at the end of the
+ * line before. So there are two families of classes, compact and aligned.
  *
  * Structure. Memory comes in slabs of QDS_SLAB_BYTES, aligned to their size, so that the slab of a block is
  * found by clearing the low bits of its address. A slab serves one class of sizes and belongs to one cache,
@@ -18,11 +18,12 @@
  * collected them; so a slab without used blocks is in nobody's hands and can go back to the source.
  *
  * A thread finds its cache in a table by its thread pointer. The table is a hint: two threads may share an
- * entry, then the loser asks pthread_getspecific; entries that nobody uses name a cache that is nobody's. Caches are never freed before the pool, so that a stale
- * entry points to a cache, if to that of another thread. When a thread ends, its cache reads its mail, gives
- * empty slabs back and waits, with the blocks that are still in use, for the next thread that needs one;
- * meanwhile blocks return to it as to any cache. The lock guards the numbers of caches, and is taken when
- * threads come and go and while waiting caches are emptied.
+ * entry, then the loser asks pthread_getspecific; entries that nobody uses name a cache that is nobody's.
+ * Caches are never freed before the pool, so that a stale entry points to a cache, if to that of another
+ * thread. When a thread ends, its cache reads its mail, gives empty slabs back and waits, with the blocks
+ * that are still in use, for the next thread that needs one; meanwhile blocks return to it as to any cache.
+ * The lock guards the numbers of caches, and is taken when threads come and go and while waiting caches are
+ * emptied.
  *
  * The structures are open for the sake of the functions inlined below; nobody else reads them. */
 #ifndef QDS_MEM_POOL_CLASSES_H
@@ -65,9 +66,9 @@ typedef struct qds_class_slab qds_class_slab;
 struct qds_class_slab {
   qds_class_block *free;
   qds_class_cache *cache;
-  /* How many blocks may come back before somebody must look: all used ones but the last, none while the slab is
-   * not known. A block is used when it was taken and is not yet back, or back and not yet collected. */
-  uint32_t gives;
+  /* How many blocks may come back before somebody must look: all used ones but the last, none while the slab
+   * is not known. A block is used when it was taken and is not yet back, or back and not yet collected. */
+  int32_t gives;
   uint32_t carved; /* blocks that were ever free */
   uint16_t room;   /* blocks that there are */
   uint8_t class;
@@ -150,12 +151,14 @@ static inline size_t qds_class_table_index(uintptr_t thread) {
   return (size_t)((uint64_t)thread * 0x9e3779b97f4a7c15u >> 56);
 }
 
-/* The calling thread's cache, or NULL when the table does not know it. */
-static inline qds_class_cache *qds_class_cache_here(qds_class_pool *pool) {
-  const uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
-  qds_class_cache *cache =
-      atomic_load_explicit(&pool->table[qds_class_table_index(thread)], memory_order_acquire);
-  return atomic_load_explicit(&cache->thread, memory_order_relaxed) == thread ? cache : NULL;
+static inline int qds_class_is_ours(const qds_class_cache *cache) {
+  return atomic_load_explicit(&cache->thread, memory_order_relaxed) == (uintptr_t)__builtin_thread_pointer();
+}
+
+/* The cache that the table has for the calling thread: perhaps that of another. */
+static inline qds_class_cache *qds_class_cache_here(const qds_class_pool *pool) {
+  const size_t at = qds_class_table_index((uintptr_t)__builtin_thread_pointer());
+  return atomic_load_explicit(&pool->table[at], memory_order_acquire);
 }
 
 /* A free block, or NULL when the current slab has none. */
@@ -170,18 +173,17 @@ QDS_UNCHECKED static inline qds_class_block *qds_class_take(const qds_class_pool
   return block;
 }
 
-/* The cache that a block belongs to when that is the calling thread's, else NULL. */
-static inline qds_class_cache *qds_class_owner_here(const qds_class_block *block) {
-  qds_class_cache *cache = qds_class_slab_of(block)->cache;
-  const uintptr_t thread = (uintptr_t)__builtin_thread_pointer();
-  return atomic_load_explicit(&cache->thread, memory_order_relaxed) == thread ? cache : NULL;
+/* The cache that a block belongs to: perhaps that of another thread. */
+static inline qds_class_cache *qds_class_owner(const qds_class_block *block) {
+  return qds_class_slab_of(block)->cache;
 }
 
 /* Gives a block of the calling thread's cache back; returns 0 when only qds_class_pool_release can. */
 QDS_UNCHECKED static inline int qds_class_give(qds_class_block *block) {
   qds_class_slab *slab = qds_class_slab_of(block);
-  if (__builtin_expect(!slab->gives, 0)) return 0;
-  slab->gives--;
+  const int32_t gives = slab->gives;
+  if (__builtin_expect(gives == 0, 0)) return 0;
+  slab->gives = gives - 1;
   block->next = slab->free;
   slab->free = block;
   return 1;

@@ -171,9 +171,16 @@ qds_range *qds_range_map_add_segment(qds_range_map *map, uintptr_t begin, size_t
   return range;
 }
 
+/* `purged` bytes, anywhere in the range. */
+static void set_purged(qds_range *range, size_t purged) {
+  range->purged = purged;
+  range->bare_begin = range->begin;
+  range->bare_end = range->begin + range->bytes;
+}
+
 void qds_range_map_note_purged(qds_range_map *map, qds_range *range) {
   map->purged_bytes += range->bytes - range->purged;
-  range->purged = range->bytes;
+  set_purged(range, range->bytes);
 }
 
 void qds_range_map_remove_segment(qds_range_map *map, qds_range *range) {
@@ -220,18 +227,42 @@ qds_range *qds_range_map_largest(const qds_range_map *map, uint32_t owner) {
   return owned(qds_range_previous_free(map, &key), owner);
 }
 
-/* What of `purged` bytes must lie in a part whose other part has `others` bytes. */
-static size_t at_least(size_t purged, size_t others) {
-  return purged > others ? purged - others : 0;
+static uintptr_t larger(uintptr_t a, uintptr_t b) {
+  return a > b ? a : b;
+}
+
+static uintptr_t smaller(uintptr_t a, uintptr_t b) {
+  return a < b ? a : b;
+}
+
+/* How many purged bytes may lie between the addresses. */
+static size_t most_bare(const qds_range *range, uintptr_t begin, uintptr_t end) {
+  const uintptr_t first = larger(begin, range->bare_begin), last = smaller(end, range->bare_end);
+  return first < last ? smaller(range->purged, last - first) : 0;
+}
+
+size_t qds_range_fresh_bytes(const qds_range *range, size_t bytes, size_t alignment) {
+  const uintptr_t begin = first_multiple(range->begin, alignment);
+  return most_bare(range, begin, begin + bytes);
+}
+
+/* Of the purged bytes each part has, for certain, those that have no place in the other. */
+static void divide_purged(qds_range *front, qds_range *rest, const qds_range *whole) {
+  const uintptr_t end = whole->begin + whole->bytes;
+  front->purged = whole->purged - most_bare(whole, rest->begin, end);
+  front->bare_begin = whole->bare_begin;
+  front->bare_end = smaller(whole->bare_end, rest->begin);
+  rest->purged = whole->purged - most_bare(whole, whole->begin, rest->begin);
+  rest->bare_begin = larger(whole->bare_begin, rest->begin);
+  rest->bare_end = whole->bare_end;
 }
 
 /* A new range of the first `bytes` of `range`, which keeps the rest. Neither stands in a tree. */
 static qds_range *cut_front(qds_range_map *map, qds_range *range, size_t bytes) {
+  const qds_range whole = *range;
   qds_range *front = take_spare(map);
   front->begin = range->begin;
   front->bytes = bytes;
-  front->purged = at_least(range->purged, range->bytes - bytes);
-  range->purged = at_least(range->purged, bytes);
   front->owner = range->owner;
   front->before = range->before;
   front->after = range;
@@ -239,6 +270,7 @@ static qds_range *cut_front(qds_range_map *map, qds_range *range, size_t bytes) 
   range->before = front;
   range->begin += bytes;
   range->bytes -= bytes;
+  divide_purged(front, range, &whole);
   return front;
 }
 
@@ -269,6 +301,8 @@ qds_range *qds_range_map_used(const qds_range_map *map, uintptr_t begin) {
 
 /* Takes the free range `next` into `range`, which stands directly before it and in no tree. */
 static void join(qds_range_map *map, qds_range *range, qds_range *next) {
+  range->bare_begin = range->purged ? range->bare_begin : next->bare_begin;
+  range->bare_end = next->purged ? next->bare_end : range->bare_end;
   range->bytes += next->bytes;
   range->purged += next->purged;
   range->after = next->after;
@@ -297,7 +331,7 @@ void qds_range_map_give_back(qds_range_map *map, qds_range *range, uint32_t owne
   map->used_ranges--;
   map->used_bytes -= range->bytes;
   range->used = 0;
-  range->purged = purged;
+  set_purged(range, purged);
   range->note = NULL;
   range->owner = owner;
   settle(map, range);
@@ -331,7 +365,8 @@ static void inspect(void *user, qds_range *range) {
     i->fault = "neighbours do not touch";
   if (!range->used && after && !after->used && after->owner == range->owner)
     i->fault = "two free neighbours were not joined";
-  if (range->purged > (range->used ? 0 : range->bytes)) i->fault = "more is purged than is free";
+  if (range->purged > most_bare(range, range->begin, range->used ? 0 : range->begin + range->bytes))
+    i->fault = "more is purged than is free";
   i->last = range;
   i->ranges++;
   i->bytes += range->bytes;

@@ -23,7 +23,8 @@ struct qds_range {
   uint32_t owner; /* of a free range; see below */
   uint8_t used;
   size_t purged; /* of a free range: how many of its bytes, at least, have no memory behind them */
-  void *note;    /* what the pool knows of a used range */
+  uintptr_t bare_begin, bare_end; /* between these addresses they lie, when there are any */
+  void *note;                     /* what the pool knows of a used range */
 };
 
 typedef struct qds_range_slab qds_range_slab;
@@ -69,6 +70,8 @@ qds_range *qds_range_map_find(const qds_range_map *map, uint32_t owner, size_t b
 qds_range *qds_range_map_take(qds_range_map *map, qds_range *range, size_t bytes, size_t alignment);
 /* As qds_range_map_take for `bytes` from an address on, which the range holds. */
 qds_range *qds_range_map_take_at(qds_range_map *map, qds_range *range, uintptr_t begin, size_t bytes);
+/* How many bytes, at most, must get memory behind them when a block is taken so. */
+size_t qds_range_fresh_bytes(const qds_range *range, size_t bytes, size_t alignment);
 /* The used range that begins at the address, or NULL. */
 qds_range *qds_range_map_used(const qds_range_map *map, uintptr_t begin);
 /* Makes a used range free and joins it with free neighbours of the same owner; `purged` of its

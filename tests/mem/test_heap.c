@@ -36,7 +36,7 @@ static void blocks_are_aligned_and_apart(void **state) {
   unsigned char *blocks[COUNT];
   for (size_t i = 0; i < COUNT; i++) {
     assert_ok(QDS_NEW(allocator, i, "a", &blocks[i]));
-    assert_int_equal((uintptr_t)blocks[i] % QDS_ALIGNMENT, 0);
+    assert_int_equal((uintptr_t)blocks[i] % qds_alignment_of(i), 0);
     memset(blocks[i], (int)(i % 251), i);
   }
   for (size_t i = 0; i < COUNT; i++) {

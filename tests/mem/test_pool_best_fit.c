@@ -289,6 +289,29 @@ static void purge_body(qds_context *ctx) {
   assert_true(f.purged > 0 && s.used_blocks == live);
 }
 
+/* The pool knows where in a free range memory was never used: what is taken beside it needs no fresh memory,
+ * and nothing goes back for its sake. */
+static void bare_tail_body(qds_context *ctx) {
+  fake f;
+  fake_open(&f, SIZE_MAX);
+  QDS_AUTO(qds_best_fit) *pool = NULL;
+  qds_best_fit_options o = options_over(&f, ctx);
+  o.provider.table = &purging_table;
+  o.reserve_ratio = 1;
+  void *a, *b;
+  assert_ok(qds_best_fit_create(&o, &pool));
+  assert_ok(qds_best_fit_allocate(pool, 8 * GRANULE, 0, &a));
+  assert_ok(qds_best_fit_release(pool, a));
+  for (int i = 0; i < 3; i++) {
+    assert_ok(qds_best_fit_allocate(pool, 5 * GRANULE, 0, &a));
+    assert_ok(qds_best_fit_allocate(pool, 3 * GRANULE, 0, &b));
+    assert_true(f.purged == 0 && figures(pool).growths == 1 && figures(pool).reserved_bytes == 8 * GRANULE);
+    assert_ok(qds_best_fit_release(pool, i % 2 ? a : b));
+    assert_ok(qds_best_fit_release(pool, i % 2 ? b : a));
+    assert_ok(qds_best_fit_check(pool));
+  }
+}
+
 static void trim_body(qds_context *ctx) {
   fake f;
   fake_open(&f, SIZE_MAX);
@@ -446,6 +469,7 @@ IN_CONTEXT(alignment)
 IN_CONTEXT(limit)
 IN_CONTEXT(retry)
 IN_CONTEXT(ratio)
+IN_CONTEXT(bare_tail)
 IN_CONTEXT(trim)
 IN_CONTEXT(purge)
 IN_CONTEXT(growth)
@@ -454,10 +478,10 @@ IN_CONTEXT(random_stress)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(options), cmocka_unit_test(best_fit),      cmocka_unit_test(alignment),
-      cmocka_unit_test(limit),   cmocka_unit_test(retry),         cmocka_unit_test(ratio),
-      cmocka_unit_test(trim),    cmocka_unit_test(purge),         cmocka_unit_test(growth),
-      cmocka_unit_test(memory),  cmocka_unit_test(random_stress),
+      cmocka_unit_test(options),   cmocka_unit_test(best_fit), cmocka_unit_test(alignment),
+      cmocka_unit_test(limit),     cmocka_unit_test(retry),    cmocka_unit_test(ratio),
+      cmocka_unit_test(bare_tail), cmocka_unit_test(trim),     cmocka_unit_test(purge),
+      cmocka_unit_test(growth),    cmocka_unit_test(memory),   cmocka_unit_test(random_stress),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,25 +56,25 @@ static int is_whole(const unsigned char *block) {
   return 1;
 }
 
-static void give(qds_class_pool *pool, unsigned char *memory) {
+static void give(unsigned char *memory) {
   qds_class_block *block = (qds_class_block *)memory - 1;
   qds_forbid(block, (sizeof *block + block->header.bytes + 7) & ~(size_t)7);
-  if (!qds_class_owner_here(block) || !qds_class_give(block)) qds_class_pool_release(block);
+  if (!qds_class_is_ours(qds_class_owner(block)) || !qds_class_give(block)) qds_class_pool_release(block);
 }
 
 /* Every size has a class that holds it, no class is larger than 1.4 times what it must hold, and blocks lie
  * apart. */
 static void sizes_body(qds_context *ctx) {
   const pools p = open_pools(ctx);
-  static unsigned char *blocks[QDS_CLASS_BLOCK_MOST / 7 + 1];
+  static unsigned char *blocks[QDS_CLASS_BLOCK_MOST + 1];
   size_t count = 0;
-  for (size_t bytes = 0; bytes <= QDS_CLASS_BLOCK_MOST; bytes += 7) {
+  for (size_t bytes = 0; bytes <= QDS_CLASS_BLOCK_MOST; bytes += bytes < 1200 ? 1 : 7) {
     blocks[count] = take(p.pool, bytes);
-    assert_int_equal((uintptr_t)blocks[count++] % QDS_ALIGNMENT, 0);
+    assert_int_equal((uintptr_t)blocks[count++] % qds_alignment_of(bytes), 0);
   }
   assert_ok(qds_class_pool_check(p.pool));
   for (size_t i = 0; i < count; i++) assert_true(is_whole(blocks[i]));
-  for (size_t i = 0; i < count; i++) give(p.pool, blocks[i]);
+  for (size_t i = 0; i < count; i++) give(blocks[i]);
   assert_ok(qds_class_pool_check(p.pool));
   assert_true(slabs_of(p) <= 2 * QDS_CLASSES);
   qds_class_pool_trim(p.pool);
@@ -88,13 +88,13 @@ static void reuse_body(qds_context *ctx) {
   const pools p = open_pools(ctx);
   unsigned char *first = take(p.pool, 100);
   take(p.pool, 90);
-  give(p.pool, first);
+  give(first);
   assert_ptr_equal(take(p.pool, 97), first);
   unsigned char *blocks[1000];
   for (int i = 0; i < 1000; i++) blocks[i] = take(p.pool, 500);
   const size_t slabs = slabs_of(p);
   for (int round = 0; round < 20; round++) {
-    for (int i = round % 3; i < 1000; i += 3) give(p.pool, blocks[i]);
+    for (int i = round % 3; i < 1000; i += 3) give(blocks[i]);
     for (int i = round % 3; i < 1000; i += 3) blocks[i] = take(p.pool, 500);
     assert_ok(qds_class_pool_check(p.pool));
   }
@@ -114,7 +114,7 @@ static void *run_errand(void *data) {
     if (e->taking)
       e->blocks[i] = take(e->pool, 300);
     else
-      give(e->pool, e->blocks[i]);
+      give(e->blocks[i]);
   return NULL;
 }
 
@@ -133,14 +133,14 @@ static void dead_threads_body(qds_context *ctx) {
   send((errand){p.pool, blocks, COUNT, 1});
   const size_t slabs = slabs_of(p);
   for (int i = 0; i < COUNT; i++) assert_true(is_whole(blocks[i]));
-  for (int i = 0; i < COUNT; i += 2) give(p.pool, blocks[i]);
+  for (int i = 0; i < COUNT; i += 2) give(blocks[i]);
   assert_ok(qds_class_pool_check(p.pool));
   /* A new thread takes the dead one's cache and finds the blocks that came back meanwhile. */
   static unsigned char *more[COUNT / 2];
   send((errand){p.pool, more, COUNT / 2, 1});
   assert_int_equal(slabs_of(p), slabs);
   send((errand){p.pool, more, COUNT / 2, 0});
-  for (int i = 1; i < COUNT; i += 2) give(p.pool, blocks[i]);
+  for (int i = 1; i < COUNT; i += 2) give(blocks[i]);
   qds_class_pool_trim(p.pool);
   assert_ok(qds_class_pool_check(p.pool));
   assert_int_equal(slabs_of(p), 0);
@@ -205,7 +205,7 @@ static void *stress_run(void *data) {
         atomic_exchange(&s->slots[slot], take(s->pool, (size_t)(QDS_CLASS_BLOCK_MOST * size * size)));
     if (!old) continue;
     s->damaged += !is_whole(old);
-    give(s->pool, old);
+    give(old);
   }
   return NULL;
 }
@@ -226,7 +226,7 @@ static void generations_body(qds_context *ctx) {
     assert_ok(qds_class_pool_check(p.pool));
     assert_ok(qds_best_fit_check(p.source));
   }
-  for (int i = 0; i < SLOTS; i++) give(p.pool, s.slots[i]);
+  for (int i = 0; i < SLOTS; i++) give(s.slots[i]);
   assert_int_equal(s.damaged, 0);
   qds_class_pool_trim(p.pool);
   assert_int_equal(slabs_of(p), 0);
