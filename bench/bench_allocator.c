@@ -1,9 +1,12 @@
-/* The heap against malloc of glibc, mimalloc and jemalloc (Debian: libmimalloc2.0, libjemalloc2), as JSON.
+/* The heap against malloc of glibc, mimalloc and jemalloc (Debian: libmimalloc2.0, libjemalloc2), as JSON and
+ * a table.
  *
  *   bench_allocator [batches]
  *
  * The program starts itself once per peer with the peer's library preloaded. Each of these processes measures
- * the peer and the heap in turn, in short batches, and takes medians, so that both see the same machine. */
+ * the peer and the heap in turn, in short batches, so that both see the same machine. Times are medians of
+ * batches; ratios are medians of the ratios of each batch. All contain what the loop without allocation
+ * costs, which is measured beside them. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -20,9 +23,22 @@
 #include "mem/system_allocator.h"
 #include "par/context.h"
 
-typedef enum { MALLOC, ALIGNED_ALLOC, PLAIN, STATISTICS, TRACKING, LIMITED, SUBJECTS } subject;
-static const char *const subject_names[SUBJECTS] = {"malloc",          "aligned_alloc", "heap_plain",
-                                                    "heap_statistics", "heap_tracking", "heap_with_limit"};
+typedef enum { LOOP, MALLOC, ALIGNED_ALLOC, PLAIN, STATISTICS, TRACKING, LIMITED, SUBJECTS } subject;
+static const char *const subject_names[SUBJECTS] = {
+    "loop", "malloc", "aligned_alloc", "heap_plain", "heap_statistics", "heap_tracking", "heap_with_limit"};
+
+typedef struct {
+  const char *name, *heading;
+  subject above, below;
+} ratio;
+static const ratio ratios[] = {
+    {"plain_over_malloc", "plain/malloc", PLAIN, MALLOC},
+    {"tracking_over_malloc", "tracking/malloc", TRACKING, MALLOC},
+    {"tracking_over_aligned_alloc", "tracking/aligned", TRACKING, ALIGNED_ALLOC},
+    {"statistics_over_plain", "statistics/plain", STATISTICS, PLAIN},
+    {"tracking_over_plain", "tracking/plain", TRACKING, PLAIN},
+};
+enum { RATIOS = sizeof ratios / sizeof *ratios };
 
 typedef struct {
   const char *name, *library;
@@ -48,7 +64,7 @@ enum {
   SCENARIOS = sizeof scenarios / sizeof *scenarios,
   MOST_SLOTS = 10000,
   MOST_THREADS = 2,
-  PAIRS = 20000
+  PAIRS_PER_SLOT = 20 /* in a batch, so that it finds most of what it touches where itself has put it */
 };
 enum { MOST_BATCHES = 1000 };
 
@@ -67,7 +83,8 @@ static double median(double *values, int count) {
 typedef struct {
   qds_heap *heaps[SUBJECTS];
   _Atomic(void *) slots[SUBJECTS][MOST_THREADS][MOST_SLOTS];
-  double seconds[SUBJECTS][MOST_BATCHES];
+  double seconds[SUBJECTS][MOST_BATCHES]; /* per pair */
+  char scratch[2048];
   pthread_barrier_t barrier;
   const scenario *scenario;
   int batches;
@@ -78,8 +95,9 @@ typedef struct {
   int number;
 } contestant;
 
-static inline void *take(const contest *c, subject s, size_t bytes) {
+static inline void *take(contest *c, subject s, size_t bytes) {
   void *block = NULL;
+  if (s == LOOP) return c->scratch;
   if (s == MALLOC) return malloc(bytes);
   if (s == ALIGNED_ALLOC) return aligned_alloc(QDS_ALIGNMENT, (bytes + 63) & ~(size_t)63);
   if (qds_allocate(qds_heap_allocator(c->heaps[s]), bytes, 1, "benchmark", __FILE__, __LINE__, &block) !=
@@ -89,16 +107,17 @@ static inline void *take(const contest *c, subject s, size_t bytes) {
 }
 
 static inline void give(subject s, void *block) {
-  if (s < PLAIN)
-    free(block);
-  else
+  if (s >= PLAIN)
     qds_release(block);
+  else if (s != LOOP)
+    free(block);
 }
 
 static void replace_blocks(contest *c, subject s, int thread, uint64_t *random) {
   const scenario *how = c->scenario;
+  const size_t pairs = PAIRS_PER_SLOT * how->slots;
   uint64_t x = *random;
-  for (int i = 0; i < PAIRS; i++) {
+  for (size_t i = 0; i < pairs; i++) {
     x ^= x << 13, x ^= x >> 7, x ^= x << 17; /* xorshift64, Marsaglia 2003 */
     const size_t bytes = 16 + (x & 1023);
     char *block = take(c, s, bytes), *old;
@@ -129,7 +148,8 @@ static void *compete(void *data) {
       const double start = qds_seconds();
       replace_blocks(c, s, self->number, &random);
       pthread_barrier_wait(&c->barrier);
-      if (self->number == 0 && batch >= 0) c->seconds[s][batch] = qds_seconds() - start;
+      if (self->number == 0 && batch >= 0)
+        c->seconds[s][batch] = (qds_seconds() - start) / (double)(PAIRS_PER_SLOT * c->scenario->slots);
     }
   return NULL;
 }
@@ -155,15 +175,18 @@ static qds_status run_scenario(contest *c, const scenario *how) {
   return QDS_OK;
 }
 
-/* One line: nanoseconds per pair of each subject, then what statistics and tracking cost, batch by batch. */
+/* One line: nanoseconds per pair of each subject, then the ratios. */
 static void print_scenario(contest *c) {
-  double cost[2][MOST_BATCHES];
-  for (int b = 0; b < c->batches; b++) {
-    cost[0][b] = c->seconds[STATISTICS][b] / c->seconds[PLAIN][b];
-    cost[1][b] = c->seconds[TRACKING][b] / c->seconds[PLAIN][b];
+  double quotients[MOST_BATCHES];
+  double result[RATIOS];
+  for (int r = 0; r < RATIOS; r++) {
+    for (int b = 0; b < c->batches; b++)
+      quotients[b] = c->seconds[ratios[r].above][b] / c->seconds[ratios[r].below][b];
+    result[r] = median(quotients, c->batches);
   }
-  for (int s = 0; s < SUBJECTS; s++) printf("%.17g ", 1e9 * median(c->seconds[s], c->batches) / PAIRS);
-  printf("%.17g %.17g\n", median(cost[0], c->batches) - 1, median(cost[1], c->batches) - 1);
+  for (int s = 0; s < SUBJECTS; s++) printf("%.17g ", 1e9 * median(c->seconds[s], c->batches));
+  for (int r = 0; r < RATIOS; r++) printf("%.17g ", result[r]);
+  printf("\n");
 }
 
 static qds_status measure_small(int batches) {
@@ -325,16 +348,13 @@ static void report_scenario(qds_json *json, const peer *p, const scenario *how, 
   qds_json_string(json, "peer", p->name);
   qds_json_string(json, "case", how->name);
   for (int s = 0; s < SUBJECTS; s++) qds_json_double(json, subject_names[s], numbers[s]);
-  qds_json_double(json, "plain_over_malloc", numbers[PLAIN] / numbers[MALLOC]);
-  qds_json_double(json, "tracking_over_malloc", numbers[TRACKING] / numbers[MALLOC]);
-  qds_json_double(json, "tracking_over_aligned_alloc", numbers[TRACKING] / numbers[ALIGNED_ALLOC]);
-  qds_json_double(json, "cost_of_statistics", numbers[SUBJECTS]);
-  qds_json_double(json, "cost_of_tracking", numbers[SUBJECTS + 1]);
+  for (int r = 0; r < RATIOS; r++) qds_json_double(json, ratios[r].name, numbers[SUBJECTS + r]);
   qds_json_close_map(json);
   fprintf(stderr, "%-9s %-32s", p->name, how->name);
-  for (int s = 0; s < SUBJECTS; s++) fprintf(stderr, " %6.1f", numbers[s]);
-  fprintf(stderr, "  statistics %+.1f %%, tracking %+.1f %%\n", 100 * numbers[SUBJECTS],
-          100 * numbers[SUBJECTS + 1]);
+  for (int s = 0; s < SUBJECTS; s++) fprintf(stderr, " %15.1f", numbers[s]);
+  fprintf(stderr, "\n%42s", "");
+  for (int r = 0; r < RATIOS; r++) fprintf(stderr, "  %s %.2f", ratios[r].heading, numbers[SUBJECTS + r]);
+  fprintf(stderr, "\n");
 }
 
 /* A child of this program with the peer's library; its lines of numbers are on the pipe. */
@@ -361,11 +381,11 @@ static int is_loaded(const char *library) {
 
 static qds_status compare_small(const char *self, const peer *p, int batches, qds_json *json) {
   FILE *pipe;
-  double numbers[SUBJECTS + 2];
+  double numbers[SUBJECTS + RATIOS];
   QDS_TRY(start_child(self, p, "small", batches, &pipe));
   qds_status status = QDS_OK;
   for (int i = 0; i < SCENARIOS && status == QDS_OK; i++) {
-    status = read_numbers(pipe, p, SUBJECTS + 2, numbers);
+    status = read_numbers(pipe, p, SUBJECTS + RATIOS, numbers);
     if (status == QDS_OK) report_scenario(json, p, &scenarios[i], numbers);
   }
   pclose(pipe);
@@ -390,7 +410,9 @@ static qds_status compare_matrix(const char *self, const peer *p, qds_json *json
 static qds_status compare(const char *self, int batches, qds_json *json) {
   qds_json_open_map(json, NULL);
   qds_json_string(json, "unit", "nanoseconds per pair of taking and giving back, median of batches");
-  fprintf(stderr, "%-42s malloc aligned plain statistics tracking limit, ns\n", "");
+  fprintf(stderr, "%-42s", "nanoseconds per pair");
+  for (int i = 0; i < SUBJECTS; i++) fprintf(stderr, " %15s", subject_names[i]);
+  fprintf(stderr, "\n");
   qds_json_open_list(json, "small_blocks");
   for (int i = 0; i < PEERS; i++) QDS_TRY(compare_small(self, &peers[i], batches, json));
   qds_json_close_list(json);
