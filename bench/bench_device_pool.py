@@ -8,8 +8,10 @@ Traces: 10^3, 10^4 and 10^5 random allocations of up to 1, 64, 1024 and 4096 MiB
 give it back. Peers: cuMemAlloc (which cudaMalloc calls), cuMemAllocAsync with its default pool kept full, PyTorch's caching
 allocator (called natively when bench/peers/device_pools.cpp compiles against its headers), and CuPy's two pools, which have
 no interface but Python: their figures contain the interpreter, so qdsim's pool through CuPy stands beside them.
-A run stops after --seconds; times are per operation. "reserved" is the peak that the pool held of the device.
-JSON on standard output, a table on standard error.
+qdsim's pool runs with the slack that it has by default, 1.15, with 4, and with no bound.
+A run stops after --seconds, and a trace that would take longer, by the pace of the pool on a shorter one, is left out; times
+are per operation. "reserved" is the peak that the pool held of the device, "over peer" the warm time over that of the fastest
+peer. JSON on standard output, a table on standard error.
 """
 import argparse
 import ctypes
@@ -224,13 +226,14 @@ class PoolStatistics(ctypes.Structure):
 class Qdsim(Native):
     path = None
 
-    def __init__(self, cuda):
+    def __init__(self, cuda, slack=0.0):
         self.library = ctypes.CDLL(self.path)
         self.library.qds_last_error.restype = ctypes.POINTER(LastError)
         self.context, self.pool = ctypes.c_void_p(), ctypes.c_void_p()
         self.check(cuda.loops.pool_context(self.library.qds_context_create, ctypes.byref(self.context)))
         self.check(self.library.qds_device_pool_create(self.context, ctypes.c_void_p(cuda.streams[0]), b"bench",
                                                        ctypes.byref(self.pool)))
+        self.check(self.library.qds_device_pool_set_slack(self.pool, ctypes.c_double(slack)))
         self.check(self.library.qds_device_pool_install(self.pool))
         address = [ctypes.cast(self.library[name], ctypes.c_void_p).value for name in ("qds_torch_malloc", "qds_torch_free")]
         super().__init__(cuda, Pair(*address))
@@ -368,22 +371,35 @@ class CupyQdsim(Cupy):
 
 # --- the runs -------------------------------------------------------------------------------------------------------
 
+def run_trace(cuda, make, trace, allocations, limit_s):
+    """One trace, cold and warm, on a pool of its own."""
+    operations, peak = trace
+    pool = make(cuda)
+    try:
+        row = {"language": pool.language, "peak_used_bytes": peak}
+        for temperature in ("cold", "warm"):
+            seconds, done, failed = pool.trace(operations, allocations, limit_s)
+            row[temperature] = {"seconds": round(seconds, 6), "operations": done, "complete": done == len(operations),
+                                "refused": failed, "us_per_operation": round(1e6 * seconds / done, 4)}
+        row["peak_reserved_bytes"] = pool.reserved()
+        if row["peak_reserved_bytes"] and row["warm"]["complete"]:
+            row["reserved_over_used"] = round(row["peak_reserved_bytes"] / peak, 4)
+        return row
+    finally:
+        pool.close()
+
+
 def run_traces(cuda, name, make, traces, limit_s):
-    for (maximum, allocations), (operations, peak) in traces.items():
-        pool = make(cuda)
-        try:
-            row = {"pool": name, "language": pool.language, "max_MiB": maximum, "allocations": allocations,
-                   "peak_used_bytes": peak}
-            for temperature in ("cold", "warm"):
-                seconds, done, failed = pool.trace(operations, allocations, limit_s)
-                row[temperature] = {"seconds": round(seconds, 6), "operations": done, "complete": done == len(operations),
-                                    "refused": failed, "us_per_operation": round(1e6 * seconds / done, 4)}
-            row["peak_reserved_bytes"] = pool.reserved()
-            if row["peak_reserved_bytes"] and row["warm"]["complete"]:
-                row["reserved_over_used"] = round(row["peak_reserved_bytes"] / peak, 4)
-            yield row
-        finally:
-            pool.close()
+    pace = {}  # us per operation, by the largest block
+    for (maximum, allocations), trace in sorted(traces.items()):
+        row = {"pool": name, "max_MiB": maximum, "allocations": allocations}
+        expected = len(trace[0]) * pace.get(maximum, 0) / 1e6
+        if expected > limit_s:
+            row["left_out"] = f"it would take {expected:.0f} s"
+        else:
+            row.update(run_trace(cuda, make, trace, allocations, limit_s))
+            pace[maximum] = max(row[t]["us_per_operation"] for t in ("cold", "warm"))
+        yield row
 
 
 def run_streams(cuda, name, make):
@@ -401,16 +417,43 @@ def run_streams(cuda, name, make):
             pool.close()
 
 
+def compare(rows, case, time_of):
+    """Puts each row's time over that of the fastest peer of the same case."""
+    fastest = {}
+    for row in rows:
+        if "qdsim" not in row["pool"] and time_of(row):
+            fastest[case(row)] = min(time_of(row), fastest.get(case(row), float("inf")))
+    for row in rows:
+        if time_of(row) and case(row) in fastest:
+            row["over_fastest_peer"] = round(time_of(row) / fastest[case(row)], 3)
+
+
+def case_of(row):
+    return row["max_MiB"], row["allocations"]
+
+
+def warm_us(row):
+    return row["warm"]["us_per_operation"] if "warm" in row and row["warm"]["complete"] else None
+
+
 def show(rows, streams):
-    print(f"{'pool':16} {'max MiB':>7} {'count':>6} {'cold us':>9} {'warm us':>9} {'reserved/used':>13}", file=sys.stderr)
-    for row in sorted(rows, key=lambda row: (row["max_MiB"], row["allocations"])):
+    compare(rows, case_of, warm_us)
+    compare(streams, lambda row: row["bytes"], lambda row: row["warm_us"])
+    print(f"{'pool':16} {'max MiB':>7} {'count':>6} {'cold us':>9} {'warm us':>9} {'reserved/used':>13} {'over peer':>9}",
+          file=sys.stderr)
+    for row in sorted(rows, key=case_of):
+        head = f"{row['pool']:16} {row['max_MiB']:7} {row['allocations']:6}"
+        if "left_out" in row:
+            print(f"{head} left out: {row['left_out']}", file=sys.stderr)
+            continue
         times = [f"{row[t]['us_per_operation']:9.3f}" + ("" if row[t]["complete"] else "*") for t in ("cold", "warm")]
-        print(f"{row['pool']:16} {row['max_MiB']:7} {row['allocations']:6} {times[0]} {times[1]} "
-              f"{row.get('reserved_over_used', '-'):>13}", file=sys.stderr)
+        print(f"{head} {times[0]} {times[1]} {row.get('reserved_over_used', '-'):>13} {row.get('over_fastest_peer', '-'):>9}",
+              file=sys.stderr)
     print("* stopped after the time limit", file=sys.stderr)
-    for row in streams:
+    for row in sorted(streams, key=lambda row: row["bytes"]):
         print(f"{row['pool']:16} 4 streams x 4 fills, {row['bytes']:8} bytes: cold {row['cold_us']:9.1f} us, "
-              f"warm {row['warm_us']:8.1f} us, of which enqueueing {row['warm_enqueue_us']:8.1f} us", file=sys.stderr)
+              f"warm {row['warm_us']:8.1f} us, of which enqueueing {row['warm_enqueue_us']:8.1f} us; "
+              f"over peer {row.get('over_fastest_peer', '-')}", file=sys.stderr)
 
 
 def main():
@@ -430,7 +473,8 @@ def main():
             return print()
         loops = compile_loops(folder)
         cuda = Cuda(loops)
-        pools = {"qdsim": Qdsim, "cuMemAlloc": Driver, "cuMemAllocAsync": Ordered,
+        pools = {"qdsim": Qdsim, "qdsim slack 4": lambda cuda: Qdsim(cuda, 4.0),
+                 "qdsim no bound": lambda cuda: Qdsim(cuda, float("inf")), "cuMemAlloc": Driver, "cuMemAllocAsync": Ordered,
                  "PyTorch": Torch if loops.pool_has_torch() else TorchPython,
                  "CuPy": Cupy, "CuPy async": CupyAsync, "CuPy on qdsim": CupyQdsim}
         traces = {(maximum, allocations): make_trace(allocations, maximum * MIB)
