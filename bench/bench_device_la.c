@@ -1,4 +1,5 @@
-/* The tensor operator and the V-cycle on a device, against the bandwidth of a copy there.
+/* The tensor operator, that in a magnetic field, and the V-cycle on a device, against the bandwidth of a copy
+ * there.
  *
  *   bench_device_la [DEVICE [NODES...]]    default auto, 255 511 (31 on the CPU)
  *
@@ -10,6 +11,7 @@
 
 #include "base/json.h"
 #include "la/device_multigrid.h"
+#include "la/magnetic_operator.h"
 
 enum { REPEATS = 9 };
 
@@ -172,6 +174,23 @@ static qds_status measure_columns(bench *b, int columns) {
   return QDS_OK;
 }
 
+/* Complex vectors in a field along the last axis. */
+static qds_status measure_in_field(bench *b) {
+  QDS_AUTO(qds_magnetic_operator) *m = NULL;
+  const double middle = 0.5 * box_nm, slope = 5e-3;
+  const qds_vector_potential potential = {{{0, -slope, 0}, {slope, 0, 0}, {0, 0, 0}},
+                                          {middle, middle, middle}};
+  qds_operator a;
+  QDS_TRY(qds_magnetic_operator_create(b->ctx, b->t, &potential, &m));
+  QDS_TRY(qds_magnetic_operator_on_stream(m, b->ctx, qds_context_stream(b->ctx), &a));
+  for (int columns = 1; columns <= 4; columns *= 2) {
+    QDS_TRY(take_blocks(b, a.rows, columns));
+    QDS_TRY(measure(b, "copy", 0, 16, (work){0}));
+    QDS_TRY(measure(b, "in a field", 0, 16, (work){.operator_ = a}));
+  }
+  return QDS_OK;
+}
+
 /* What start vectors cost: operator and cycle of the coarser levels. */
 static qds_status measure_levels(bench *b) {
   enum { COLUMNS = 6 };
@@ -201,6 +220,7 @@ static qds_status run(bench *b, int64_t nodes) {
   double used;
   QDS_TRY(qds_multigrid_set_shift(b->multigrid, b->ctx, -0.7, &used));
   for (int columns = 1; columns <= 4; columns *= 2) QDS_TRY(measure_columns(b, columns));
+  QDS_TRY(measure_in_field(b));
   return measure_levels(b);
 }
 

@@ -5,8 +5,9 @@
 #include "la/block_kernels.h"
 #include "par/context.h"
 
-/* `columns` vectors of `rows` doubles; column j starts at data + j * stride, 64-byte aligned. Operators also
- * take the parts of longer vectors (spectrum.h), whose columns begin at any multiple of 8 bytes. */
+/* `columns` vectors of `rows` doubles; column j starts at data + j * stride, 64-byte aligned. Tensor operator
+ * and multigrid also take the parts of longer vectors (spectrum.h), which begin at any multiple of 8 bytes.
+ */
 typedef struct {
   double *data;
   int64_t rows, stride;

@@ -344,8 +344,10 @@ size_t qds_spectrum_device_bytes(const int64_t n[3], int parts, int states, qds_
                                  qds_precision precision) {
   enum { BYTES_OF_OPERATOR = 4 };
   const int64_t rows = n[0] * n[1] * n[2], operators = parts > 1 ? 2 : 1;
-  const size_t fast =
-      preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION ? qds_fdm_bytes_on_stream(n, precision) : 0;
+  const size_t column = parts > 1 ? sizeof(double) * (size_t)rows : 0,
+               fast = preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION
+                          ? qds_fdm_bytes_on_stream(n, precision) + column
+                          : 0;
   return (size_t)(blocks_bytes((double)rows, parts, states) +
                   (double)(operators * BYTES_OF_OPERATOR) * (double)rows) +
          qds_blocks_bytes_on_device(parts * rows, expected_vectors((double)rows, parts, states)) +

@@ -29,13 +29,31 @@ qds_status qds_search_join_parts(const qds_search *s, qds_block *y) {
   return status;
 }
 
+/* Fast diagonalisation reads several numbers of a device's vectors at once: column by column, through one
+ * that begins where they may. */
+static qds_status precondition_aligned(const qds_search *s, const qds_block *x, qds_block *y) {
+  __attribute__((cleanup(qds_block_clear))) qds_block own = {0};
+  QDS_TRY(qds_block_create_on(s->ctx, x->stream, x->rows, 1, "eigensolver", &own));
+  for (int j = 0; j < x->columns; j++) {
+    const qds_block from = qds_block_part(x, j, 1);
+    qds_block to = qds_block_part(y, j, 1);
+    QDS_TRY(qds_block_copy(&from, &own));
+    QDS_TRY(s->part_preconditioner.apply(s->part_preconditioner.self, s->ctx, &own, &own));
+    QDS_TRY(qds_block_copy(&own, &to));
+  }
+  return QDS_OK;
+}
+
 static qds_status precondition(void *self, qds_context *ctx, const qds_block *x, qds_block *y) {
   const qds_search *s = self;
   const qds_operator each = s->part_preconditioner;
   for (int p = 0; p < s->parts; p++) {
-    const qds_block from = {x->data + p * each.rows, each.rows, x->stride, x->columns, x->stream};
-    qds_block to = {y->data + p * each.rows, each.rows, y->stride, y->columns, y->stream};
-    QDS_TRY(each.apply(each.self, ctx, &from, &to));
+    const int64_t begin = p * each.rows;
+    const qds_block from = {x->data + begin, each.rows, x->stride, x->columns, x->stream};
+    qds_block to = {y->data + begin, each.rows, y->stride, y->columns, y->stream};
+    const int unaligned = begin * (int64_t)sizeof(double) % QDS_ALIGNMENT != 0;
+    QDS_TRY(s->fdm && s->stream && unaligned ? precondition_aligned(s, &from, &to)
+                                             : each.apply(each.self, ctx, &from, &to));
   }
   return QDS_OK;
 }

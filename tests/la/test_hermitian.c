@@ -190,22 +190,27 @@ static double *all_levels(qds_context *ctx, qds_magnetic_operator *m) {
   return levels;
 }
 
-static void check_spectrum_of(qds_context *ctx, uint64_t seed, int order, int64_t elements, int twins,
-                              int states) {
+static void check_spectrum_with(qds_context *ctx, uint64_t seed, int order, int64_t elements, int twins,
+                                int states, qds_preconditioner preconditioner) {
   qds_vector_potential potential;
   tensor_problem p = problem_of(ctx, seed, order, elements, twins, &potential);
   qds_magnetic_operator *m;
   assert_ok(qds_magnetic_operator_create(ctx, p.t, &potential, &m));
   double *expected = all_levels(ctx, m), energies[MOST], residuals[MOST];
   const qds_spectrum_target target = {qds_magnetic_operator_apply(m), qds_magnetic_operator_on_stream};
-  const qds_spectrum_options options = {
-      .target = &target, .states = states, .relative_tolerance = 1e-8, .max_iterations = 400};
+  const qds_spectrum_options options = {.target = &target,
+                                        .states = states,
+                                        .preconditioner = preconditioner,
+                                        .relative_tolerance = 1e-8,
+                                        .max_iterations = 400};
   qds_spectrum_statistics statistics;
   qds_block x;
   assert_ok(qds_hermitian_spectrum(ctx, qds_magnetic_operator_real(m), &options, &x, energies, residuals,
                                    &statistics));
   print_message("seed %d, %lld unknowns, %d iterations, levels %.9g ... %.9g\n", (int)seed,
                 (long long)p.t->rows, statistics.finest.iterations, energies[0], energies[states - 1]);
+  if (statistics.finest.iterations > 0) assert_string_equal(statistics.device, qds_context_device(ctx));
+  assert_int_equal(qds_context_fallbacks(ctx), 0);
   assert_int_equal(x.columns, states);
   assert_orthonormal(&x, 1, states);
   for (int j = 0; j < states; j++) {
@@ -219,6 +224,11 @@ static void check_spectrum_of(qds_context *ctx, uint64_t seed, int order, int64_
   problem_clear(&p);
 }
 
+static void check_spectrum_of(qds_context *ctx, uint64_t seed, int order, int64_t elements, int twins,
+                              int states) {
+  check_spectrum_with(ctx, seed, order, elements, twins, states, QDS_PRECONDITION_MULTIGRID);
+}
+
 static void check_spectra(qds_context *ctx) {
   for (uint64_t seed = 1; seed <= 3; seed++) {
     check_spectrum_of(ctx, seed, 1, 10, 0, 5); /* dense */
@@ -226,6 +236,7 @@ static void check_spectra(qds_context *ctx) {
     check_spectrum_of(ctx, seed, 4, 6, 0, 6);
     check_spectrum_of(ctx, seed, 2, 5, 1, 6);
     check_spectrum_of(ctx, seed, 2, 6, 1, 4);
+    check_spectrum_with(ctx, seed, 1, 26, 0, 4, QDS_PRECONDITION_FAST_DIAGONALISATION);
   }
 }
 
@@ -251,8 +262,11 @@ static void check_missed(qds_context *ctx) {
       memset(qds_block_column(&start, j) + part * rows + rows / 2, 0, sizeof(double) * (size_t)(rows / 2));
   double *expected = all_levels(ctx, m), energies[STATES], residuals[STATES];
   const qds_spectrum_target target = {qds_magnetic_operator_apply(m), qds_magnetic_operator_on_stream};
-  const qds_spectrum_options options = {
-      .target = &target, .states = STATES, .relative_tolerance = 1e-8, .max_iterations = 400, .start = &start};
+  const qds_spectrum_options options = {.target = &target,
+                                        .states = STATES,
+                                        .relative_tolerance = 1e-8,
+                                        .max_iterations = 400,
+                                        .start = &start};
   qds_spectrum_statistics statistics;
   assert_ok(qds_hermitian_spectrum(ctx, qds_magnetic_operator_real(m), &options, &x, energies, residuals,
                                    &statistics));
