@@ -263,6 +263,57 @@ static void gauges_agree(void **state) {
   with_context(1, check_gauges);
 }
 
+/* Energies, densities and where they were found, on the CPU and on the device under test, which is the CPU
+ * too when none is named. */
+enum { SAME_STATES = 4 };
+static double energies_of_cpu[2][SAME_STATES], spreads_of_cpu[2][SAME_STATES];
+
+static void compare_with_cpu(qds_context *ctx, int is_reference) {
+  const plan plans[2] = {
+      {coarse,
+       "0.5*k*(x^2+2*y^2)+0.002*sin(x/9)*y/50",
+       "tolerance_eV: 1.0e-12",
+       {0, 0, 5},
+       "landau_x",
+       SAME_STATES},
+      {"{x: {from_nm: -60, to_nm: 60, nodes: 17}, y: {from_nm: -60, to_nm: 60, nodes: 16}, z: {from_nm: -50, "
+       "to_nm: 50, nodes: 15}}",
+       "0.5*k*(x^2+2*y^2+1.3*z^2)",
+       "tolerance_eV: 1.0e-12",
+       {1, -2, 3},
+       "landau_y",
+       SAME_STATES}};
+  for (int i = 0; i < 2; i++) {
+    qds_result *r = solve(ctx, &plans[i]);
+    assert_string_equal(qds_result_device(r), qds_context_device(ctx));
+    for (int s = 0; s < SAME_STATES; s++) {
+      const double energy = qds_result_energies_eV(r)[s], spread = qds_result_spread_nm(r, s)[1];
+      if (is_reference) {
+        energies_of_cpu[i][s] = energy;
+        spreads_of_cpu[i][s] = spread;
+      }
+      assert_close(energy, energies_of_cpu[i][s], 1e-10);
+      assert_close(spread, spreads_of_cpu[i][s], 1e-6);
+    }
+    qds_result_destroy(r);
+  }
+  assert_int_equal(qds_context_fallbacks(ctx), 0);
+}
+
+static void on_the_cpu(qds_context *ctx) {
+  compare_with_cpu(ctx, 1);
+}
+
+static void on_the_device(qds_context *ctx) {
+  compare_with_cpu(ctx, 0);
+}
+
+static void device_agrees_with_the_cpu(void **state) {
+  (void)state;
+  with_context_on("cpu", 1, on_the_cpu);
+  with_context(1, on_the_device);
+}
+
 /* The other way round the field gives the same energies and conjugate wave functions. */
 static void check_reversal(qds_context *ctx) {
   plan p = {coarse, "0.5*k*(x^2+2*y^2)+0.002*sin(x/9)*y/50", NULL, {0, 0, 4}, NULL, 4};
@@ -456,6 +507,7 @@ int main(void) {
       cmocka_unit_test(tilted_field_in_3d),
       cmocka_unit_test(hard_walls_in_a_field),
       cmocka_unit_test(gauges_agree),
+      cmocka_unit_test(device_agrees_with_the_cpu),
       cmocka_unit_test(reversed_field),
       cmocka_unit_test(sense_of_rotation),
       cmocka_unit_test(weak_field_is_no_field),
