@@ -2,7 +2,9 @@
 #include "exact_support.h"
 
 #include "base/philox.h"
+#include "dot/coefficient.h"
 #include "dot/hamiltonian.h"
+#include "la/device_operator.h"
 #include "la/magnetic_operator.h"
 
 static const uint64_t seed = 20261120;
@@ -25,19 +27,30 @@ static const char *const devices[] = {
 };
 static const char *const boundaries[] = {"neumann", "periodic", "dirichlet"};
 
-static qds_tensor_operator *kinetic(qds_context *ctx, int device, int boundary, qds_device **owner) {
+static void read_device(qds_context *ctx, int device, int boundary, qds_device **out) {
   char text[DEVICE_TEXT];
-  qds_tensor_operator *t = NULL;
-  QDS_AUTO_RELEASE double *potential = NULL;
   const char *end = boundaries[boundary];
   snprintf(text, sizeof text,
            "{materials: {a: {mass: [0.02, 0.03, 0.05], band_edge_eV: 0}, b: {mass: 0.3, band_edge_eV: 0},"
            " out: {mass: [0.1, 0.07, 0.2], band_edge_eV: 0}}, background: out, states: 1,"
            " boundary: {x: %s, y: %s%s%s}, %s}",
            end, end, device ? ", z: " : "", device ? end : "", devices[device]);
-  assert_ok(qds_device_parse(ctx, "dot.yaml", text, NULL, owner));
-  assert_ok(qds_hamiltonian_create(*owner, &potential, &t));
+  assert_ok(qds_device_parse(ctx, "dot.yaml", text, NULL, out));
+}
+
+/* The operator of a device with its arrays. */
+static qds_tensor_operator *filled(qds_context *ctx, const qds_device *owner) {
+  QDS_AUTO(qds_maps) *maps = NULL;
+  qds_tensor_operator *t = NULL;
+  assert_ok(qds_maps_create(owner, &maps));
+  assert_ok(qds_hamiltonian_create(owner, maps, &t));
+  assert_ok(qds_tensor_operator_fill(ctx, t));
   return t;
+}
+
+static qds_tensor_operator *kinetic(qds_context *ctx, int device, int boundary, qds_device **owner) {
+  read_device(ctx, device, boundary, owner);
+  return filled(ctx, *owner);
 }
 
 static void apply(qds_context *ctx, qds_tensor_operator *t, const qds_block *x, qds_block *y) {
@@ -142,15 +155,13 @@ static void test_field(void **state) {
 /* Layers across an axis need no coupling, wherever they lie. */
 static void layers_do_not_couple(qds_context *ctx) {
   QDS_AUTO(qds_device) *owner = NULL;
-  QDS_AUTO_RELEASE double *potential = NULL;
-  QDS_AUTO(qds_tensor_operator) *t = NULL;
   assert_ok(qds_device_parse(
       ctx, "dot.yaml",
       "{background: {mass: 0.1, band_edge_eV: 0}, states: 1, regions: [{shape: layer, axis: y,"
       " from_nm: -1.3, to_nm: 2.1, material: {mass: 0.02, band_edge_eV: 0}}], grid:"
       " {x: {from_nm: -4, to_nm: 4, nodes: 9}, y: {from_nm: -4, to_nm: 4, nodes: 9}}}",
       NULL, &owner));
-  assert_ok(qds_hamiltonian_create(owner, &potential, &t));
+  QDS_AUTO(qds_tensor_operator) *t = filled(ctx, owner);
   assert_int_equal(t->couplings.rows, 0);
   /* between y = -2 and -1 nm: 0.3 nm of mass 0.02 in 1 nm, one after the other */
   assert_close(qds_tensor_operator_coefficient(t, 2, 2, 0, 3, 0), hbar2_over_2m0() / (0.7 * 0.1 + 0.3 * 0.02),
@@ -165,11 +176,91 @@ static void test_layers_do_not_couple(void **state) {
   with_context(1, layers_do_not_couple);
 }
 
+/* A device takes lines for what it would take arrays for, to the last bit. */
+static void compare_lines(qds_context *ctx, const qds_device *owner) {
+  enum { VECTORS = 2 };
+  qds_stream *stream = qds_context_stream(ctx);
+  QDS_AUTO(qds_maps) *maps = NULL;
+  QDS_AUTO(qds_tensor_operator) *lines = NULL, *arrays = filled(ctx, owner);
+  QDS_AUTO(qds_device_operator) *of_lines = NULL, *of_arrays = NULL;
+  qds_block x, y[2], home[2];
+  assert_ok(qds_maps_create(owner, &maps));
+  assert_ok(qds_hamiltonian_create(owner, maps, &lines));
+  assert_null(lines->v);
+  for (int which = 0; which < 4; which++) {
+    double range[2][2];
+    assert_ok(qds_tensor_operator_range(ctx, lines, which, &range[0][0], &range[0][1]));
+    assert_ok(qds_tensor_operator_range(ctx, arrays, which, &range[1][0], &range[1][1]));
+    assert_memory_equal(range[0], range[1], sizeof range[0]);
+  }
+  assert_ok(qds_device_operator_create(ctx, stream, lines, &of_lines));
+  assert_ok(qds_device_operator_create(ctx, stream, arrays, &of_arrays));
+  assert_ok(qds_block_create_on(ctx, stream, arrays->rows, VECTORS, "test", &x));
+  assert_ok(qds_block_fill_random(ctx, &x, 1));
+  for (int i = 0; i < 2; i++) {
+    const qds_operator a = qds_device_operator_apply(i ? of_arrays : of_lines);
+    assert_ok(qds_block_create_on(ctx, stream, arrays->rows, VECTORS, "test", &y[i]));
+    assert_ok(qds_block_create(ctx, arrays->rows, VECTORS, "test", &home[i]));
+    assert_ok(a.apply(a.self, ctx, &x, &y[i]));
+    assert_ok(qds_block_copy(&y[i], &home[i]));
+  }
+  for (int j = 0; j < VECTORS; j++)
+    assert_memory_equal(qds_block_column(&home[0], j), qds_block_column(&home[1], j),
+                        sizeof(double) * (size_t)arrays->rows);
+  qds_block_clear(&x);
+  for (int i = 0; i < 2; i++) {
+    qds_block_clear(&y[i]);
+    qds_block_clear(&home[i]);
+  }
+}
+
+static void lines_stand_for_arrays(qds_context *ctx) {
+  for (int device = 0; device < 3; device++)
+    for (int boundary = 0; boundary < 3; boundary++) {
+      QDS_AUTO(qds_device) *owner = NULL;
+      read_device(ctx, device, boundary, &owner);
+      compare_lines(ctx, owner);
+    }
+}
+
+static void test_lines_stand_for_arrays(void **state) {
+  (void)state;
+  with_context_on_each(2, lines_stand_for_arrays);
+}
+
+/* The operator's potential is what its lines were folded from: the materials' band edges, averaged at the
+ * nodes; the two ends of a periodic axis are one. */
+static void potential_is_the_band_edge(qds_context *ctx) {
+  for (int boundary = 0; boundary < 3; boundary++) {
+    QDS_AUTO(qds_device) *owner = NULL;
+    QDS_AUTO(qds_maps) *maps = NULL;
+    QDS_AUTO(qds_tensor_operator) *t = NULL;
+    QDS_AUTO_RELEASE double *folded = NULL;
+    double *edge;
+    read_device(ctx, 2, boundary, &owner);
+    for (int m = 0; m < owner->materials; m++) owner->material[m].band_edge_eV = 0.3 * m - 0.2;
+    assert_ok(qds_maps_create(owner, &maps));
+    assert_ok(qds_hamiltonian_create(owner, maps, &t));
+    assert_ok(qds_tensor_operator_fill(ctx, t));
+    assert_ok(qds_maps_band_edge(maps, &edge));
+    assert_ok(QDS_NEW(qds_context_allocator(ctx), t->rows, "test", &folded));
+    qds_fold_nodes(ctx, t, -1, edge, folded);
+    for (int64_t i = 0; i < t->rows; i++) assert_close(t->v[i], folded[i], 1e-15);
+  }
+}
+
+static void test_potential_is_the_band_edge(void **state) {
+  (void)state;
+  with_context(2, potential_is_the_band_edge);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_forms),
       cmocka_unit_test(test_field),
       cmocka_unit_test(test_layers_do_not_couple),
+      cmocka_unit_test(test_lines_stand_for_arrays),
+      cmocka_unit_test(test_potential_is_the_band_edge),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
