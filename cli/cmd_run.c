@@ -150,10 +150,15 @@ static void print_widths(const qds_result *result) {
   }
 }
 
+static void print_place(const char *what, const char *device, const char *reason) {
+  printf("%s %s%s%s\n", what, device, *reason ? ": " : "", reason);
+}
+
 /* Where it was solved, and why on the CPU when that was not asked for. */
 static void print_device(const qds_result *result) {
-  const char *reason = qds_result_device_reason(result);
-  printf("device %s%s%s\n", qds_result_device(result), *reason ? ": " : "", reason);
+  const char *potential = qds_result_electrostatics_device(result);
+  if (potential) print_place("electrostatics on", potential, qds_result_electrostatics_device_reason(result));
+  print_place("device", qds_result_device(result), qds_result_device_reason(result));
 }
 
 static void print_work(const cli_session *session, const qds_result *result, double output_s) {

@@ -142,6 +142,9 @@ QDS_API void qds_result_get_statistics(const qds_result *result, qds_result_stat
 /* Where it was solved, "cpu" or "cuda:0"; and why on the CPU when that was not asked for, else "". */
 QDS_API const char *qds_result_device(const qds_result *result);
 QDS_API const char *qds_result_device_reason(const qds_result *result);
+/* The same for the electrostatics: Poisson's equation and the density. NULL where the device has none. */
+QDS_API const char *qds_result_electrostatics_device(const qds_result *result);
+QDS_API const char *qds_result_electrostatics_device_reason(const qds_result *result);
 
 /* The result as JSON (the file format of docs/result.md); `output_s` is the time spent writing so far. Free
  * the text with qds_text_destroy. */

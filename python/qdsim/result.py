@@ -38,6 +38,16 @@ class Result:
         return self._core.device_reason
 
     @property
+    def electrostatics_device(self):
+        """What solved Poisson's equation and found the density; None without electrostatics."""
+        return self._core.electrostatics_device
+
+    @property
+    def electrostatics_device_reason(self):
+        """Why that was the CPU when it was not asked for, else ""; None without electrostatics."""
+        return self._core.electrostatics_device_reason
+
+    @property
     def shape(self):
         """Nodes per axis, ends included."""
         return self._core.nodes

@@ -86,6 +86,12 @@ const char *qds_result_device(const qds_result *r) {
 const char *qds_result_device_reason(const qds_result *r) {
   return r->device_reason;
 }
+const char *qds_result_electrostatics_device(const qds_result *r) {
+  return r->electrostatics.potential_V ? r->electrostatics.device : NULL;
+}
+const char *qds_result_electrostatics_device_reason(const qds_result *r) {
+  return r->electrostatics.potential_V ? r->electrostatics.device_reason : NULL;
+}
 
 static int has_axis(const qds_result *r, int axis) {
   return axis >= 0 && axis < r->dimension;

@@ -18,8 +18,8 @@ typedef struct {
   double *history_V;            /* iterations: the largest change of the potential */
   int iterations, density_states;
   double dopants, electrons, contact_charge[3][2];
-  char device[64], device_reason[512];   /* where potential and density were found, as of the result */
-  double states_s, poisson_s, density_s; /* of the iteration */
+  char device[64], device_reason[512]; /* where potential and density were found, as of the result */
+  double states_s, poisson_s, density_s, other_s;
   qds_contacts contacts;
 } qds_result_electrostatics;
 

@@ -37,6 +37,17 @@ static void write_electrons(qds_json *json, const qds_result *r) {
   qds_json_doubles(json, "history_V", (size_t)e->iterations, e->history_V);
 }
 
+static void write_times(qds_json *json, const qds_result_electrostatics *e) {
+  qds_json_open_map(json, "time_s");
+  qds_json_double(json, "poisson", e->poisson_s);
+  if (e->occupation) {
+    qds_json_double(json, "states", e->states_s);
+    qds_json_double(json, "density", e->density_s);
+    qds_json_double(json, "other", e->other_s);
+  }
+  qds_json_close_map(json);
+}
+
 void qds_result_write_electrostatics(qds_json *json, const qds_result *r) {
   const qds_result_electrostatics *e = &r->electrostatics;
   double low = INFINITY, high = -INFINITY;
@@ -46,10 +57,13 @@ void qds_result_write_electrostatics(qds_json *json, const qds_result *r) {
     high = fmax(high, e->potential_V[i]);
   }
   qds_json_open_map(json, "electrostatics");
+  qds_json_string(json, "device", e->device);
+  qds_json_string(json, "device_reason", *e->device_reason ? e->device_reason : NULL);
   qds_json_double(json, "potential_min_V", low);
   qds_json_double(json, "potential_max_V", high);
   qds_json_double(json, dopant_keys[r->dimension], e->dopants * qds_per_cm(r->dimension));
   write_contacts(json, r);
   if (e->occupation) write_electrons(json, r);
+  write_times(json, e);
   qds_json_close_map(json);
 }

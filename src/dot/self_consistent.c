@@ -35,7 +35,7 @@ typedef struct {
   qds_block doping, potential, found, trial, shift, density, slope, charge, step;
   double total; /* electrons wanted, unless the Fermi level is given */
   double dopants, fermi_level_eV, electrons, size_V;
-  double states_s, poisson_s, density_s;
+  double start_s, states_s, poisson_s, density_s;
 } loop;
 
 static void loop_clear(loop *l) {
@@ -87,8 +87,13 @@ static qds_status create_blocks(loop *l) {
 static qds_status loop_create(const qds_device *d, qds_tensor_operator *t, qds_stream *stream, loop *l) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
   QDS_AUTO_RELEASE double *permittivity = NULL;
-  *l = (loop){
-      .d = d, .ctx = d->ctx, .t = t, .stream = stream, .states = d->states, .nodes = qds_device_nodes(d)};
+  *l = (loop){.d = d,
+              .ctx = d->ctx,
+              .t = t,
+              .stream = stream,
+              .states = d->states,
+              .nodes = qds_device_nodes(d),
+              .start_s = qds_seconds()};
   QDS_TRY(qds_stream_open(NULL, allocator, qds_context_threads(d->ctx), &l->host));
   QDS_TRY(qds_grid_create(d->ctx, stream ? stream : &l->host, t->axis, &l->grid));
   QDS_TRY(create_blocks(l));
@@ -332,6 +337,7 @@ static qds_status keep(loop *l, qds_result *r) {
   e->states_s = l->states_s;
   e->poisson_s = l->poisson_s;
   e->density_s = l->density_s;
+  e->other_s = qds_seconds() - l->start_s - l->states_s - l->poisson_s - l->density_s;
   QDS_TRY(bring_home(l, l->subbands ? &l->charge : &l->doping, &charge));
   QDS_TRY(bring_home(l, &l->potential, &e->potential_V));
   for (int face = 0; face < 6; face++)

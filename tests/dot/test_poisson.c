@@ -299,6 +299,116 @@ static qds_status tiny(qds_context *ctx, void *data) {
   return qds_poisson_solve(p, charge, potential, NULL);
 }
 
+/* --- Newton's method ------------------------------------------------------------------------------------ */
+
+/* The steps of Newton's method at order and place, and what they leave. */
+typedef struct {
+  const qds_device *device;
+  qds_contacts contacts;
+  int conserved;
+  double *charge, *slope, *potential; /* nodes */
+  double *step;
+  double descent, there;
+} newton;
+
+static qds_status block_of(qds_context *ctx, qds_stream *stream, const double *from, int64_t nodes,
+                           qds_block *out) {
+  const qds_block host = {(double *)(uintptr_t)from, nodes, nodes, 1, NULL};
+  QDS_TRY(qds_block_create_on(ctx, stream, nodes, 1, "test", out));
+  return qds_block_copy(&host, out);
+}
+
+/* Corrects twice with another slope in between, then without; the last step comes home. */
+static qds_status correct(qds_context *ctx, qds_stream *stream, newton *n) {
+  const double permittivity[2] = {12.9, 3.9};
+  const int64_t nodes = qds_device_nodes(n->device);
+  __attribute__((cleanup(qds_block_clear))) qds_block charge = {0}, slope = {0}, potential = {0}, step = {0};
+  QDS_AUTO(qds_poisson) *p = NULL;
+  QDS_TRY(qds_poisson_create(n->device, permittivity, &n->contacts, stream, &p));
+  QDS_TRY(block_of(ctx, stream, n->charge, nodes, &charge));
+  QDS_TRY(block_of(ctx, stream, n->slope, nodes, &slope));
+  QDS_TRY(block_of(ctx, stream, n->potential, nodes, &potential));
+  QDS_TRY(block_of(ctx, stream, n->potential, nodes, &step));
+  const qds_poisson_charge with = {&charge, &slope, n->conserved, 1e-12},
+                           other = {&charge, &charge, 0, 1e-12}, without = {&charge, NULL, 0, 1e-12};
+  int iterations = 0;
+  double unused;
+  QDS_TRY(qds_poisson_correct(p, &without, &potential, &step, &unused, NULL));
+  QDS_TRY(qds_poisson_correct(p, &other, &potential, &step, &unused, NULL));
+  QDS_TRY(qds_poisson_correct(p, &with, &potential, &step, &n->descent, &iterations));
+  QDS_TRY(qds_poisson_descent(p, &charge, &potential, &step, &n->there));
+  qds_block home = {n->step, nodes, nodes, 1, NULL};
+  QDS_TRY(qds_block_copy(&step, &home));
+  return iterations > 0 && iterations < 60 ? QDS_OK : QDS_ERROR_CONVERGENCE;
+}
+
+static newton newton_of(qds_context *ctx, int dimension, int order, int contacts, int periodic) {
+  newton n = {.device = device_of(ctx, dimension, order, dimension == 3 ? 13 : 37,
+                                  periodic ? "boundary: {x: periodic}"
+                                           : "regions: [{shape: layer, axis: x, from_nm: 1, to_nm: 10, "
+                                             "material: b}]"),
+              .conserved = !contacts};
+  if (contacts) n.contacts = (qds_contacts){.is_contact = {{!periodic, 0}, {0, dimension > 1}}};
+  if (contacts && periodic) n.contacts.is_contact[1][0] = 1;
+  double **const arrays[] = {&n.charge, &n.slope, &n.potential, &n.step};
+  for (int i = 0; i < 4; i++) *arrays[i] = numbers(n.device);
+  for (int64_t i = 0; i < qds_device_nodes(n.device); i++) {
+    double x[3] = {0, 0, 0};
+    position(n.device, i, x);
+    n.slope[i] = 1e-3 * exp(-0.1 * (x[0] * x[0] + x[1] * x[1] + x[2] * x[2]));
+    n.charge[i] = 1e-4 * (1 + cos(pi * x[0] / 10));
+    n.potential[i] = periodic ? 0.01 * cos(pi * x[0] / 10) : 0.01 * x[0];
+  }
+  return n;
+}
+
+static void newton_clear(newton *n) {
+  double *const arrays[] = {n->charge, n->slope, n->potential, n->step};
+  for (int i = 0; i < 4; i++) free(arrays[i]);
+  qds_device_destroy((qds_device *)(uintptr_t)n->device);
+}
+
+/* On the context's device as on the CPU, in every dimension, order and kind of boundary; the descent that is
+ * left along the step is that at its start. */
+static void steps_are_the_cpus(qds_context *ctx) {
+  for (int dimension = 1; dimension <= 3; dimension++)
+    for (int order = 1; order <= 4; order += dimension == 3 ? 2 : 1)
+      for (int kind = 0; kind < 4; kind++) {
+        const int contacts = kind % 2, periodic = kind / 2;
+        if (dimension == 1 && contacts && periodic) continue;
+        newton n = newton_of(ctx, dimension, order, contacts, periodic);
+        double *expected = numbers(n.device), size = 0;
+        assert_ok(correct(ctx, NULL, &n));
+        memcpy(expected, n.step, sizeof(double) * (size_t)qds_device_nodes(n.device));
+        const double descent = n.descent;
+        assert_true(descent > 0);
+        assert_close(n.there, descent, 1e-9 * descent);
+        assert_ok(correct(ctx, place(ctx), &n));
+        assert_close(n.descent, descent, 1e-9 * descent);
+        for (int64_t i = 0; i < qds_device_nodes(n.device); i++) size = fmax(size, fabs(expected[i]));
+        for (int64_t i = 0; i < qds_device_nodes(n.device); i++)
+          assert_close(n.step[i], expected[i], 1e-9 * size);
+        free(expected);
+        newton_clear(&n);
+      }
+}
+
+static qds_status correct_somewhere(qds_context *ctx, void *data) {
+  return correct(ctx, place(ctx), data);
+}
+
+static void what_fails_leaves_nothing(qds_context *ctx) {
+  newton n = newton_of(ctx, 2, 1, 0, 0);
+  assert_ok(correct_somewhere(ctx, &n));
+  assert_true(fail_each_allocation(ctx, correct_somewhere, &n) > 40);
+  if (strncmp(qds_context_device(ctx), "sim", 3) == 0) {
+    assert_int_equal(fail_each_on_device(ctx, QDS_INJECT_LAUNCH, 40, correct_somewhere, &n), 40);
+    assert_int_equal(fail_each_on_device(ctx, QDS_INJECT_COPY, 40, correct_somewhere, &n), 40);
+    assert_true(fail_each_on_device(ctx, QDS_INJECT_ALLOCATION, 3, correct_somewhere, &n) >= 0);
+  }
+  newton_clear(&n);
+}
+
 static void out_of_memory(qds_context *ctx) {
   qds_device *d = device_of(ctx, 2, 1, 5, "");
   assert_ok(tiny(ctx, d)); /* loads the BLAS library */
@@ -320,6 +430,8 @@ TEST_IN_CONTEXT(gauss_law)
 TEST_IN_CONTEXT(no_contact)
 TEST_IN_CONTEXT(refuses_charge_without_contact)
 TEST_IN_CONTEXT(nothing)
+TEST_IN_CONTEXT(steps_are_the_cpus)
+TEST_IN_CONTEXT(what_fails_leaves_nothing)
 TEST_IN_CONTEXT(out_of_memory)
 
 int main(void) {
@@ -333,6 +445,8 @@ int main(void) {
       cmocka_unit_test(test_no_contact),
       cmocka_unit_test(test_refuses_charge_without_contact),
       cmocka_unit_test(test_nothing),
+      cmocka_unit_test(test_steps_are_the_cpus),
+      cmocka_unit_test(test_what_fails_leaves_nothing),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

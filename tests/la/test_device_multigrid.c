@@ -210,6 +210,105 @@ static void a_failed_allocation_leaves_nothing(qds_context *ctx, qds_stream *str
   pair_clear(&b);
 }
 
+/* Writes the host operator's potential into one of the stream that is open. */
+static void write_potential(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,
+                            const qds_device_operator *open) {
+  int64_t line;
+  double *const to = qds_device_operator_potential(open, &line);
+  QDS_AUTO_RELEASE double *padded = NULL;
+  const int64_t lines = t->n[0] * t->n[1];
+  assert_ok(QDS_NEW_ZERO(qds_context_allocator(ctx), lines * line, "test", &padded));
+  for (int64_t i = 0; i < t->rows; i++) padded[i / t->n[2] * line + i % t->n[2]] = t->v[i];
+  assert_ok(qds_stream_copy(stream, to, padded, sizeof *padded * (size_t)(lines * line)));
+  assert_ok(qds_stream_synchronise(stream));
+}
+
+/* The operator and all cycles. */
+static void expect_same_problem(qds_context *ctx, qds_stream *stream, pair *b, uint64_t seed) {
+  qds_block x, device_x, y, device_y;
+  double host, device;
+  const qds_operator a = qds_tensor_operator_apply(b->p.t), d = qds_device_operator_apply(b->operator_);
+  random_pair(ctx, stream, a.rows, 2, seed, &x, &device_x);
+  random_pair(ctx, stream, a.rows, 2, seed + 1, &y, &device_y);
+  assert_ok(a.apply(a.self, ctx, &x, &y));
+  assert_ok(d.apply(d.self, ctx, &device_x, &device_y));
+  expect_near(ctx, &y, &device_y, 1e-13, "open operator", seed, 0);
+  qds_block_clear(&x);
+  qds_block_clear(&device_x);
+  assert_ok(qds_multigrid_set_shift(b->host, ctx, INFINITY, &host));
+  assert_ok(qds_multigrid_set_shift(b->device, ctx, INFINITY, &device));
+  assert_close(device, host, 1e-5 * fmax(1, fabs(host)));
+  assert_ok(qds_multigrid_set_shift(b->host, ctx, device, &host));
+  for (int l = 0; l < qds_multigrid_levels(b->host); l++) {
+    const qds_operator cycle = qds_multigrid_cycle(b->host, l),
+                       device_cycle = qds_multigrid_cycle(b->device, l);
+    random_pair(ctx, stream, cycle.rows, 2, seed, &x, &device_x);
+    assert_ok(cycle.apply(cycle.self, ctx, &x, &x));
+    assert_ok(device_cycle.apply(device_cycle.self, ctx, &device_x, &device_x));
+    expect_near(ctx, &x, &device_x, 2e-4, "renewed cycle", seed, l);
+  }
+}
+
+/* One multigrid of an open operator goes through several potentials; one on the host is made anew for each,
+ * and another is renewed too, to the last bit as the new one. */
+static void potentials_change(qds_context *ctx, qds_stream *stream) {
+  for (uint64_t seed = 1; seed <= 18; seed++) {
+    pair b = pair_random(ctx, stream, seed);
+    qds_multigrid *renewed = b.host;
+    qds_multigrid_destroy(b.device);
+    qds_device_operator_destroy(b.operator_);
+    assert_ok(qds_device_operator_create_open(ctx, stream, b.p.t, &b.operator_));
+    assert_ok(qds_multigrid_create(ctx, b.operator_, b.p.t, &b.device));
+    for (int change = 0; change < 3; change++) {
+      for (int64_t i = 0; i < b.p.t->rows; i++)
+        b.p.t->v[i] = 5 * (change + 1) * problem_random(seed, 40 + (uint64_t)change, (uint64_t)i);
+      write_potential(ctx, stream, b.p.t, b.operator_);
+      assert_ok(qds_multigrid_renew(b.device, ctx, b.p.t));
+      assert_ok(qds_multigrid_renew(renewed, ctx, b.p.t));
+      assert_ok(qds_multigrid_create(ctx, NULL, b.p.t, &b.host));
+      expect_same_problem(ctx, stream, &b, seed);
+      qds_block x = {0}, y = {0};
+      double used;
+      const qds_operator first = qds_multigrid_cycle(b.host, 0), second = qds_multigrid_cycle(renewed, 0);
+      assert_ok(qds_multigrid_set_shift(b.host, ctx, INFINITY, &used));
+      assert_ok(qds_block_create(ctx, first.rows, 1, "test", &x));
+      assert_ok(qds_block_create(ctx, first.rows, 1, "test", &y));
+      assert_ok(qds_block_fill_random(ctx, &x, seed));
+      assert_ok(qds_block_copy(&x, &y));
+      assert_ok(first.apply(first.self, ctx, &x, &x));
+      assert_ok(second.apply(second.self, ctx, &y, &y));
+      assert_memory_equal(x.data, y.data, sizeof(double) * (size_t)x.rows);
+      qds_block_clear(&x);
+      qds_block_clear(&y);
+      qds_multigrid_destroy(b.host);
+    }
+    b.host = renewed;
+    pair_clear(&b);
+  }
+}
+
+static qds_status create_open_and_renew(qds_context *ctx, void *data) {
+  const creation *c = data;
+  QDS_AUTO(qds_device_operator) *open = NULL;
+  QDS_AUTO(qds_multigrid) *multigrid = NULL, *host = NULL;
+  QDS_TRY(qds_device_operator_create_open(ctx, qds_device_operator_stream(c->operator_), c->t, &open));
+  QDS_TRY(qds_multigrid_create(ctx, open, c->t, &multigrid));
+  QDS_TRY(qds_multigrid_renew(multigrid, ctx, c->t));
+  QDS_TRY(qds_multigrid_create(ctx, NULL, c->t, &host));
+  return qds_multigrid_renew(host, ctx, c->t);
+}
+
+static void a_failed_change_leaves_nothing(qds_context *ctx, qds_stream *stream) {
+  pair b = pair_make(ctx, stream, 5, 3, 1);
+  creation c = {b.operator_, b.p.t};
+  assert_true(fail_each_allocation(ctx, create_open_and_renew, &c) > 40);
+  if (strncmp(qds_context_device(ctx), "sim", 3) == 0) {
+    assert_int_equal(fail_each_on_device(ctx, QDS_INJECT_LAUNCH, 10, create_open_and_renew, &c), 10);
+    assert_int_equal(fail_each_on_device(ctx, QDS_INJECT_COPY, 20, create_open_and_renew, &c), 20);
+  }
+  pair_clear(&b);
+}
+
 DEVICE_TEST(levels_are_the_hosts)
 DEVICE_TEST(interpolation_is_the_hosts)
 DEVICE_TEST(shifts_are_the_hosts)
@@ -217,6 +316,8 @@ DEVICE_TEST(cycles_are_the_hosts)
 DEVICE_TEST(batches_do_not_matter)
 DEVICE_TEST(numbers_too_large_are_refused)
 DEVICE_TEST(a_failed_allocation_leaves_nothing)
+DEVICE_TEST(potentials_change)
+DEVICE_TEST(a_failed_change_leaves_nothing)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -227,6 +328,8 @@ int main(void) {
       cmocka_unit_test(test_batches_do_not_matter),
       cmocka_unit_test(test_numbers_too_large_are_refused),
       cmocka_unit_test(test_a_failed_allocation_leaves_nothing),
+      cmocka_unit_test(test_potentials_change),
+      cmocka_unit_test(test_a_failed_change_leaves_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

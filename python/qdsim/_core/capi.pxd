@@ -142,6 +142,8 @@ cdef extern from "qdsim/qdsim.h" nogil:
     void qds_result_get_statistics(const qds_result *result, qds_result_statistics *out)
     const char *qds_result_device(const qds_result *result)
     const char *qds_result_device_reason(const qds_result *result)
+    const char *qds_result_electrostatics_device(const qds_result *result)
+    const char *qds_result_electrostatics_device_reason(const qds_result *result)
     qds_status qds_result_json(const qds_result *result, double output_s, char **out)
     qds_status qds_result_write(const qds_result *result, const char *folder)
     qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix, char **out)

@@ -193,6 +193,16 @@ cdef class Result:
     def device_reason(self):
         return qds_result_device_reason(self.handle).decode("utf-8")
 
+    @property
+    def electrostatics_device(self):
+        cdef const char *device = qds_result_electrostatics_device(self.handle)
+        return None if device == NULL else device.decode("utf-8")
+
+    @property
+    def electrostatics_device_reason(self):
+        cdef const char *reason = qds_result_electrostatics_device_reason(self.handle)
+        return None if reason == NULL else reason.decode("utf-8")
+
     def energies_eV(self):
         return Array.over(self, qds_result_energies_eV(self.handle), "<f8", (self.states,))
 
