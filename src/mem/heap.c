@@ -13,7 +13,7 @@ typedef qds_class_block record;
 enum { LARGE_HEADER_BYTES = QDS_ALIGNMENT, LARGE_BYTES = 1 << 20 };
 
 /* Kept out of the fast paths, which need no stack then: they end by jumping to what is slow. */
-#define SLOW __attribute__((noinline, cold))
+#define SLOW QDS_UNCHECKED __attribute__((noinline, cold))
 /* The fast paths are compiled once for each detail. */
 #define FAST QDS_UNCHECKED static inline __attribute__((always_inline))
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
@@ -252,7 +252,7 @@ FAST void release(qds_heap *heap, qds_heap_detail detail, void *block) {
 }
 
 #define DEFINE_INTERFACE(name, detail)                                                                       \
-  __attribute__((aligned(64))) static qds_status allocate_##name(                                            \
+  QDS_UNCHECKED __attribute__((aligned(64))) static qds_status allocate_##name(                              \
       qds_allocator *self, size_t bytes, const char *tag, const char *file, int line, void **out) {          \
     return allocate((qds_heap *)self, detail, bytes, tag, file, line, out);                                  \
   }                                                                                                          \
