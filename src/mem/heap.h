@@ -42,8 +42,9 @@ qds_status qds_heap_create_with(size_t limit, qds_heap_detail detail, qds_heap *
 void qds_heap_destroy(qds_heap *heap, qds_leak_fn leak, void *user);
 
 qds_allocator *qds_heap_allocator(qds_heap *heap);
-/* The counts are exact when no other thread is at work; a peak may be wrong by 64 KiB for each thread but the
- * first (the total's is exact when there is a limit). */
+/* The counts are exact when no other thread is at work; the total's peak may be wrong by 64 KiB for each
+ * thread but the first (it is exact when there is a limit), a tag's by as much for each tag that such a
+ * thread uses. */
 void qds_heap_total(qds_heap *heap, qds_memory_row *total);
 int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row);
 void qds_heap_fail(qds_heap *heap, uint64_t n);
