@@ -112,7 +112,8 @@ static void step(sim_device *device) {
     stream->failed = 1;
     snprintf(stream->failure, sizeof stream->failure, "a %s failed (injected)",
              operation->kind == SIM_RUN || operation->kind == SIM_CALL ? "launch" : "copy");
-  } else {
+  } else if (!stream->failed || operation->kind == SIM_CALL) {
+    /* As on a real device nothing works on what a failed copy did not bring. */
     pthread_mutex_unlock(&device->lock);
     sim_operation_perform(operation);
     pthread_mutex_lock(&device->lock);
