@@ -24,6 +24,10 @@ qds_status qds_electrostatics_occupy(const qds_device *device, qds_result *r);
 /* Why the context's device cannot find potential and density, so that the CPU does; "" when it can. */
 qds_status qds_electrostatics_obstacle(const qds_device *device, char *why, size_t size);
 
+/* Bytes of a device's memory that potential and density take at most, beside those of the states' solve,
+ * which goes on at the same time. */
+size_t qds_electrostatics_device_bytes(const qds_device *device);
+
 /* Bytes of the host's memory that the potential and the densities need at their peak, beside the states'
  * solve. */
 qds_status qds_electrostatics_bytes(const qds_device *device, size_t *bytes);

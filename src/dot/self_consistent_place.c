@@ -2,8 +2,7 @@
 #include "dot/poisson.h"
 #include "dot/self_consistent.h"
 
-/* Bytes of a device's memory, beside those of the states' solve, which goes on at the same time. */
-static size_t device_bytes(const qds_device *d) {
+size_t qds_electrostatics_device_bytes(const qds_device *d) {
   const int iterates = d->electrostatics.self_consistent;
   /* Doping, charge, potential and step; the iteration has six more, its acceleration two for each step and
    * two, and of each state its square and, with the guards, its vector. */
@@ -28,7 +27,7 @@ static qds_status states_bytes(const qds_device *d, size_t *bytes) {
 qds_status qds_electrostatics_obstacle(const qds_device *d, char *why, size_t size) {
   size_t states;
   QDS_TRY(states_bytes(d, &states));
-  return qds_spectrum_obstacle(d->ctx, device_bytes(d) + states, why, size);
+  return qds_spectrum_obstacle(d->ctx, qds_electrostatics_device_bytes(d) + states, why, size);
 }
 
 qds_status qds_electrostatics_bytes(const qds_device *d, size_t *bytes) {
