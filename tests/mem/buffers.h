@@ -80,6 +80,18 @@ static inline void pattern_check(const void *memory, size_t bytes, uint64_t seed
       fail_msg("byte %zu of %zu is %d, expected pattern %llu", i, bytes, at[i], (unsigned long long)seed);
 }
 
+static inline qds_buffer_info info_of(qds_buffer *b) {
+  qds_buffer_info info;
+  qds_buffer_get_info(b, &info);
+  return info;
+}
+
+static inline qds_memory_statistics statistics_of(qds_context *ctx) {
+  qds_memory_statistics s;
+  qds_memory_get_statistics(ctx, &s);
+  return s;
+}
+
 static inline void buffer_put(qds_buffer *b, size_t bytes, uint64_t seed) {
   void *p = NULL;
   assert_ok(qds_buffer_acquire(b, QDS_PLACE_HOST, QDS_ACCESS_DISCARD, NULL, &p));
@@ -93,5 +105,18 @@ static inline void buffer_check(qds_buffer *b, size_t bytes, uint64_t seed) {
   pattern_check(p, bytes, seed);
   assert_ok(qds_buffer_release(b, NULL));
 }
+
+static inline void buffer_use(qds_buffer *b, qds_place place, qds_access access) {
+  void *p;
+  assert_ok(qds_buffer_acquire(b, place, access, NULL, &p));
+  assert_ok(qds_buffer_release(b, NULL));
+}
+
+/* A test that runs a function in a context without limits on each device. */
+#define BUFFER_TEST(name)                                                                                    \
+  static void test_##name(void **state) {                                                                    \
+    (void)state;                                                                                             \
+    with_limits(0, 0, 0, name);                                                                              \
+  }
 
 #endif

@@ -6,12 +6,6 @@
 
 static const qds_array_form form = {.element = QDS_ELEMENT_FLOAT, .bits = 64, .axes = 2, .shape = {3, 4}};
 
-static qds_memory_statistics statistics_of(qds_context *ctx) {
-  qds_memory_statistics s;
-  qds_memory_get_statistics(ctx, &s);
-  return s;
-}
-
 static qds_array *make(qds_context *ctx) {
   qds_array *array;
   assert_ok(qds_array_create(ctx, &form, QDS_MEM_ADAPTIVE, "psi", &array));

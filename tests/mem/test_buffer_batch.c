@@ -7,12 +7,6 @@
 enum { COUNT = 24 };
 #define MIB ((size_t)1 << 20)
 
-static qds_memory_statistics statistics_of(qds_context *ctx) {
-  qds_memory_statistics s;
-  qds_memory_get_statistics(ctx, &s);
-  return s;
-}
-
 static size_t staged_bytes(qds_context *ctx) {
   qds_staging_statistics s;
   qds_staging_read(qds_context_accelerator(ctx)->staging, &s);

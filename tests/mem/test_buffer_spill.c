@@ -7,12 +7,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static qds_memory_statistics statistics_of(qds_context *ctx) {
-  qds_memory_statistics s;
-  qds_memory_get_statistics(ctx, &s);
-  return s;
-}
-
 static int valid_at(qds_buffer *b, qds_place place) {
   qds_buffer_info info;
   qds_buffer_get_info(b, &info);

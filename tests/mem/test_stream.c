@@ -1,48 +1,13 @@
 /* The conformance suite of back ends: every case runs on every device. What only the simulated device has
- * (wrong use that it detects, failures that it injects, time that it permutes) is in test_sim.c. */
-#include "support.h"
+ * (wrong use that it detects, failures that it injects, time that it permutes) is in test_sim.c. Graphs are
+ * in test_stream_graph.c. */
+#include "streams.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
 #include "base/philox.h"
-#include "la/block_kernels.h"
-#include "mem/stream.h"
-
-enum { NUMBERS = 1000 };
-
-static qds_allocator *host;
-
-/* One context on each device, with its accelerator (NULL: the host). */
-static void on_each(void (*body)(qds_context *ctx)) {
-  with_context_on_each(2, body);
-}
-
-static qds_stream *open_stream(qds_context *ctx) {
-  qds_stream *stream;
-  host = qds_context_allocator(ctx);
-  assert_ok(qds_stream_create(qds_context_accelerator(ctx), host, 2, &stream));
-  return stream;
-}
-
-static qds_event *make_event(qds_context *ctx) {
-  qds_event *event;
-  assert_ok(qds_event_create(qds_context_accelerator(ctx), qds_context_allocator(ctx), &event));
-  return event;
-}
-
-static double *numbers_from(double first) {
-  double *numbers;
-  assert_ok(QDS_NEW(host, NUMBERS, "test", &numbers));
-  for (int i = 0; i < NUMBERS; i++) numbers[i] = first + i;
-  return numbers;
-}
-
-static void assert_numbers_from(const double *numbers, double first) {
-  for (int i = 0; i < NUMBERS; i++)
-    if (numbers[i] != first + i) fail_msg("number %d is %g, not %g", i, numbers[i], first + i);
-}
 
 /* --- copies -----------------------------------------------------------------------------------------------
  */
@@ -133,11 +98,6 @@ static void check_too_much(qds_context *ctx) {
 
 /* --- kernels ----------------------------------------------------------------------------------------------
  */
-
-static qds_fill_normal_arguments normal_numbers(double *to, uint64_t seed, double scale, int add) {
-  return (qds_fill_normal_arguments){
-      .to = {to, NUMBERS, 1}, .rows = NUMBERS, .seed = seed, .stream = 7, .scale = scale, .add = add};
-}
 
 static void check_kernels(qds_context *ctx) {
   qds_stream *stream = open_stream(ctx);
@@ -362,61 +322,6 @@ static void check_threads(qds_context *ctx) {
   for (int t = 0; t < THREADS; t++) assert_int_equal(workers[t].wrong, 0);
 }
 
-/* --- graphs -----------------------------------------------------------------------------------------------
- */
-
-static void check_graphs(qds_context *ctx) {
-  qds_stream *stream = open_stream(ctx);
-  qds_graph *graph;
-  double *back = numbers_from(0), *x;
-  if (!qds_stream_can_capture(stream)) {
-    assert_fails(qds_graph_begin(stream), QDS_ERROR_UNSUPPORTED, "no graphs");
-    qds_stream_destroy(stream);
-    qds_release(back);
-    return;
-  }
-  assert_ok(QDS_STREAM_NEW(stream, NUMBERS, "x", &x));
-  assert_ok(qds_stream_fill(stream, x, 0, NUMBERS * sizeof *x));
-  assert_ok(qds_graph_begin(stream));
-  qds_fill_normal_arguments k = normal_numbers(x, 3, 1, 1);
-  assert_ok(qds_stream_launch(stream, &qds_fill_normal_kernel, &k));
-  assert_ok(qds_graph_end(stream, &graph));
-  assert_ok(qds_stream_fetch(stream, back, x, NUMBERS * sizeof *x));
-  for (int i = 0; i < NUMBERS; i++) assert_true(back[i] == 0); /* captured, not done */
-  for (int i = 0; i < 3; i++) assert_ok(qds_graph_launch(graph, stream));
-  assert_ok(qds_stream_fetch(stream, back, x, NUMBERS * sizeof *x));
-  for (uint64_t i = 0; i < NUMBERS; i++) assert_close(back[i], 3 * qds_random_normal(3, 7, i), 1e-13);
-  assert_ok(qds_graph_launch(graph, stream));
-  assert_ok(qds_stream_synchronise(stream));
-  qds_graph_destroy(graph);
-  qds_graph_destroy(NULL);
-  qds_stream_release(stream, x);
-  qds_stream_destroy(stream);
-  qds_release(back);
-}
-
-/* Waiting while capturing spoils the capture; the stream is good again afterwards. */
-static void check_spoilt_capture(qds_context *ctx) {
-  qds_stream *stream = open_stream(ctx);
-  qds_graph *graph;
-  unsigned char *bytes, back[10];
-  if (!qds_stream_can_capture(stream)) {
-    qds_stream_destroy(stream);
-    return;
-  }
-  assert_ok(QDS_STREAM_NEW(stream, 10, "bytes", &bytes));
-  assert_ok(qds_graph_begin(stream));
-  assert_ok(qds_stream_fill(stream, bytes, 1, 10));
-  assert_int_not_equal(qds_stream_synchronise(stream), QDS_OK);
-  assert_int_not_equal(qds_graph_end(stream, &graph), QDS_OK);
-  assert_null(graph);
-  assert_ok(qds_stream_fill(stream, bytes, 2, 10));
-  assert_ok(qds_stream_fetch(stream, back, bytes, 10));
-  assert_int_equal(back[9], 2);
-  qds_stream_release(stream, bytes);
-  qds_stream_destroy(stream);
-}
-
 /* --- out of memory ----------------------------------------------------------------------------------------
  */
 
@@ -459,30 +364,20 @@ static void check_out_of_memory(qds_context *ctx) {
   assert_true(fail_each_allocation(ctx, use_everything, NULL) >= 4);
 }
 
-/* ---------------------------------------------------------------------------------------------------------
- */
-
-#define CASE(name)                                                                                           \
-  static void test_##name(void **state) {                                                                    \
-    (void)state;                                                                                             \
-    on_each(check_##name);                                                                                   \
-  }
-CASE(copies)
-CASE(fill)
-CASE(kinds)
-CASE(too_much)
-CASE(kernels)
-CASE(events)
-CASE(event_times)
-CASE(polling)
-CASE(host_functions)
-CASE(progress_without_waiting)
-CASE(enqueueing_does_not_wait)
-CASE(destroy_waits)
-CASE(threads)
-CASE(graphs)
-CASE(spoilt_capture)
-CASE(out_of_memory)
+ON_EACH(copies)
+ON_EACH(fill)
+ON_EACH(kinds)
+ON_EACH(too_much)
+ON_EACH(kernels)
+ON_EACH(events)
+ON_EACH(event_times)
+ON_EACH(polling)
+ON_EACH(host_functions)
+ON_EACH(progress_without_waiting)
+ON_EACH(enqueueing_does_not_wait)
+ON_EACH(destroy_waits)
+ON_EACH(threads)
+ON_EACH(out_of_memory)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -499,8 +394,6 @@ int main(void) {
       cmocka_unit_test(test_enqueueing_does_not_wait),
       cmocka_unit_test(test_destroy_waits),
       cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_graphs),
-      cmocka_unit_test(test_spoilt_capture),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
