@@ -238,6 +238,24 @@ static void test_failures(void **state) {
   with_context_on("cpu", 1, check_failures);
 }
 
+/* The record of an accelerator, its pool and its staging, each of which may find no room. */
+static qds_status open_and_close(qds_context *ctx, void *data) {
+  QDS_AUTO(qds_accelerator) *accelerator = NULL;
+  QDS_AUTO(qds_stream) *stream = NULL;
+  (void)data;
+  QDS_TRY(qds_accelerator_create(&idle_pieces, 0, 0, qds_context_allocator(ctx), &accelerator));
+  return qds_stream_create(accelerator, qds_context_allocator(ctx), 1, &stream);
+}
+
+static void check_opening(qds_context *ctx) {
+  assert_true(fail_each_allocation(ctx, open_and_close, NULL) >= 6);
+}
+
+static void test_opening_fails_whole(void **state) {
+  (void)state;
+  with_context_on("cpu", 1, check_opening);
+}
+
 /* --- threads -------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -301,9 +319,8 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_trace),
-      cmocka_unit_test(test_least_memory),
-      cmocka_unit_test(test_failures),
+      cmocka_unit_test(test_trace),    cmocka_unit_test(test_least_memory),
+      cmocka_unit_test(test_failures), cmocka_unit_test(test_opening_fails_whole),
       cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests_name("pool_pieces", tests, NULL, NULL);
