@@ -4,8 +4,8 @@
     python3 bench/bench_lens.py --qdsim BUNDLE/bin/qdsim --case 255
 
 Each case is a whole `qdsim run`; the time to compare is that of the solve (start vectors, iterations and, apart, the check
-that no level is missing), as the peer's time is that of its iterations. Setting up (geometry, coefficients) and the results on
-the host are reported beside it. JSON on standard output, a table on standard error.
+that no level is missing), as the peer's time is that of its iterations. Setting up (geometry, coefficients), measuring
+(positions, probabilities) and the whole are reported beside it; the wave functions stay on the device. JSON on standard output, a table on standard error.
 """
 import argparse
 import json
@@ -67,7 +67,8 @@ def report(row):
     else:
         times, statistics = ours["time_s"], ours["statistics"]
         line += (f"{ours['device']} solve {times['solve']:7.3f} s (check {statistics['verify_s']:.3f}), set-up "
-                 f"{times['setup']:6.2f}, total {times['total']:6.2f}, {ours['iterations']} iterations, residual "
+                 f"{times['setup']:6.2f}, measure {times['measure']:5.2f}, total {times['total']:6.2f}, {ours['iterations']} "
+                 f"iterations, residual "
                  f"{ours['largest_residual_eV']:.1e} eV")
     for peer in row["peer"]:
         line += (f" | CuPy {peer['precision']} {peer['seconds']:.2f} s, {peer['iterations']} iterations"

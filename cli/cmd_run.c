@@ -173,8 +173,8 @@ static void print_work(const cli_session *session, const qds_result *result, dou
   printf("no level missed: %s", statistics.verification);
   if (statistics.levels_found_by_verification)
     printf(", which found %d more", statistics.levels_found_by_verification);
-  printf("\ntime %s (set-up %.2f, solve %.2f, check %.2f, output %.2f s), memory %s", total,
-         statistics.setup_s, statistics.solve_s, statistics.verify_s, output_s, memory);
+  printf("\ntime %s (set-up %.2f, solve %.2f, check %.2f, measure %.2f, output %.2f s), memory %s", total,
+         statistics.setup_s, statistics.solve_s, statistics.verify_s, statistics.measure_s, output_s, memory);
   qds_context_files(session->ctx, &files);
   qds_format_bytes(files.peak_bytes, memory);
   if (files.peak_bytes > 0) printf(", and %s in files in %s", memory, files.folder);

@@ -55,7 +55,7 @@ typedef struct {
   int dimension, order, states;
   int64_t nodes[3];
   int64_t unknowns;
-  size_t memory_bytes; /* the solver's peak, estimated */
+  size_t memory_bytes; /* of the host at its peak, estimated: solving, then writing the fields */
   double seconds;      /* the time on this machine, estimated */
 } qds_device_cost;
 QDS_API qds_status qds_device_estimate(const qds_device *device, qds_device_cost *out);
@@ -105,13 +105,17 @@ QDS_API double qds_result_probability(const qds_result *result, int state, int m
  * positions, spreads and probabilities belong to |psi|^2 on the grid. */
 QDS_API int qds_result_is_complex(const qds_result *result);
 /* The wave function on all nodes, in nm^(-dimension/2), real, normalised by the weights, its largest value
- * positive; owned by the result. NULL if the state does not exist or the wave functions are complex. */
+ * positive; owned by the result, in which the states follow each other. The first call for a state makes it, and
+ * fetches it when it was found on a device, whose memory the result holds until its last state was asked for or
+ * it is destroyed. NULL if the state does not exist or the wave functions are complex; or, with qds_last_error,
+ * when there is no memory for it or the device fails, and another call may succeed. Any thread. */
 QDS_API const double *qds_result_psi(const qds_result *result, int state);
 /* The same for complex wave functions: real and imaginary part of each node's value in turn. NULL if the
- * state does not exist or the wave functions are real. */
+ * state does not exist or the wave functions are real, and as above. */
 QDS_API const double *qds_result_psi_complex(const qds_result *result, int state);
 /* The carrier's potential energy at the nodes on the scale of the band edges (for holes the valence edge);
- * owned by the result. */
+ * owned by the result, made by the first call. NULL, with qds_last_error, when there is no memory for it. Any
+ * thread. */
 QDS_API const double *qds_result_band_edge_eV(const qds_result *result);
 /* Of a device with electrostatics: the potential in V at the nodes, which the band edge and the energies
  * already contain as -phi; NULL for the others; owned by the result. */
@@ -122,7 +126,7 @@ QDS_API const double *qds_result_electron_density_cm3(const qds_result *result);
 QDS_API const double *qds_result_occupations(const qds_result *result);
 /* The Fermi level on the scale of the energies; NaN when the device is not self-consistent. */
 QDS_API double qds_result_fermi_level_eV(const qds_result *result);
-/* The material's number per cell (nodes-1 along each axis, C order), by its middle. */
+/* The material's number per cell (nodes-1 along each axis, C order), by its middle; as the band edge. */
 QDS_API const unsigned char *qds_result_materials(const qds_result *result);
 
 /* Work and time of the solve. */

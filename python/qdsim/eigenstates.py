@@ -47,13 +47,7 @@ def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, st
         tolerance_eV=0.0 if tolerance_eV is None else checks.real_number("tolerance_eV", tolerance_eV))
     with reporting(progress) as report:
         result = problem.solve(report)
-    together = result.all_psi()
-    if together is not None:
-        psi = np.asarray(together)
-    else:
-        psi = np.stack([np.asarray(result.psi(i)) for i in range(result.states)])
-        psi.flags.writeable = False
-    return np.asarray(result.energies_eV()), psi
+    return np.asarray(result.energies_eV()), np.asarray(result.all_psi())
 
 
 def _real_array(what, values):

@@ -8,6 +8,7 @@
 #include "dot/coefficient.h"
 #include "dot/hard_wall.h"
 #include "dot/interface.h"
+#include "la/tiled_view.h"
 
 /* Residuals relative to the energy above the lowest potential, when the file gives no tolerance. */
 static const double default_tolerance = 1e-8;
@@ -147,12 +148,14 @@ qds_status qds_hamiltonian_options(const qds_device *d, const qds_tensor_operato
   return rounding_floor(d->ctx, t, fmax(fabs(low), fabs(high)), &out->tolerance);
 }
 
-size_t qds_hamiltonian_bytes(const qds_device *d) {
-  const double unknowns = (double)qds_device_unknowns(d), per_surface_unknown = 60;
-  double numbers = unknowns + (double)qds_device_nodes(d);
+size_t qds_hamiltonian_bytes(const qds_device *d, int as_lines) {
+  const double unknowns = (double)qds_device_unknowns(d), nodes = (double)qds_device_nodes(d);
+  const double per_surface_unknown = 60, codes_per_tile = 6 * sizeof(uint32_t);
+  double numbers = d->terms > 0 ? nodes + unknowns : as_lines ? 0 : unknowns;
   int varies = 0;
   for (int a = 3 - d->dimension; a < 3; a++)
-    if (!is_uniform(d, a)) numbers += unknowns, varies = 1;
-  if (varies) numbers += per_surface_unknown * pow(unknowns, 1 - 1.0 / d->dimension); /* couplings */
-  return (size_t)(numbers * sizeof(double));
+    if (!is_uniform(d, a)) numbers += as_lines && !d->mass_map ? 0 : unknowns, varies = 1;
+  if (varies) numbers += per_surface_unknown * pow(unknowns, 1 - 1.0 / d->dimension); /* couplings, runs */
+  const double codes = as_lines ? unknowns / QDS_TILE * codes_per_tile : 0;
+  return (size_t)(numbers * sizeof(double) + codes);
 }

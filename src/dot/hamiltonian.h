@@ -20,7 +20,8 @@ qds_status qds_hamiltonian_create(const qds_device *device, qds_maps *maps, qds_
 qds_status qds_hamiltonian_options(const qds_device *device, const qds_tensor_operator *t, int states,
                                    qds_spectrum_options *out);
 
-/* Bytes of the operator and the potential, where the host fills them. */
-size_t qds_hamiltonian_bytes(const qds_device *device);
+/* Bytes of the operator and the potential on the host: filled, or, `as_lines`, for a device that takes lines.
+ */
+size_t qds_hamiltonian_bytes(const qds_device *device, int as_lines);
 
 #endif

@@ -188,8 +188,8 @@ qds_status qds_device_solve(qds_device *d, qds_result **out) {
   return status;
 }
 
-/* Of the host's memory: on a device only the states come to the host. */
-static qds_status host_solve_bytes(const qds_device *d, size_t *bytes) {
+/* The host's memory for the eigenvectors and what finds them; *on_device: none of it, a device has them. */
+static qds_status search_bytes(const qds_device *d, size_t *bytes, int *on_device) {
   const int parts = qds_device_parts(d);
   const int64_t unknowns = qds_device_unknowns(d);
   const int64_t n[3] = {d->axis[0]->unknowns, d->axis[1]->unknowns, d->axis[2]->unknowns};
@@ -197,30 +197,41 @@ static qds_status host_solve_bytes(const qds_device *d, size_t *bytes) {
   QDS_TRY(qds_spectrum_obstacle(
       d->ctx, qds_spectrum_device_bytes(n, parts, parts * d->states, d->preconditioner, d->precision), why,
       sizeof why));
-  const int on_device = d->open.method == QDS_CLOSED && !*why;
+  *on_device = !*why && d->open.method == QDS_CLOSED;
   *bytes = d->open.method != QDS_CLOSED ? qds_open_bytes(d)
-           : on_device                  ? sizeof(double) * (size_t)(parts * unknowns) * (size_t)d->states
-                       : qds_spectrum_bytes(unknowns, parts, parts * d->states, d->dimension);
-  if (parts > 1 && d->open.method == QDS_CLOSED) *bytes += qds_magnetic_operator_bytes(unknowns, on_device);
+           : *on_device                 ? 0
+                                        : qds_spectrum_bytes(unknowns, parts, parts * d->states, d->dimension);
+  if (parts > 1 && d->open.method == QDS_CLOSED) *bytes += qds_magnetic_operator_bytes(unknowns, *on_device);
   return QDS_OK;
+}
+
+/* The states as they were found, unless a device has them, and the arrays that the fields to write are made
+ * from. */
+static size_t result_bytes(const qds_device *d, int on_device) {
+  const size_t nodes = (size_t)qds_device_nodes(d), states = (size_t)d->states,
+               parts = (size_t)qds_device_parts(d), unknowns = (size_t)qds_device_unknowns(d);
+  size_t numbers = on_device ? 0 : parts * unknowns * states;
+  if (d->fields & (QDS_FIELD_PSI | QDS_FIELD_DENSITY)) numbers += nodes * (parts * states + 1);
+  if (d->fields & QDS_FIELD_BAND_EDGE) numbers += nodes;
+  return numbers * sizeof(double) + (d->fields & QDS_FIELD_MATERIAL ? nodes : 0);
 }
 
 qds_status qds_device_estimate(const qds_device *d, qds_device_cost *out) {
   QDS_REQUIRE(d && out, "qds_device_estimate: a NULL argument");
-  const int64_t unknowns = qds_device_unknowns(d), nodes = qds_device_nodes(d);
+  const int64_t unknowns = qds_device_unknowns(d);
   *out = (qds_device_cost){
       .dimension = d->dimension, .order = d->axis[2]->order, .states = d->states, .unknowns = unknowns};
   for (int user = 0; user < 3; user++)
     out->nodes[user] = user < d->dimension ? d->axis[qds_device_axis(d, user)]->nodes : 1;
   /* Complex vectors are twice as long, and the solver holds each with i times it. */
   const int parts = qds_device_parts(d), open = d->open.method != QDS_CLOSED;
-  size_t solve_bytes, electrostatics_bytes;
-  QDS_TRY(host_solve_bytes(d, &solve_bytes));
-  QDS_TRY(qds_electrostatics_bytes(d, &electrostatics_bytes));
-  const size_t result_bytes =
-      sizeof(double) * ((size_t)nodes + (size_t)(parts * unknowns + nodes) * (size_t)(parts * d->states));
-  out->memory_bytes = qds_hamiltonian_bytes(d) + electrostatics_bytes + (size_t)nodes +
-                      (solve_bytes > result_bytes ? solve_bytes : result_bytes);
+  int on_device;
+  size_t search, electrostatics;
+  QDS_TRY(search_bytes(d, &search, &on_device));
+  QDS_TRY(qds_electrostatics_bytes(d, &electrostatics));
+  const size_t solve = search + electrostatics + qds_hamiltonian_bytes(d, on_device && takes_lines(d)),
+               result = result_bytes(d, on_device && parts == 1) + electrostatics;
+  out->memory_bytes = solve > result ? solve : result;
   out->seconds = open
                      ? qds_open_seconds(d)
                      : qds_spectrum_seconds(parts * unknowns, parts * d->states, qds_context_threads(d->ctx));

@@ -108,7 +108,7 @@ cdef extern from "qdsim/qdsim.h" nogil:
         int iterations
         int64_t operator_applications
         int64_t preconditioner_applications
-        double setup_s, solve_s, verify_s, total_s
+        double setup_s, solve_s, verify_s, measure_s, total_s
         double operator_s, preconditioner_s, algebra_s
         const char *preconditioner
         const char *verification

@@ -152,6 +152,13 @@ cdef class Device:
         return result
 
 
+cdef const void *there(const void *array) except NULL:
+    """What a result makes on demand, or the exception that says why it is not there."""
+    if array == NULL:
+        check(qds_last_error().status)
+    return array
+
+
 @cython.no_gc_clear  # the context must outlive the result
 cdef class Result:
     """Solved states. Its arrays are views that keep it alive."""
@@ -234,7 +241,10 @@ cdef class Result:
         return Array.over(self, qds_result_spread_nm(self.handle, state), "<f8", (self.dimension,))
 
     def band_edge_eV(self):
-        return Array.over(self, qds_result_band_edge_eV(self.handle), "<f8", self.nodes)
+        cdef const double *band_edge
+        with nogil:
+            band_edge = qds_result_band_edge_eV(self.handle)
+        return Array.over(self, there(band_edge), "<f8", self.nodes)
 
     def potential_V(self):
         return self.optional(qds_result_potential_V(self.handle), self.nodes)
@@ -252,7 +262,10 @@ cdef class Result:
         return Array.over(self, data, "<f8", shape) if data != NULL else None
 
     def materials(self):
-        return Array.over(self, qds_result_materials(self.handle), "|u1", tuple([n - 1 for n in self.nodes]))
+        cdef const unsigned char *materials
+        with nogil:
+            materials = qds_result_materials(self.handle)
+        return Array.over(self, there(materials), "|u1", tuple([n - 1 for n in self.nodes]))
 
     def material_names(self):
         cdef const char *name
@@ -267,26 +280,19 @@ cdef class Result:
         return qds_result_probability(self.handle, state, material)
 
     def psi(self, int state):
-        if self.is_complex:
-            return Array.over(self, qds_result_psi_complex(self.handle, state), "<c16", self.nodes)
-        return Array.over(self, qds_result_psi(self.handle, state), "<f8", self.nodes)
+        """Comes from where it was found on the first call, without the GIL."""
+        cdef const double *psi
+        cdef bint is_complex = self.is_complex
+        with nogil:
+            psi = qds_result_psi_complex(self.handle, state) if is_complex else qds_result_psi(self.handle, state)
+        return Array.over(self, there(psi), "<c16" if is_complex else "<f8", self.nodes)
 
     def all_psi(self):
-        """All states as one array, if they lie in memory at equal distances; else None."""
-        cdef int i, count = self.states
-        cdef const char *first = <const char *>qds_result_psi(self.handle, 0)
-        cdef const char *psi = first
-        cdef Py_ssize_t distance = 0, stride = sizeof(double)
-        if count > 1:
-            distance = <const char *>qds_result_psi(self.handle, 1) - first
-        for i in range(count):
-            if <const char *>qds_result_psi(self.handle, i) - first != i * distance:
-                return None
-        strides = []
-        for n in reversed(self.nodes):
-            strides.insert(0, stride)
-            stride *= n
-        return Array.over(self, first, "<f8", (count, *self.nodes), (distance, *strides))
+        """All real states, which follow each other in memory, as one array."""
+        cdef int i
+        for i in range(1, self.states):
+            self.psi(i)
+        return Array.over(self, <const double *>there(qds_result_psi(self.handle, 0)), "<f8", (self.states, *self.nodes))
 
     def statistics(self):
         cdef qds_result_statistics statistics
@@ -296,7 +302,7 @@ cdef class Result:
             "operator_applications": statistics.operator_applications,
             "preconditioner_applications": statistics.preconditioner_applications,
             "setup_s": statistics.setup_s, "solve_s": statistics.solve_s, "verify_s": statistics.verify_s,
-            "total_s": statistics.total_s, "operator_s": statistics.operator_s,
+            "measure_s": statistics.measure_s, "total_s": statistics.total_s, "operator_s": statistics.operator_s,
             "preconditioner_s": statistics.preconditioner_s, "algebra_s": statistics.algebra_s,
             "preconditioner": statistics.preconditioner.decode("utf-8"),
             "verification": statistics.verification.decode("utf-8"),
