@@ -111,6 +111,20 @@ static const double *folded_line(const void *self, int64_t line, double *scratch
   return scratch;
 }
 
+/* Of lines that are made of one line each; others are not looked into. */
+static int folded_repeats(const void *self, int64_t line) {
+  const folded_runs *f = self;
+  int64_t in[3], out[3], from[2];
+  shapes(f->t, f->along, in, out);
+  for (int side = 0; side < 2; side++) {
+    const fold i = fold_at(f->t->axis[0], f->along == 0, (line - side) / out[1]),
+               j = fold_at(f->t->axis[1], f->along == 1, (line - side) % out[1]);
+    if (i.count > 1 || j.count > 1) return 0;
+    from[side] = i.at[0] * in[1] + j.at[0];
+  }
+  return qds_runs_same(f->runs, from[0], from[1], f->value);
+}
+
 static void folded_destroy(void *self) {
   folded_runs *f = self;
   qds_runs_clear(&f->owned);
@@ -128,7 +142,7 @@ qds_status qds_fold_runs(qds_context *ctx, qds_tensor_operator *t, int along, co
     f->value = f->owned.table;
     *owned = (qds_runs){0};
   }
-  t->lines[along < 0 ? 3 : along] = (qds_lines){folded_line, f, folded_destroy};
+  t->lines[along < 0 ? 3 : along] = (qds_lines){folded_line, folded_repeats, f, folded_destroy};
   return QDS_OK;
 }
 

@@ -11,6 +11,9 @@ typedef const double *(*qds_line_source)(const void *self, int64_t line, double 
 
 typedef struct {
   qds_line_source line; /* NULL: there is no array */
+  /* NULL, or whether a line but the first is known to be the same as the one before, at less cost than that
+   * of reading both. */
+  int (*repeats)(const void *self, int64_t line);
   void *self;
   void (*destroy)(void *self);
 } qds_lines;

@@ -28,6 +28,16 @@ int32_t qds_runs_row(const qds_runs *r, int64_t line, int64_t k) {
   return r->run[find(r, line, k)].row;
 }
 
+int qds_runs_same(const qds_runs *r, int64_t line, int64_t other, const double *value) {
+  const int64_t count = r->start[line + 1] - r->start[line];
+  if (count != r->start[other + 1] - r->start[other]) return 0;
+  for (int64_t i = 0; i < count; i++) {
+    const qds_run a = r->run[r->start[line] + i], b = r->run[r->start[other] + i];
+    if (a.end != b.end || (a.row != b.row && value[a.row] != value[b.row])) return 0;
+  }
+  return 1;
+}
+
 QDS_VECTORISE void qds_runs_copy(const qds_runs *r, int64_t line, int64_t first, int64_t last,
                                  const double *value, double *restrict to) {
   int64_t k = first;

@@ -25,7 +25,9 @@ static inline size_t qds_runs_bytes(const qds_runs *runs) {
 
 /* The row of entry k of a line. */
 int32_t qds_runs_row(const qds_runs *runs, int64_t line, int64_t k);
-/* to[k - first] = value[row of k] for k from first to last - 1; value: one number per row. */
+/* Whether two lines have runs of the same lengths with the same values; value: one number per row. */
+int qds_runs_same(const qds_runs *runs, int64_t line, int64_t other, const double *value);
+/* to[k - first] = value[row of k] for k from first to last - 1. */
 void qds_runs_copy(const qds_runs *runs, int64_t line, int64_t first, int64_t last, const double *value,
                    double *to);
 /* to[k - first] += share * value[row of k] for the same k. */

@@ -32,7 +32,7 @@ qds_lines qds_tensor_operator_lines(const qds_tensor_operator *t, int which, qds
   if (*count > 0) *count /= *length;
   if (!numbers) return t->lines[which];
   *dense = (qds_dense_lines){numbers, *length};
-  return (qds_lines){qds_dense_line, dense, NULL};
+  return (qds_lines){.line = qds_dense_line, .self = dense};
 }
 
 qds_status qds_tensor_operator_range(qds_context *ctx, const qds_tensor_operator *t, int which, double *low,
@@ -46,6 +46,7 @@ qds_status qds_tensor_operator_range(qds_context *ctx, const qds_tensor_operator
   QDS_TRY(QDS_NEW(qds_context_allocator(ctx), threads * (2 * length + 2), "operator", &scratch));
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(min : least) reduction(max : most)
   for (int64_t line = 0; line < (lines.line ? count : 0); line++) {
+    if (lines.repeats && line > 0 && lines.repeats(lines.self, line)) continue;
     const double *numbers = lines.line(lines.self, line, scratch + omp_get_thread_num() * (2 * length + 2));
     for (int64_t k = 0; k < length; k++) {
       least = numbers[k] < least ? numbers[k] : least;

@@ -31,6 +31,11 @@ static const double *side_of_line(const void *self, int64_t line, double *scratc
   return scratch;
 }
 
+static int sides_repeat(const void *self, int64_t pair) {
+  const side_lines *from = self;
+  return from->c.repeats(from->c.self, pair);
+}
+
 /* --- sevens --------------------------------------------------------------------------------------------- */
 
 /* The codes of the operator's tiles on the host. */
@@ -167,7 +172,7 @@ static qds_status compress_potential(qds_context *ctx, const qds_tensor_operator
   qds_dense_lines dense;
   const qds_lines lines = qds_tensor_operator_lines(t, 3, &dense, &count, &length);
   if (open_potential) return qds_tiled_create_open(ctx, out->stream, count, length, &out->v, &c->v);
-  return qds_tiled_create_lines(ctx, out->stream, count, length, lines.line, lines.self, &out->v, &c->v);
+  return qds_tiled_create_lines(ctx, out->stream, count, length, &lines, 1, &out->v, &c->v);
 }
 
 static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, int open_potential, codes *c,
@@ -179,13 +184,13 @@ static qds_status compress(qds_context *ctx, const qds_tensor_operator *t, int o
   for (int a = 0; a < 3; a++) {
     if (!qds_tensor_operator_has(t, a)) continue;
     lines = qds_tensor_operator_lines(t, a, &dense, &count, &length);
-    QDS_TRY(qds_tiled_create_lines(ctx, out->stream, count, length, lines.line, lines.self, &out->c[a],
+    QDS_TRY(qds_tiled_create_lines(ctx, out->stream, count, length, &lines, 1, &out->c[a],
                                    a < 2 ? &c->c[a] : NULL));
   }
   if (!qds_tensor_operator_has(t, 2)) return QDS_OK;
-  const side_lines sides = {t, lines};
-  return qds_tiled_create_lines(ctx, out->stream, 2 * count, t->n[2], side_of_line, &sides, &out->sides,
-                                &c->sides);
+  side_lines sides = {t, lines};
+  lines = (qds_lines){.line = side_of_line, .repeats = lines.repeats ? sides_repeat : NULL, .self = &sides};
+  return qds_tiled_create_lines(ctx, out->stream, 2 * count, t->n[2], &lines, 2, &out->sides, &c->sides);
 }
 
 qds_status qds_tensor_rows_create(qds_context *ctx, qds_stream *stream, const qds_tensor_operator *t,

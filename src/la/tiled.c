@@ -72,17 +72,21 @@ static qds_status compress_tile(piece *p, const double *numbers, int count, uint
   return find_code(p, numbers, varies, code);
 }
 
-typedef struct {
-  qds_line_source source;
-  const void *self;
-  int64_t length;
-} lines_of;
+static int repeats(const qds_lines *from, int group, int64_t line) {
+  return from->repeats && from->repeats(from->self, line / group);
+}
 
-static void compress_lines(piece *p, const lines_of *from, int64_t first, int64_t last, uint32_t *code) {
-  const int64_t length = from->length;
+static void compress_lines(piece *p, const qds_lines *from, int group, int64_t length, int64_t first,
+                           int64_t last, uint32_t *code) {
+  const int64_t tiles = (length + QDS_TILE - 1) / QDS_TILE;
   p->status = QDS_NEW(p->allocator, 2 * length + 2, "coefficients", &p->scratch);
   for (int64_t line = first; p->status == QDS_OK && line < last; line++) {
-    const double *numbers = from->source(from->self, line, p->scratch);
+    if (line >= first + group && repeats(from, group, line)) {
+      memcpy(code, code - group * tiles, sizeof *code * (size_t)tiles);
+      code += tiles;
+      continue;
+    }
+    const double *numbers = from->line(from->self, line, p->scratch);
     for (int64_t k = 0; p->status == QDS_OK && k < length; k += QDS_TILE)
       p->status = compress_tile(p, numbers + k, length - k < QDS_TILE ? (int)(length - k) : QDS_TILE, code++);
   }
@@ -120,11 +124,9 @@ static qds_status take_together(qds_stream *stream, int pieces, const piece *p, 
 }
 
 qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
-                                  qds_line_source source, const void *self, qds_tiled *out,
-                                  uint32_t **host_code) {
+                                  const qds_lines *from, int group, qds_tiled *out, uint32_t **host_code) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   const int pieces = lines < qds_context_threads(ctx) ? 1 : qds_context_threads(ctx);
-  const lines_of from = {source, self, length};
   QDS_AUTO_RELEASE piece *p = NULL;
   QDS_AUTO_RELEASE uint32_t *code = NULL;
   *out = (qds_tiled){.lines = lines, .length = length, .tiles = (length + QDS_TILE - 1) / QDS_TILE};
@@ -135,7 +137,7 @@ qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t 
   for (int i = 0; i < pieces; i++) {
     p[i].allocator = allocator;
     const int64_t first = lines * i / pieces;
-    compress_lines(&p[i], &from, first, lines * (i + 1) / pieces, code + first * tiles);
+    compress_lines(&p[i], from, group, length, first, lines * (i + 1) / pieces, code + first * tiles);
   }
   const qds_status status = take_together(stream, pieces, p, code, out);
   for (int i = 0; i < pieces; i++) qds_release(p[i].numbers);
@@ -150,8 +152,9 @@ qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t 
 
 qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
                             const double *dense, qds_tiled *out) {
-  const qds_dense_lines from = {dense, length};
-  return qds_tiled_create_lines(ctx, stream, lines, length, qds_dense_line, &from, out, NULL);
+  qds_dense_lines numbers = {dense, length};
+  const qds_lines from = {.line = qds_dense_line, .self = &numbers};
+  return qds_tiled_create_lines(ctx, stream, lines, length, &from, 1, out, NULL);
 }
 
 qds_status qds_tiled_create_open(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,

@@ -22,10 +22,10 @@ typedef struct {
  * numbers). */
 qds_status qds_tiled_create(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
                             const double *dense, qds_tiled *out);
-/* The same line by line. *code, unless `code` is NULL, receives the codes on the host; the caller releases
- * them. */
+/* The same line by line. `group`: line l repeats line l - group where lines->repeats says so of l / group.
+ * *code, unless `code` is NULL, receives the codes on the host; the caller releases them. */
 qds_status qds_tiled_create_lines(qds_context *ctx, qds_stream *stream, int64_t lines, int64_t length,
-                                  qds_line_source source, const void *self, qds_tiled *out, uint32_t **code);
+                                  const qds_lines *from, int group, qds_tiled *out, uint32_t **code);
 /* One whose numbers can be changed: each tile has QDS_TILE of its own, number k of line l at l * tiles *
  * QDS_TILE
  * + k; they are 0 at first. */
