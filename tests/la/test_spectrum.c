@@ -307,7 +307,7 @@ static void odd_levels_are_missed_and_found_by_the_count(qds_context *ctx) {
           (sin((2 * j + 1) * x) + 0.003 * sin((2 * j + 7) * x)) / p.axis[2]->scale[i];
     }
   options.start = &start;
-  options.relative_tolerance = 1e-6;
+  options.relative_tolerance = 1e-4; /* soon: rounding is not even, and grows */
   solve_without_check(ctx, &p, &options, &s);
   for (int j = 0; j < 3; j++) assert_close(s.values[j], pow(2 * j + 1, 2), 1e-3);
   qds_block_clear(&s.x);
