@@ -1,0 +1,154 @@
+/* What the kernels of block algebra on CUDA share: columns staged in shared memory, products of the
+ * double-precision matrix units, sums over groups. */
+#ifndef QDS_LA_BLOCK_CUDA_H
+#define QDS_LA_BLOCK_CUDA_H
+
+#include "la/block_kernels.h"
+#include "mem/kernel_cuda.h"
+
+constexpr int QDS_WARPS = 8, QDS_BLOCK_THREADS = 32 * QDS_WARPS;
+/* Of one product of the matrix units. */
+constexpr int QDS_PRODUCT_ROWS = 16, QDS_PRODUCT_COLUMNS = 8, QDS_PRODUCT_DEPTH = 8;
+
+/* --- the matrix units -------------------------------------------------------------------------------------- */
+
+/* d (16 x 8) += a (16 x 8) b (8 x 8) in double precision. With g = l / 4 and t = l % 4, lane l holds
+ * a[g][t], a[g + 8][t], a[g][t + 4], a[g + 8][t + 4], b[t][g], b[t + 4][g] and d[g][2 t], d[g][2 t + 1],
+ * d[g + 8][2 t], d[g + 8][2 t + 1] (PTX ISA, "Matrix fragments for mma.m16n8k8 with .f64"). On an H200 these
+ * products reach 66 TFLOP/s, those of 8 x 8 x 4 half of that. */
+static __device__ inline void qds_multiply(double (&d)[4], const double (&a)[4], const double (&b)[2]) {
+#if __CUDA_ARCH__ >= 900
+  asm("mma.sync.aligned.m16n8k8.row.col.f64.f64.f64.f64 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+d"(d[0]), "+d"(d[1]), "+d"(d[2]), "+d"(d[3])
+      : "d"(a[0]), "d"(a[1]), "d"(a[2]), "d"(a[3]), "d"(b[0]), "d"(b[1]));
+#else
+#pragma unroll
+  for (int part = 0; part < 4; part++)
+    asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
+        : "+d"(d[part % 2 * 2]), "+d"(d[part % 2 * 2 + 1])
+        : "d"(a[part]), "d"(b[part / 2]));
+#endif
+}
+
+/* --- staging ----------------------------------------------------------------------------------------------- */
+
+/* Vectors go through shared memory in stages of `rows` rows (a power of two) of some columns, column c at
+ * c * stride: while one stage is computed with, the next ones are on their way, so that enough bytes are under
+ * way whatever the arithmetic takes, and every number is read from memory once. */
+struct qds_stage_shape {
+  int shift, stride; /* rows = 1 << shift */
+};
+
+/* Asks for 16 bytes; of the second function, those from `bytes` on become 0. */
+static __device__ inline void qds_copy_16(double *shared, const double *global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+               "l"(global)
+               : "memory");
+}
+static __device__ inline void qds_copy_some(double *shared, const double *global, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+               "l"(global), "r"(bytes)
+               : "memory");
+}
+
+static __device__ inline void qds_copies_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/* Waits until no more than LATER of the groups of copies that this thread committed are under way. */
+template <int LATER> static __device__ inline void qds_copies_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+}
+
+/* Asks for the rows from `row` on, an even number, of `columns` columns, where column_at(c) is column c; rows
+ * past the last become 0. Columns start at multiples of 64 bytes. A thread has the same two rows of every few
+ * columns. */
+template <typename COLUMN>
+static __device__ inline void qds_stage_load(double *stage, qds_stage_shape shape, int columns, int64_t row,
+                                             int64_t rows, COLUMN column_at) {
+  const int pairs = 1 << (shape.shift - 1), own = 2 * (threadIdx.x & (pairs - 1)), first = threadIdx.x >> (shape.shift - 1),
+            step = QDS_BLOCK_THREADS >> (shape.shift - 1);
+  double *to = stage + first * shape.stride + own;
+  if (row + 2 * pairs <= rows) {
+#pragma unroll 4
+    for (int c = first; c < columns; c += step, to += step * shape.stride)
+      qds_copy_16(to, column_at(c) + (row + own));
+  } else {
+    const int64_t there = rows - row - own;
+    const int bytes = there > 1 ? 16 : there > 0 ? 8 : 0;
+    for (int c = first; c < columns; c += step, to += step * shape.stride)
+      qds_copy_some(to, column_at(c) + (there > 0 ? row + own : 0), bytes);
+  }
+}
+
+/* --- launching --------------------------------------------------------------------------------------------- */
+
+/* Column `index` of the ranges side by side; NULL past the last. */
+template <int N>
+static __host__ __device__ inline double *qds_column_of(const qds_columns (&ranges)[N], int index) {
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    if (index < ranges[i].columns) return ranges[i].data + index * ranges[i].stride;
+    index -= ranges[i].columns;
+  }
+  return nullptr;
+}
+
+/* Bytes of shared memory of a multiprocessor, and of those that the system takes of each block. */
+struct qds_shared_limits {
+  int device, multiprocessors, all, reserved;
+};
+
+static inline cudaError_t qds_shared_limits_of(qds_shared_limits *l) {
+  cudaError_t error = cudaGetDevice(&l->device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&l->multiprocessors, cudaDevAttrMultiProcessorCount, l->device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&l->all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, l->device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&l->reserved, cudaDevAttrReservedSharedMemoryPerBlock, l->device);
+  return error;
+}
+
+/* Blocks of a kernel that run at the same time: with as many, none waits for another to end. */
+template <typename Kernel>
+static cudaError_t qds_resident_blocks(Kernel kernel, size_t shared, int *count) {
+  int device = 0, multiprocessors = 0, each = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  if (error == cudaSuccess)
+    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, QDS_BLOCK_THREADS, shared);
+  *count = multiprocessors * each > 0 ? multiprocessors * each : 1;
+  return error;
+}
+
+static inline int qds_smaller(int64_t a, int64_t b) {
+  return (int)(a < b ? a : b);
+}
+
+/* The sum of a number of each thread, valid in thread 0. */
+static __device__ inline double qds_sum_of_block(double own) {
+  __shared__ double shared[QDS_WARPS];
+  for (int step = 16; step > 0; step /= 2) own += __shfl_down_sync(0xffffffffu, own, step);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = own;
+  __syncthreads();
+  double sum = 0;
+  if (threadIdx.x == 0)
+    for (int w = 0; w < QDS_WARPS; w++) sum += shared[w];
+  return sum;
+}
+
+/* sum[i] = the sum of partial[group][i] over the groups, one block of threads for each i. */
+static __global__ void __launch_bounds__(QDS_BLOCK_THREADS)
+    qds_sum_groups(const double *partial, int groups, int size, double *sum) {
+  double own = 0;
+  for (int group = threadIdx.x; group < groups; group += QDS_BLOCK_THREADS)
+    own += partial[(int64_t)group * size + blockIdx.x];
+  const double total = qds_sum_of_block(own);
+  if (threadIdx.x == 0) sum[blockIdx.x] = total;
+}
+
+#endif

@@ -1,0 +1,257 @@
+/* Combinations of columns on CUDA. */
+#include "la/block_cuda.h"
+
+namespace {
+
+/* --- a few columns ----------------------------------------------------------------------------------------- */
+
+__device__ inline double2 load_pair(const double *column, int64_t row, int64_t rows) {
+  if (row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
+  return make_double2(row < rows ? column[row] : 0, 0);
+}
+
+__device__ inline void store_pair(double *column, int64_t row, int64_t rows, double first, double second) {
+  if (row + 1 < rows)
+    *reinterpret_cast<double2 *>(column + row) = make_double2(first, second);
+  else if (row < rows)
+    column[row] = first;
+}
+
+/* Each thread combines two rows by itself, with the coefficients in shared memory. */
+template <int INPUTS, int OUTPUTS>
+__global__ void __launch_bounds__(QDS_BLOCK_THREADS) combine_few(qds_combine_arguments k) {
+  __shared__ double coefficients[OUTPUTS * INPUTS];
+  const double *from[INPUTS];
+  double *to[OUTPUTS];
+  for (int i = threadIdx.x; i < OUTPUTS * INPUTS; i += QDS_BLOCK_THREADS) {
+    const int output = i / INPUTS, input = i % INPUTS;
+    coefficients[i] = output < k.outputs && input < k.inputs ? k.coefficients[output * k.inputs + input] : 0;
+  }
+  /* Past the last input, the last one again, which counts 0. */
+#pragma unroll
+  for (int i = 0; i < INPUTS; i++) from[i] = qds_column_of(k.from, min(i, k.inputs - 1));
+#pragma unroll
+  for (int o = 0; o < OUTPUTS; o++) to[o] = qds_column_of(k.to, o);
+  __syncthreads();
+  const int64_t step = 2 * (int64_t)gridDim.x * QDS_BLOCK_THREADS;
+  for (int64_t row = 2 * ((int64_t)blockIdx.x * QDS_BLOCK_THREADS + threadIdx.x); row < k.rows; row += step) {
+    double2 value[INPUTS];
+#pragma unroll
+    for (int i = 0; i < INPUTS; i++) value[i] = load_pair(from[i], row, k.rows);
+#pragma unroll
+    for (int o = 0; o < OUTPUTS; o++) {
+      if (!to[o]) continue;
+      double2 sum = k.add ? load_pair(to[o], row, k.rows) : make_double2(0, 0);
+#pragma unroll
+      for (int i = 0; i < INPUTS; i++) {
+        const double c = coefficients[o * INPUTS + i];
+        sum.x += c * value[i].x, sum.y += c * value[i].y;
+      }
+      store_pair(to[o], row, k.rows, sum.x, sum.y);
+    }
+  }
+}
+
+/* --- any number of columns --------------------------------------------------------------------------------- */
+
+constexpr int STAGES = 3, MOST_INPUTS = 3 * 64;
+/* Rows of a stage: a product of each warp. */
+constexpr int STAGE_SHIFT = 7;
+static_assert(1 << STAGE_SHIFT == QDS_WARPS * QDS_PRODUCT_ROWS, "a product of each warp");
+/* Between columns of a stage beyond their rows: the eight lanes that read 16 bytes at once, of four columns, hit
+ * different banks. */
+constexpr int PADDING = 4;
+
+/* A stage holds some rows of `inputs` columns, a multiple of the products' depth; all inputs of the same rows go
+ * through `chunks` stages one after the other. */
+struct chunking {
+  qds_stage_shape shape;
+  int inputs, chunks;
+};
+
+struct column_pointers {
+  const double *from[MOST_INPUTS];
+};
+
+/* Where the stages stand. */
+struct place {
+  int64_t row;
+  int chunk;
+};
+
+__device__ inline void advance(place &p, const chunking &c, int64_t step) {
+  if (++p.chunk < c.chunks) return;
+  p.chunk = 0;
+  p.row += step;
+}
+
+/* What the outputs hold, where it is to be added to. */
+template <int OUTPUTS>
+__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
+                                  double (&sum)[OUTPUTS][4]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int o = 0; o < OUTPUTS; o++)
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n % 2;
+      sum[o][n] = k.add && output < k.outputs && row + n / 2 < k.rows ? to[output][row + n / 2] : 0;
+    }
+}
+
+/* Sixteen rows of a stage: lane l has rows 2 (l / 4) and 2 (l / 4) + 1, of column l % 4 of every four. The
+ * coefficients are in the order in which lanes want them. */
+template <int OUTPUTS>
+__device__ inline void multiply_stage(const double *stage, int stride, const double2 *coefficients, int inputs,
+                                      double (&sum)[OUTPUTS][4]) {
+  const int lane = threadIdx.x % 32;
+  stage += lane % 4 * stride + 2 * (lane / 4);
+  coefficients += lane;
+#pragma unroll 2
+  for (int i = 0; i < inputs; i += QDS_PRODUCT_DEPTH) {
+    const double2 low = *reinterpret_cast<const double2 *>(stage),
+                  high = *reinterpret_cast<const double2 *>(stage + 4 * stride);
+    const double rows[4] = {low.x, low.y, high.x, high.y};
+#pragma unroll
+    for (int o = 0; o < OUTPUTS; o++) {
+      const double2 c = coefficients[32 * o];
+      const double two[2] = {c.x, c.y};
+      qds_multiply(sum[o], rows, two);
+    }
+    stage += QDS_PRODUCT_DEPTH * stride;
+    coefficients += 32 * OUTPUTS;
+  }
+}
+
+template <int OUTPUTS>
+__device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
+                                  const double (&sum)[OUTPUTS][4]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int o = 0; o < OUTPUTS; o++)
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
+      if (output < k.outputs) store_pair(to[output], row, k.rows, sum[o][n], sum[o][n + 2]);
+    }
+}
+
+/* Coefficients in shared memory, padded with zeros to whole products: for every eight inputs and eight outputs
+ * the two numbers of each lane; and the outputs' columns. */
+template <int OUTPUTS>
+__device__ inline void stage_coefficients(const qds_combine_arguments &k, int inputs, double *coefficients,
+                                          double **to) {
+  for (int at = threadIdx.x; at < inputs * OUTPUTS * QDS_PRODUCT_COLUMNS; at += QDS_BLOCK_THREADS) {
+    const int lane = at / 2 % 32, product = at / 64,
+              input = product / OUTPUTS * QDS_PRODUCT_DEPTH + at % 2 * 4 + lane % 4,
+              output = product % OUTPUTS * QDS_PRODUCT_COLUMNS + lane / 4;
+    coefficients[at] =
+        input < k.inputs && output < k.outputs ? k.coefficients[(int64_t)output * k.inputs + input] : 0;
+  }
+  for (int output = threadIdx.x; output < k.outputs; output += QDS_BLOCK_THREADS)
+    to[output] = qds_column_of(k.to, output);
+}
+
+/* Each warp combines sixteen rows of a stage to all outputs. A stage is read whole before an output of its rows
+ * is written, by this block alone: columns may be both. */
+template <int OUTPUTS, int TOGETHER>
+__global__ void __launch_bounds__(QDS_BLOCK_THREADS, TOGETHER)
+    combine(const __grid_constant__ qds_combine_arguments k, const __grid_constant__ column_pointers columns,
+            const chunking c) {
+  extern __shared__ double2 shared_pairs[];
+  __shared__ double *to[OUTPUTS * QDS_PRODUCT_COLUMNS];
+  const int size = c.inputs * c.shape.stride, rows = 1 << STAGE_SHIFT, warp = threadIdx.x / 32;
+  double *stages = reinterpret_cast<double *>(shared_pairs), *coefficients = stages + STAGES * size;
+  const int64_t step = (int64_t)gridDim.x * rows;
+  place now = {(int64_t)blockIdx.x * rows, 0}, coming = now;
+  const auto load = [&](int stage) {
+    if (coming.row < k.rows)
+      qds_stage_load(stages + stage * size, c.shape, c.inputs, coming.row, k.rows, [&](int i) {
+        return columns.from[min(coming.chunk * c.inputs + i, k.inputs - 1)];
+      });
+    qds_copies_commit();
+    advance(coming, c, step);
+  };
+  for (int stage = 0; stage < STAGES - 1; stage++) load(stage);
+  stage_coefficients<OUTPUTS>(k, c.inputs * c.chunks, coefficients, to);
+  __syncthreads();
+  for (int stage = 0; now.row < k.rows;) {
+    double sum[OUTPUTS][4];
+    const int64_t row = now.row + warp * QDS_PRODUCT_ROWS + 2 * (threadIdx.x % 32 / 4);
+    start_sums<OUTPUTS>(k, to, row, sum);
+    for (int chunk = 0; chunk < c.chunks; chunk++) {
+      qds_copies_wait<STAGES - 2>();
+      __syncthreads();
+      if (warp < QDS_WARPS / 2) load(stage == 0 ? STAGES - 1 : stage - 1);
+      multiply_stage<OUTPUTS>(stages + stage * size + warp * QDS_PRODUCT_ROWS, c.shape.stride,
+                              reinterpret_cast<const double2 *>(
+                                  coefficients + chunk * c.inputs * OUTPUTS * QDS_PRODUCT_COLUMNS),
+                              c.inputs, sum);
+      if (warp >= QDS_WARPS / 2) load(stage == 0 ? STAGES - 1 : stage - 1);
+      stage = stage + 1 == STAGES ? 0 : stage + 1;
+    }
+    store_sums<OUTPUTS>(k, to, row, sum);
+    now.row += step;
+  }
+}
+
+/* As few chunks as fit `budget` bytes beside the coefficients. */
+template <int OUTPUTS> size_t divide(int inputs, int64_t budget, chunking *c) {
+  c->shape = {STAGE_SHIFT, (1 << STAGE_SHIFT) + PADDING};
+  for (c->chunks = 1;; c->chunks++) {
+    const int each = (inputs + c->chunks - 1) / c->chunks;
+    c->inputs = (each + QDS_PRODUCT_DEPTH - 1) / QDS_PRODUCT_DEPTH * QDS_PRODUCT_DEPTH;
+    const size_t bytes = sizeof(double) * (size_t)c->inputs *
+                         (STAGES * c->shape.stride + c->chunks * OUTPUTS * QDS_PRODUCT_COLUMNS);
+    if ((int64_t)bytes <= budget || c->inputs <= QDS_PRODUCT_DEPTH) return bytes;
+  }
+}
+
+template <int OUTPUTS, int TOGETHER>
+cudaError_t launch(const qds_combine_arguments &k, cudaStream_t stream) {
+  qds_shared_limits limits;
+  column_pointers columns;
+  chunking c;
+  cudaError_t error = qds_shared_limits_of(&limits);
+  if (error != cudaSuccess) return error;
+  for (int i = 0; i < k.inputs; i++) columns.from[i] = qds_column_of(k.from, i);
+  const int fixed = (int)sizeof(double *) * OUTPUTS * QDS_PRODUCT_COLUMNS;
+  const size_t shared = divide<OUTPUTS>(k.inputs, limits.all / TOGETHER - limits.reserved - fixed, &c);
+  const auto kernel = combine<OUTPUTS, TOGETHER>;
+  error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  if (error != cudaSuccess) return error;
+  const int64_t wanted = qds_cuda_blocks(k.rows, 1 << STAGE_SHIFT);
+  kernel<<<qds_smaller(wanted, limits.multiprocessors * TOGETHER), QDS_BLOCK_THREADS, shared, stream>>>(k, columns, c);
+  return cudaGetLastError();
+}
+
+template <int INPUTS, int OUTPUTS>
+cudaError_t launch_few(const qds_combine_arguments &k, cudaStream_t stream) {
+  int resident;
+  const cudaError_t error = qds_resident_blocks(combine_few<INPUTS, OUTPUTS>, 0, &resident);
+  if (error != cudaSuccess) return error;
+  const int64_t wanted = qds_cuda_blocks(k.rows, 2 * QDS_BLOCK_THREADS);
+  combine_few<INPUTS, OUTPUTS><<<qds_smaller(wanted, resident), QDS_BLOCK_THREADS, 0, stream>>>(k);
+  return cudaGetLastError();
+}
+
+} // namespace
+
+QDS_CUDA_LAUNCHER(COMBINE, qds_combine_arguments) {
+  if (a->inputs >= 1 && a->inputs <= 3 && a->outputs <= 2) return launch_few<3, 2>(*a, stream);
+  if (a->inputs >= 1 && a->inputs <= 6 && a->outputs <= 4) return launch_few<6, 4>(*a, stream);
+  if (a->inputs >= 1 && a->inputs <= 9 && a->outputs <= 6) return launch_few<9, 6>(*a, stream);
+  if (a->inputs >= 1 && a->inputs <= 15 && a->outputs <= 10) return launch_few<15, 10>(*a, stream);
+  switch ((a->outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS) {
+  case 1: return launch<1, 4>(*a, stream);
+  case 2: return launch<2, C4T>(*a, stream);
+  case 3: return launch<3, C4T>(*a, stream);
+  case 4: return launch<4, C4T>(*a, stream);
+  case 5: 
+  case 6: return launch<6, C8T>(*a, stream);
+  case 7:
+  case 8: return launch<8, C8T>(*a, stream);
+  case 9: case 10: case 11: case 12: return launch<12, 1>(*a, stream);
+  default: return launch<16, 1>(*a, stream);
+  }
+}
