@@ -61,11 +61,11 @@ static void test_whatever_the_size_the_contents_arrive(void **state) {
 
 /* A download follows the work before it, and work after an upload follows it. */
 static void check_order(qds_context *ctx) {
-  enum { BYTES = 20 << 20 };
+  enum { BYTES = 9 << 20 };
   qds_stream *stream = qds_context_stream(ctx);
   char *host = host_block(ctx, BYTES), *x = device_block(ctx, BYTES), *y = device_block(ctx, BYTES);
   pattern_put(host, BYTES, 1);
-  for (int round = 0; round < 5; round++) {
+  for (int round = 0; round < 3; round++) {
     assert_ok(qds_stream_fill(stream, x, round, BYTES));
     assert_ok(qds_stream_upload(stream, x, host, BYTES));
     assert_ok(qds_stream_copy(stream, y, x, BYTES));
@@ -95,7 +95,7 @@ static void check_two_streams(qds_context *ctx) {
   pattern_put(host, bytes, 3);
   assert_ok(qds_stream_upload(other, y, host, bytes));
   assert_ok(qds_stream_synchronise(other));
-  for (uint64_t round = 10; round < 16; round++) {
+  for (uint64_t round = 10; round < 14; round++) {
     pattern_put(host, bytes, round);
     assert_ok(qds_stream_upload(one, x, host, bytes));
     assert_ok(qds_stream_download(other, back, y, bytes));
@@ -248,7 +248,7 @@ typedef struct {
   uint64_t seed;
 } worker;
 
-enum { WORKERS = 7, WORKER_BYTES = 17 << 20, ROUNDS = 2 };
+enum { WORKERS = 6, WORKER_BYTES = 9 << 20, ROUNDS = 2 };
 
 static void *copy_to_and_fro(void *data) {
   worker *w = data;
