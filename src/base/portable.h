@@ -22,6 +22,14 @@
 #define QDS_READ(place) (*(place))
 #endif
 
+/* Asks for the number to be in the second level of cache when it is wanted, some hundred nanoseconds later.
+ * It takes no register meanwhile, so a kernel can have more on its way than its registers hold. */
+#ifdef __CUDA_ARCH__
+#define QDS_PREFETCH(place) asm volatile("prefetch.global.L2 [%0];" ::"l"(place))
+#else
+#define QDS_PREFETCH(place) __builtin_prefetch(place)
+#endif
+
 /* Two neighbouring numbers of that kind, the first at a multiple of their size. */
 QDS_PORTABLE_INLINE void qds_read_doubles(const double *place, double two[2]) {
 #ifdef __CUDA_ARCH__

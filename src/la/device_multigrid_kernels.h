@@ -109,6 +109,18 @@ QDS_PORTABLE_INLINE float qds_level_pass_number(const qds_level_pass_arguments *
   return pass == QDS_LEVEL_SMOOTH ? smoothed : smoothed + QDS_READ(add);
 }
 
+/* Asks for what a pass reads of a column at a node to come closer. */
+QDS_PORTABLE_INLINE void qds_level_prefetch(qds_level_pass pass, const double *from, const float *u,
+                                            const float *b, const float *add) {
+  if (pass == QDS_LEVEL_ENTER) {
+    QDS_PREFETCH(from);
+    return;
+  }
+  QDS_PREFETCH(u);
+  if (pass == QDS_LEVEL_DEFECT || pass == QDS_LEVEL_RESIDUAL) QDS_PREFETCH(b);
+  if (pass == QDS_LEVEL_ADD || pass == QDS_LEVEL_LEAVE) QDS_PREFETCH(add);
+}
+
 /* The nodes (i, j, k) for i from `begin` to end - 1, in `columns` columns from `first` on. */
 QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int tiled, qds_level_pass pass,
                                          int columns, int first, int begin, int end, int j, int k) {
@@ -143,6 +155,13 @@ QDS_PORTABLE_INLINE void qds_level_march(const qds_level_pass_arguments *a, int 
   }
   for (int i = begin; i < end; i++) {
     float out[QDS_LEVEL_MOST_COLUMNS], factor[2];
+    if (i + QDS_PLANES_AHEAD < end) {
+      const int64_t closer = QDS_PLANES_AHEAD * (int64_t)plane;
+      QDS_UNROLL
+      for (int c = 0; c < columns; c++)
+        qds_level_prefetch(pass, from + closer + c * a->from.stride, u + closer + c * a->u.stride,
+                           b + closer + c * a->b.stride, add + closer + c * a->add.stride);
+    }
     if (!entering && i + 1 < end) {
       const float *ahead = u + qds_level_plane_away(a0, i, 2, plane, &there);
       QDS_UNROLL

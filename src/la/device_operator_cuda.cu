@@ -33,20 +33,11 @@ QDS_CUDA_LAUNCHER(TENSOR_APPLY, qds_tensor_apply_arguments) {
     return cudaGetLastError();
   }
   const qds_layout l = qds_layout_of(axis[0].n, axis[1].n, axis[2].n, a->planes);
-  for (int first = 0; first < a->x.columns; first += QDS_TENSOR_MOST_COLUMNS) switch (a->x.columns - first) {
-    case 1:
+  for (int first = 0; first < a->x.columns; first += QDS_TENSOR_MOST_COLUMNS)
+    if (a->x.columns - first == 1)
       tensor_march<1><<<l.blocks, l.threads, 0, stream>>>(*a, l, first);
-      break;
-    case 2:
-      tensor_march<2><<<l.blocks, l.threads, 0, stream>>>(*a, l, first);
-      break;
-    case 3:
-      tensor_march<3><<<l.blocks, l.threads, 0, stream>>>(*a, l, first);
-      break;
-    default:
+    else
       tensor_march<QDS_TENSOR_MOST_COLUMNS><<<l.blocks, l.threads, 0, stream>>>(*a, l, first);
-      break;
-    }
   return cudaGetLastError();
 }
 

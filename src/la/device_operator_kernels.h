@@ -48,7 +48,11 @@ typedef struct {
 
 extern const qds_kernel qds_tensor_apply_kernel, qds_couplings_add_kernel;
 
-enum { QDS_TENSOR_MOST_COLUMNS = 4 };
+/* Columns that share the coefficients of a march; with more, its registers are too few (`bench_device_la`).
+ */
+enum { QDS_TENSOR_MOST_COLUMNS = 2 };
+/* Planes before it is the middle one that a march asks for a number to come closer. */
+enum { QDS_PLANES_AHEAD = 6 };
 
 /* --- order 1: a thread goes through planes of the first axis ------------------------------------------- */
 
@@ -102,7 +106,8 @@ QDS_PORTABLE_INLINE void qds_tensor_row_start(const qds_tensor_view *t, uint32_t
 }
 
 /* The nodes (i, j, k) for i from `begin` to end - 1, in `columns` columns from `first` on. Each number is
- * asked for two planes before it is the middle one, each row one plane before. */
+ * asked for two planes before it is the middle one, and to come closer some planes before that, each row one
+ * plane before. */
 QDS_PORTABLE_INLINE void qds_tensor_march(const qds_tensor_apply_arguments *a, int columns, int first,
                                           int begin, int end, int j, int k) {
   const qds_tensor_view *t = &a->t;
@@ -129,6 +134,10 @@ QDS_PORTABLE_INLINE void qds_tensor_march(const qds_tensor_apply_arguments *a, i
   for (int i = begin; i < end; i++) {
     double sum[QDS_TENSOR_MOST_COLUMNS], w[4];
     const uint32_t found = coming;
+    if (i + QDS_PLANES_AHEAD < end) {
+      QDS_UNROLL
+      for (int c = 0; c < columns; c++) QDS_PREFETCH(here + QDS_PLANES_AHEAD * (int64_t)plane + c * xs);
+    }
     if (i + 1 < end) {
       const double *ahead =
           i + 2 < a0->n ? here + 2 * plane : x + (int64_t)qds_tensor_wrap(a0, i + 2) * plane;
