@@ -6,7 +6,7 @@
 
 #include "la/blas.h"
 
-enum { LINE_DOUBLES = QDS_ALIGNMENT / sizeof(double), PAGE_DOUBLES = 4096 / sizeof(double) };
+enum { LINE_DOUBLES = QDS_ALIGNMENT / sizeof(double) };
 /* Sums run over the rows of a group and then over groups in order; how the rows are cut into groups depends
  * on the number of rows only, on a device also on how many groups it works on at once. That makes every
  * result independent of the thread count. */
@@ -25,8 +25,9 @@ qds_status qds_block_create_on(qds_context *ctx, qds_stream *stream, int64_t row
               "qds_block_create: %lld rows and %d columns; allowed are 0 to %lld rows and at least 0 columns",
               (long long)rows, columns, (long long)MAX_ROWS);
   int64_t stride = (rows + LINE_DOUBLES - 1) / LINE_DOUBLES * LINE_DOUBLES;
-  /* Columns that lie whole pages apart would compete for the same cache sets. */
-  if (stride > 0 && stride % PAGE_DOUBLES == 0) stride += LINE_DOUBLES;
+  /* Columns an odd number of lines apart lie in different sets of a cache, and in different channels of a
+   * device's memory. */
+  if (stride / LINE_DOUBLES % 2 == 0 && stride > 0) stride += LINE_DOUBLES;
   void *data = NULL;
   const size_t bytes = (size_t)stride * sizeof(double);
   if (stream)
