@@ -1,16 +1,18 @@
-/* What the kernels of block algebra on CUDA share: columns staged in shared memory, products of the
- * double-precision matrix units, sums over groups. */
+/* What the kernels of block algebra on CUDA share: columns staged in shared memory and products of the
+ * double-precision matrix units. */
 #ifndef QDS_LA_BLOCK_CUDA_H
 #define QDS_LA_BLOCK_CUDA_H
 
 #include "la/block_kernels.h"
+#include "la/reduce_cuda.h"
 #include "mem/kernel_cuda.h"
 
-constexpr int QDS_WARPS = 8, QDS_BLOCK_THREADS = 32 * QDS_WARPS;
+constexpr int QDS_WARPS = QDS_THREADS / QDS_WARP;
 /* Of one product of the matrix units. */
 constexpr int QDS_PRODUCT_ROWS = 16, QDS_PRODUCT_COLUMNS = 8, QDS_PRODUCT_DEPTH = 8;
 
-/* --- the matrix units -------------------------------------------------------------------------------------- */
+/* --- the matrix units --------------------------------------------------------------------------------------
+ */
 
 /* d (16 x 8) += a (16 x 8) b (8 x 8) in double precision. With g = l / 4 and t = l % 4, lane l holds
  * a[g][t], a[g + 8][t], a[g][t + 4], a[g + 8][t + 4], b[t][g], b[t + 4][g] and d[g][2 t], d[g][2 t + 1],
@@ -31,11 +33,12 @@ static __device__ inline void qds_multiply(double (&d)[4], const double (&a)[4],
 #endif
 }
 
-/* --- staging ----------------------------------------------------------------------------------------------- */
+/* --- staging -----------------------------------------------------------------------------------------------
+ */
 
 /* Vectors go through shared memory in stages of `rows` rows (a power of two) of some columns, column c at
- * c * stride: while one stage is computed with, the next ones are on their way, so that enough bytes are under
- * way whatever the arithmetic takes, and every number is read from memory once. */
+ * c * stride: while one stage is computed with, the next ones are on their way, so that enough bytes are
+ * under way whatever the arithmetic takes, and every number is read from memory once. */
 struct qds_stage_shape {
   int shift, stride; /* rows = 1 << shift */
 };
@@ -47,9 +50,10 @@ static __device__ inline void qds_copy_16(double *shared, const double *global) 
                : "memory");
 }
 static __device__ inline void qds_copy_some(double *shared, const double *global, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
-               "l"(global), "r"(bytes)
-               : "memory");
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+      "l"(global), "r"(bytes)
+      : "memory");
 }
 
 static __device__ inline void qds_copies_commit() {
@@ -67,8 +71,8 @@ template <int LATER> static __device__ inline void qds_copies_wait() {
 template <typename COLUMN>
 static __device__ inline void qds_stage_load(double *stage, qds_stage_shape shape, int columns, int64_t row,
                                              int64_t rows, COLUMN column_at) {
-  const int pairs = 1 << (shape.shift - 1), own = 2 * (threadIdx.x & (pairs - 1)), first = threadIdx.x >> (shape.shift - 1),
-            step = QDS_BLOCK_THREADS >> (shape.shift - 1);
+  const int pairs = 1 << (shape.shift - 1), own = 2 * (threadIdx.x & (pairs - 1)),
+            first = threadIdx.x >> (shape.shift - 1), step = QDS_THREADS >> (shape.shift - 1);
   double *to = stage + first * shape.stride + own;
   if (row + 2 * pairs <= rows) {
 #pragma unroll 4
@@ -82,7 +86,8 @@ static __device__ inline void qds_stage_load(double *stage, qds_stage_shape shap
   }
 }
 
-/* --- launching --------------------------------------------------------------------------------------------- */
+/* --- launching ---------------------------------------------------------------------------------------------
+ */
 
 /* Column `index` of the ranges side by side; NULL past the last. */
 template <int N>
@@ -95,60 +100,38 @@ static __host__ __device__ inline double *qds_column_of(const qds_columns (&rang
   return nullptr;
 }
 
-/* Bytes of shared memory of a multiprocessor, and of those that the system takes of each block. */
+/* Bytes of shared memory that a multiprocessor has, and those that the system takes for each block. */
 struct qds_shared_limits {
-  int device, multiprocessors, all, reserved;
+  int multiprocessors, all, reserved;
 };
 
 static inline cudaError_t qds_shared_limits_of(qds_shared_limits *l) {
-  cudaError_t error = cudaGetDevice(&l->device);
+  int device = 0;
+  cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess)
-    error = cudaDeviceGetAttribute(&l->multiprocessors, cudaDevAttrMultiProcessorCount, l->device);
+    error = cudaDeviceGetAttribute(&l->multiprocessors, cudaDevAttrMultiProcessorCount, device);
   if (error == cudaSuccess)
-    error = cudaDeviceGetAttribute(&l->all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, l->device);
+    error = cudaDeviceGetAttribute(&l->all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
   if (error == cudaSuccess)
-    error = cudaDeviceGetAttribute(&l->reserved, cudaDevAttrReservedSharedMemoryPerBlock, l->device);
+    error = cudaDeviceGetAttribute(&l->reserved, cudaDevAttrReservedSharedMemoryPerBlock, device);
   return error;
 }
 
-/* Blocks of a kernel that run at the same time: with as many, none waits for another to end. */
-template <typename Kernel>
-static cudaError_t qds_resident_blocks(Kernel kernel, size_t shared, int *count) {
+/* Blocks of a kernel without dynamic shared memory that run at the same time: with as many, none waits for
+ * another to end. */
+template <typename Kernel> static cudaError_t qds_resident_blocks(Kernel kernel, int *count) {
   int device = 0, multiprocessors = 0, each = 0;
   cudaError_t error = cudaGetDevice(&device);
   if (error == cudaSuccess)
     error = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
   if (error == cudaSuccess)
-    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, QDS_BLOCK_THREADS, shared);
+    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, QDS_THREADS, 0);
   *count = multiprocessors * each > 0 ? multiprocessors * each : 1;
   return error;
 }
 
 static inline int qds_smaller(int64_t a, int64_t b) {
   return (int)(a < b ? a : b);
-}
-
-/* The sum of a number of each thread, valid in thread 0. */
-static __device__ inline double qds_sum_of_block(double own) {
-  __shared__ double shared[QDS_WARPS];
-  for (int step = 16; step > 0; step /= 2) own += __shfl_down_sync(0xffffffffu, own, step);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = own;
-  __syncthreads();
-  double sum = 0;
-  if (threadIdx.x == 0)
-    for (int w = 0; w < QDS_WARPS; w++) sum += shared[w];
-  return sum;
-}
-
-/* sum[i] = the sum of partial[group][i] over the groups, one block of threads for each i. */
-static __global__ void __launch_bounds__(QDS_BLOCK_THREADS)
-    qds_sum_groups(const double *partial, int groups, int size, double *sum) {
-  double own = 0;
-  for (int group = threadIdx.x; group < groups; group += QDS_BLOCK_THREADS)
-    own += partial[(int64_t)group * size + blockIdx.x];
-  const double total = qds_sum_of_block(own);
-  if (threadIdx.x == 0) sum[blockIdx.x] = total;
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* The kernels of block algebra: their arguments, for the CPU (block_cpu.c) and for CUDA (block_cuda.cu).
+/* The kernels of block algebra: their arguments, for the CPU (block_cpu.c) and for CUDA (gram_cuda.cu,
+ * combine_cuda.cu, block_cuda.cu).
  * Every pointer lies in memory of the stream's place. */
 #ifndef QDS_LA_BLOCK_KERNELS_H
 #define QDS_LA_BLOCK_KERNELS_H
@@ -38,8 +39,8 @@ typedef struct {
   const void *blas; /* the CPU's */
 } qds_combine_arguments;
 enum { QDS_COMBINE_TILE_ROWS = 512 };
-/* Of one launch on a device: its coefficients wait in 160 KiB of shared memory. */
-enum { QDS_COMBINE_MOST_INPUTS = 144, QDS_COMBINE_MOST_OUTPUTS = 128 };
+/* Of one launch on a device: its coefficients wait in 160 KiB of shared memory, beside some rows. */
+enum { QDS_COMBINE_MOST_INPUTS = 128, QDS_COMBINE_MOST_OUTPUTS = 128 };
 
 /* w_j -= eigenvalue_j x_j, and the squares of the norms. */
 typedef struct {

@@ -1,9 +1,13 @@
-/* Combinations of columns on CUDA. */
+/* Combinations of columns on CUDA.
+ *
+ * From eleven outputs on, through the double-precision matrix units, so that arithmetic hides behind the one
+ * pass over memory. `bench_block cuda` measures the passes against a copy. */
 #include "la/block_cuda.h"
 
 namespace {
 
-/* --- a few columns ----------------------------------------------------------------------------------------- */
+/* --- a few columns -----------------------------------------------------------------------------------------
+ */
 
 __device__ inline double2 load_pair(const double *column, int64_t row, int64_t rows) {
   if (row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
@@ -19,11 +23,11 @@ __device__ inline void store_pair(double *column, int64_t row, int64_t rows, dou
 
 /* Each thread combines two rows by itself, with the coefficients in shared memory. */
 template <int INPUTS, int OUTPUTS>
-__global__ void __launch_bounds__(QDS_BLOCK_THREADS) combine_few(qds_combine_arguments k) {
+__global__ void __launch_bounds__(QDS_THREADS) combine_few(qds_combine_arguments k) {
   __shared__ double coefficients[OUTPUTS * INPUTS];
   const double *from[INPUTS];
   double *to[OUTPUTS];
-  for (int i = threadIdx.x; i < OUTPUTS * INPUTS; i += QDS_BLOCK_THREADS) {
+  for (int i = threadIdx.x; i < OUTPUTS * INPUTS; i += QDS_THREADS) {
     const int output = i / INPUTS, input = i % INPUTS;
     coefficients[i] = output < k.outputs && input < k.inputs ? k.coefficients[output * k.inputs + input] : 0;
   }
@@ -33,8 +37,8 @@ __global__ void __launch_bounds__(QDS_BLOCK_THREADS) combine_few(qds_combine_arg
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++) to[o] = qds_column_of(k.to, o);
   __syncthreads();
-  const int64_t step = 2 * (int64_t)gridDim.x * QDS_BLOCK_THREADS;
-  for (int64_t row = 2 * ((int64_t)blockIdx.x * QDS_BLOCK_THREADS + threadIdx.x); row < k.rows; row += step) {
+  const int64_t step = 2 * (int64_t)gridDim.x * QDS_THREADS;
+  for (int64_t row = 2 * ((int64_t)blockIdx.x * QDS_THREADS + threadIdx.x); row < k.rows; row += step) {
     double2 value[INPUTS];
 #pragma unroll
     for (int i = 0; i < INPUTS; i++) value[i] = load_pair(from[i], row, k.rows);
@@ -52,25 +56,26 @@ __global__ void __launch_bounds__(QDS_BLOCK_THREADS) combine_few(qds_combine_arg
   }
 }
 
-/* --- any number of columns --------------------------------------------------------------------------------- */
+/* --- any number of columns ---------------------------------------------------------------------------------
+ */
 
-constexpr int STAGES = 3, MOST_INPUTS = 3 * 64;
+constexpr int STAGES = 3;
 /* Rows of a stage: a product of each warp. */
 constexpr int STAGE_SHIFT = 7;
 static_assert(1 << STAGE_SHIFT == QDS_WARPS * QDS_PRODUCT_ROWS, "a product of each warp");
-/* Between columns of a stage beyond their rows: the eight lanes that read 16 bytes at once, of four columns, hit
- * different banks. */
+/* Between columns of a stage beyond their rows: the eight lanes that read 16 bytes at once, of four columns,
+ * hit different banks. */
 constexpr int PADDING = 4;
 
-/* A stage holds some rows of `inputs` columns, a multiple of the products' depth; all inputs of the same rows go
- * through `chunks` stages one after the other. */
+/* A stage holds some rows of `inputs` columns, a multiple of the products' depth, with the last input again
+ * past the last; all inputs of the same rows go through `chunks` stages one after the other. */
 struct chunking {
   qds_stage_shape shape;
   int inputs, chunks;
 };
 
 struct column_pointers {
-  const double *from[MOST_INPUTS];
+  const double *from[QDS_COMBINE_MOST_INPUTS];
 };
 
 /* Where the stages stand. */
@@ -102,8 +107,8 @@ __device__ inline void start_sums(const qds_combine_arguments &k, double *const 
 /* Sixteen rows of a stage: lane l has rows 2 (l / 4) and 2 (l / 4) + 1, of column l % 4 of every four. The
  * coefficients are in the order in which lanes want them. */
 template <int OUTPUTS>
-__device__ inline void multiply_stage(const double *stage, int stride, const double2 *coefficients, int inputs,
-                                      double (&sum)[OUTPUTS][4]) {
+__device__ inline void multiply_stage(const double *stage, int stride, const double2 *coefficients,
+                                      int inputs, double (&sum)[OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
   stage += lane % 4 * stride + 2 * (lane / 4);
   coefficients += lane;
@@ -136,26 +141,26 @@ __device__ inline void store_sums(const qds_combine_arguments &k, double *const 
     }
 }
 
-/* Coefficients in shared memory, padded with zeros to whole products: for every eight inputs and eight outputs
- * the two numbers of each lane; and the outputs' columns. */
+/* Coefficients in shared memory, padded with zeros to whole products: for every eight inputs and eight
+ * outputs the two numbers of each lane; and the outputs' columns. */
 template <int OUTPUTS>
 __device__ inline void stage_coefficients(const qds_combine_arguments &k, int inputs, double *coefficients,
                                           double **to) {
-  for (int at = threadIdx.x; at < inputs * OUTPUTS * QDS_PRODUCT_COLUMNS; at += QDS_BLOCK_THREADS) {
+  for (int at = threadIdx.x; at < inputs * OUTPUTS * QDS_PRODUCT_COLUMNS; at += QDS_THREADS) {
     const int lane = at / 2 % 32, product = at / 64,
               input = product / OUTPUTS * QDS_PRODUCT_DEPTH + at % 2 * 4 + lane % 4,
               output = product % OUTPUTS * QDS_PRODUCT_COLUMNS + lane / 4;
     coefficients[at] =
         input < k.inputs && output < k.outputs ? k.coefficients[(int64_t)output * k.inputs + input] : 0;
   }
-  for (int output = threadIdx.x; output < k.outputs; output += QDS_BLOCK_THREADS)
+  for (int output = threadIdx.x; output < k.outputs; output += QDS_THREADS)
     to[output] = qds_column_of(k.to, output);
 }
 
-/* Each warp combines sixteen rows of a stage to all outputs. A stage is read whole before an output of its rows
- * is written, by this block alone: columns may be both. */
+/* Each warp combines sixteen rows of a stage to all outputs. A stage is read whole before an output of its
+ * rows is written, by this block alone: columns may be both. */
 template <int OUTPUTS, int TOGETHER>
-__global__ void __launch_bounds__(QDS_BLOCK_THREADS, TOGETHER)
+__global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
     combine(const __grid_constant__ qds_combine_arguments k, const __grid_constant__ column_pointers columns,
             const chunking c) {
   extern __shared__ double2 shared_pairs[];
@@ -166,9 +171,8 @@ __global__ void __launch_bounds__(QDS_BLOCK_THREADS, TOGETHER)
   place now = {(int64_t)blockIdx.x * rows, 0}, coming = now;
   const auto load = [&](int stage) {
     if (coming.row < k.rows)
-      qds_stage_load(stages + stage * size, c.shape, c.inputs, coming.row, k.rows, [&](int i) {
-        return columns.from[min(coming.chunk * c.inputs + i, k.inputs - 1)];
-      });
+      qds_stage_load(stages + stage * size, c.shape, c.inputs, coming.row, k.rows,
+                     [&](int i) { return columns.from[min(coming.chunk * c.inputs + i, k.inputs - 1)]; });
     qds_copies_commit();
     advance(coming, c, step);
   };
@@ -182,12 +186,15 @@ __global__ void __launch_bounds__(QDS_BLOCK_THREADS, TOGETHER)
     for (int chunk = 0; chunk < c.chunks; chunk++) {
       qds_copies_wait<STAGES - 2>();
       __syncthreads();
-      if (warp < QDS_WARPS / 2) load(stage == 0 ? STAGES - 1 : stage - 1);
-      multiply_stage<OUTPUTS>(stages + stage * size + warp * QDS_PRODUCT_ROWS, c.shape.stride,
-                              reinterpret_cast<const double2 *>(
-                                  coefficients + chunk * c.inputs * OUTPUTS * QDS_PRODUCT_COLUMNS),
-                              c.inputs, sum);
-      if (warp >= QDS_WARPS / 2) load(stage == 0 ? STAGES - 1 : stage - 1);
+      /* With much to compute, the warps do not all ask for columns at the same time, so that the matrix units
+       * stay busy. */
+      const bool loads_first = OUTPUTS < 6 || warp < QDS_WARPS / 2;
+      if (loads_first) load(stage == 0 ? STAGES - 1 : stage - 1);
+      multiply_stage<OUTPUTS>(
+          stages + stage * size + warp * QDS_PRODUCT_ROWS, c.shape.stride,
+          reinterpret_cast<const double2 *>(coefficients + chunk * c.inputs * OUTPUTS * QDS_PRODUCT_COLUMNS),
+          c.inputs, sum);
+      if (!loads_first) load(stage == 0 ? STAGES - 1 : stage - 1);
       stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
     store_sums<OUTPUTS>(k, to, row, sum);
@@ -207,8 +214,7 @@ template <int OUTPUTS> size_t divide(int inputs, int64_t budget, chunking *c) {
   }
 }
 
-template <int OUTPUTS, int TOGETHER>
-cudaError_t launch(const qds_combine_arguments &k, cudaStream_t stream) {
+template <int OUTPUTS, int TOGETHER> cudaError_t launch(const qds_combine_arguments &k, cudaStream_t stream) {
   qds_shared_limits limits;
   column_pointers columns;
   chunking c;
@@ -221,37 +227,37 @@ cudaError_t launch(const qds_combine_arguments &k, cudaStream_t stream) {
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   if (error != cudaSuccess) return error;
   const int64_t wanted = qds_cuda_blocks(k.rows, 1 << STAGE_SHIFT);
-  kernel<<<qds_smaller(wanted, limits.multiprocessors * TOGETHER), QDS_BLOCK_THREADS, shared, stream>>>(k, columns, c);
+  kernel<<<qds_smaller(wanted, limits.multiprocessors * TOGETHER), QDS_THREADS, shared, stream>>>(k, columns,
+                                                                                                  c);
   return cudaGetLastError();
 }
 
 template <int INPUTS, int OUTPUTS>
 cudaError_t launch_few(const qds_combine_arguments &k, cudaStream_t stream) {
   int resident;
-  const cudaError_t error = qds_resident_blocks(combine_few<INPUTS, OUTPUTS>, 0, &resident);
+  const cudaError_t error = qds_resident_blocks(combine_few<INPUTS, OUTPUTS>, &resident);
   if (error != cudaSuccess) return error;
-  const int64_t wanted = qds_cuda_blocks(k.rows, 2 * QDS_BLOCK_THREADS);
-  combine_few<INPUTS, OUTPUTS><<<qds_smaller(wanted, resident), QDS_BLOCK_THREADS, 0, stream>>>(k);
+  const int64_t wanted = qds_cuda_blocks(k.rows, 2 * QDS_THREADS);
+  combine_few<INPUTS, OUTPUTS><<<qds_smaller(wanted, resident), QDS_THREADS, 0, stream>>>(k);
   return cudaGetLastError();
 }
 
 } // namespace
 
 QDS_CUDA_LAUNCHER(COMBINE, qds_combine_arguments) {
-  if (a->inputs >= 1 && a->inputs <= 3 && a->outputs <= 2) return launch_few<3, 2>(*a, stream);
-  if (a->inputs >= 1 && a->inputs <= 6 && a->outputs <= 4) return launch_few<6, 4>(*a, stream);
-  if (a->inputs >= 1 && a->inputs <= 9 && a->outputs <= 6) return launch_few<9, 6>(*a, stream);
-  if (a->inputs >= 1 && a->inputs <= 15 && a->outputs <= 10) return launch_few<15, 10>(*a, stream);
-  switch ((a->outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS) {
-  case 1: return launch<1, 4>(*a, stream);
-  case 2: return launch<2, C4T>(*a, stream);
-  case 3: return launch<3, C4T>(*a, stream);
-  case 4: return launch<4, C4T>(*a, stream);
-  case 5: 
-  case 6: return launch<6, C8T>(*a, stream);
-  case 7:
-  case 8: return launch<8, C8T>(*a, stream);
-  case 9: case 10: case 11: case 12: return launch<12, 1>(*a, stream);
-  default: return launch<16, 1>(*a, stream);
+  if (a->inputs >= 1) {
+    if (a->inputs <= 3 && a->outputs <= 2) return launch_few<3, 2>(*a, stream);
+    if (a->inputs <= 6 && a->outputs <= 4) return launch_few<6, 4>(*a, stream);
+    if (a->inputs <= 9 && a->outputs <= 6) return launch_few<9, 6>(*a, stream);
+    if (a->inputs <= 15 && a->outputs <= 10) return launch_few<15, 10>(*a, stream);
   }
+  const int products = (a->outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS;
+  if (products <= 1) return launch<1, 4>(*a, stream);
+  if (products <= 2) return launch<2, 2>(*a, stream);
+  if (products <= 3) return launch<3, 2>(*a, stream);
+  if (products <= 4) return launch<4, 2>(*a, stream);
+  if (products <= 6) return launch<6, 2>(*a, stream);
+  if (products <= 8) return launch<8, 2>(*a, stream);
+  if (products <= 12) return launch<12, 1>(*a, stream);
+  return launch<16, 1>(*a, stream);
 }

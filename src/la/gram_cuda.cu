@@ -1,30 +1,35 @@
-/* Gram matrices on CUDA. */
+/* Gram matrices on CUDA.
+ *
+ * From seven columns on, through the double-precision matrix units, so that arithmetic hides behind the one
+ * pass over memory; the matrix of 30 columns against 90 wants 0.19 ns per row of an H200's units and 0.23 ns
+ * of its memory, and is limited by both. `bench_block cuda` measures the passes against a copy. */
 #include <limits.h>
 
 #include "la/block_cuda.h"
 
 namespace {
 
-/* --- a few columns ----------------------------------------------------------------------------------------- */
+/* --- a few columns -----------------------------------------------------------------------------------------
+ */
 
-/* The same as qds_column_of, and the last column past the last: what is computed from it is left out, and loads
- * need no test. */
+/* The same as qds_column_of, and the last column past the last: what is computed from it is left out, and
+ * loads need no test. */
 template <int N>
 __device__ inline const double *column_or_last(const qds_columns (&ranges)[N], int index, int count) {
   return qds_column_of(ranges, index < count ? index : count - 1);
 }
 
 /* Each thread keeps all products of its rows. */
-template <int LEFT, int RIGHT> __global__ void __launch_bounds__(QDS_BLOCK_THREADS) gram_few(qds_gram_arguments k) {
+template <int LEFT, int RIGHT> __global__ void __launch_bounds__(QDS_THREADS) gram_few(qds_gram_arguments k) {
   const double *a[LEFT], *b[RIGHT];
 #pragma unroll
   for (int i = 0; i < LEFT; i++) a[i] = column_or_last(k.a, i, k.left);
 #pragma unroll
   for (int j = 0; j < RIGHT; j++) b[j] = column_or_last(k.b, j, k.right);
   double sum[LEFT][RIGHT] = {};
-  const int64_t step = (int64_t)gridDim.x * QDS_BLOCK_THREADS;
+  const int64_t step = (int64_t)gridDim.x * QDS_THREADS;
 #pragma unroll 2
-  for (int64_t row = (int64_t)blockIdx.x * QDS_BLOCK_THREADS + threadIdx.x; row < k.rows; row += step) {
+  for (int64_t row = (int64_t)blockIdx.x * QDS_THREADS + threadIdx.x; row < k.rows; row += step) {
     double left[LEFT], right[RIGHT];
 #pragma unroll
     for (int i = 0; i < LEFT; i++) left[i] = a[i][row];
@@ -40,35 +45,37 @@ template <int LEFT, int RIGHT> __global__ void __launch_bounds__(QDS_BLOCK_THREA
 #pragma unroll
     for (int j = 0; j < RIGHT; j++) {
       if (i >= k.left || j >= k.right) continue;
-      const double total = qds_sum_of_block(sum[i][j]);
-      if (threadIdx.x == 0) k.partial[((int64_t)blockIdx.x * k.right + j) * k.left + i] = total;
+      const double total = qds_reduce_block(sum[i][j], qds_add());
+      if (threadIdx.x == 0) k.partial[(int64_t)(j * k.left + i) * gridDim.x + blockIdx.x] = total;
     }
 }
 
-/* --- any number of columns --------------------------------------------------------------------------------- */
+/* --- any number of columns ---------------------------------------------------------------------------------
+ */
 
-/* At most so many columns of each side go through one launch; wider sides take several, each of which reads
- * its columns anew. They are limited by arithmetic then. */
+/* At most so many columns of each side go through one launch, half of them where shared memory is small;
+ * wider sides take several, each of which reads its columns anew. They are limited by arithmetic then. */
 constexpr int MOST_LEFT = 96, MOST_RIGHT = 160, MOST_STAGED = MOST_LEFT + MOST_RIGHT;
-constexpr int STAGES = 4;
+constexpr int STAGES = 4, FEWEST_SHIFT = 4, MOST_SHIFT = 9;
 /* Between columns of a stage beyond their rows: the 16 lanes that read 8 bytes at once, of four columns, hit
  * different banks. */
 constexpr int PADDING = 4;
 
-/* The columns of a launch, each staged once, also when it stands on both sides: left column i is staged column
- * i, right column j is staged column right[j]. */
+/* The columns of a launch, each staged once, also when it stands on both sides: left column i is staged
+ * column i, right column j is staged column right[j]. */
 struct staged_columns {
   const double *column[MOST_STAGED];
   unsigned char right[MOST_RIGHT];
   int columns, left, first_left, right_count, first_right; /* `columns` are staged */
 };
 
-staged_columns stage_columns(const qds_gram_arguments &k, int first_left, int first_right) {
+staged_columns stage_columns(const qds_gram_arguments &k, int first_left, int left, int first_right,
+                             int right) {
   staged_columns s = {};
   s.first_left = first_left;
   s.first_right = first_right;
-  s.left = qds_smaller(k.left - first_left, MOST_LEFT);
-  s.right_count = qds_smaller(k.right - first_right, MOST_RIGHT);
+  s.left = qds_smaller(k.left - first_left, left);
+  s.right_count = qds_smaller(k.right - first_right, right);
   for (s.columns = 0; s.columns < s.left; s.columns++)
     s.column[s.columns] = qds_column_of(k.a, first_left + s.columns);
   for (int j = 0; j < s.right_count; j++) {
@@ -81,8 +88,8 @@ staged_columns stage_columns(const qds_gram_arguments &k, int first_left, int fi
   return s;
 }
 
-/* How the work on a stage is divided: warp w computes a piece of the products from one of `slices` parts of the
- * rows. */
+/* How the work on a stage is divided: warp w computes a piece of the products from one of `slices` parts of
+ * the rows. */
 struct division {
   qds_stage_shape shape;
   int pieces, pieces_of_right, slices;
@@ -91,8 +98,8 @@ struct division {
 /* The products of `rows` rows of a stage, of a warp's own piece: LEFT times 16 left and RIGHT times 8 right
  * columns, of which this lane takes those that start at the given bytes. */
 template <int LEFT, int RIGHT>
-__device__ inline void multiply_stage(const char *stage, const int (&left_at)[2 * LEFT], const int (&right_at)[RIGHT],
-                                      int rows, double (&sum)[LEFT][RIGHT][4]) {
+__device__ inline void multiply_stage(const char *stage, const int (&left_at)[2 * LEFT],
+                                      const int (&right_at)[RIGHT], int rows, double (&sum)[LEFT][RIGHT][4]) {
   const auto number = [&](int at, int row) {
     return *reinterpret_cast<const double *>(stage + at + (int)sizeof(double) * row);
   };
@@ -136,27 +143,28 @@ __device__ inline void store_partial(const qds_gram_arguments &k, const staged_c
         }
   }
   __syncthreads();
-  double *partial = k.partial + (int64_t)blockIdx.x * k.left * k.right;
-  for (int at = threadIdx.x; at < d.pieces * size; at += QDS_BLOCK_THREADS) {
+  for (int at = threadIdx.x; at < d.pieces * size; at += QDS_THREADS) {
     const int p = at / size, i = p / d.pieces_of_right * rows + at % rows,
               j = p % d.pieces_of_right * columns + at % size / rows;
     if (i < s.left && j < s.right_count)
-      partial[(int64_t)(s.first_right + j) * k.left + s.first_left + i] = shared[at];
+      k.partial[((int64_t)(s.first_right + j) * k.left + s.first_left + i) * gridDim.x + blockIdx.x] =
+          shared[at];
   }
 }
 
 template <int LEFT, int RIGHT, int TOGETHER>
-__global__ void __launch_bounds__(QDS_BLOCK_THREADS, TOGETHER)
+__global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
     gram(const __grid_constant__ qds_gram_arguments k, const __grid_constant__ staged_columns s,
          const division d) {
   extern __shared__ double2 shared_pairs[];
   double *shared = reinterpret_cast<double *>(shared_pairs);
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, piece = warp % d.pieces, slice = warp / d.pieces,
-            first_left = piece / d.pieces_of_right * 16 * LEFT,
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, piece = warp % d.pieces,
+            slice = warp / d.pieces, first_left = piece / d.pieces_of_right * 16 * LEFT,
             first_right = piece % d.pieces_of_right * QDS_PRODUCT_COLUMNS * RIGHT;
   /* Past the last column, the last one again: its products are left out. */
   int left_at[2 * LEFT], right_at[RIGHT];
-  const int size = s.columns * d.shape.stride, rows = 1 << d.shape.shift, rows_of_slice = max(rows / d.slices, QDS_PRODUCT_DEPTH);
+  const int size = s.columns * d.shape.stride, rows = 1 << d.shape.shift,
+            rows_of_slice = max(rows / d.slices, QDS_PRODUCT_DEPTH);
   const auto start_of = [&](int column) {
     return (int)sizeof(double) * (column * d.shape.stride + slice * rows_of_slice + lane % 4);
   };
@@ -174,13 +182,14 @@ __global__ void __launch_bounds__(QDS_BLOCK_THREADS, TOGETHER)
     if (coming < k.rows) qds_stage_load(shared + stage * size, d.shape, s.columns, coming, k.rows, column_at);
     qds_copies_commit();
   }
-  for (int stage = 0; row < k.rows; row += step, coming += step, stage = stage + 1 == STAGES ? 0 : stage + 1) {
+  for (int stage = 0; row < k.rows;
+       row += step, coming += step, stage = stage + 1 == STAGES ? 0 : stage + 1) {
     qds_copies_wait<STAGES - 2>();
     __syncthreads();
     const auto load_coming = [&] {
       if (coming < k.rows)
-        qds_stage_load(shared + (stage == 0 ? STAGES - 1 : stage - 1) * size, d.shape, s.columns, coming, k.rows,
-                       column_at);
+        qds_stage_load(shared + (stage == 0 ? STAGES - 1 : stage - 1) * size, d.shape, s.columns, coming,
+                       k.rows, column_at);
       qds_copies_commit();
     };
     /* Alone on its multiprocessor, a block keeps the matrix units busy only when its warps do not all ask for
@@ -188,27 +197,33 @@ __global__ void __launch_bounds__(QDS_BLOCK_THREADS, TOGETHER)
     const bool loads_first = TOGETHER > 1 || warp < QDS_WARPS / 2;
     if (loads_first) load_coming();
     if (slice * rows_of_slice < rows)
-      multiply_stage<LEFT, RIGHT>(reinterpret_cast<const char *>(shared + stage * size), left_at, right_at, rows_of_slice, sum);
+      multiply_stage<LEFT, RIGHT>(reinterpret_cast<const char *>(shared + stage * size), left_at, right_at,
+                                  rows_of_slice, sum);
     if (!loads_first) load_coming();
   }
   store_partial<LEFT, RIGHT>(k, s, d, shared, piece, slice, sum);
 }
 
-/* As many rows as fit `budget` bytes, in stages of at least 16. */
-int stage_shift(int columns, int64_t budget) {
-  int shift = 4;
-  while (shift < 9 && (int64_t)sizeof(double) * STAGES * columns * ((2 << shift) + PADDING) <= budget) shift++;
+size_t stage_bytes(int columns, int shift) {
+  return sizeof(double) * STAGES * columns * ((1 << shift) + PADDING);
+}
+
+/* As many rows as fit `budget` bytes. */
+int stage_shift(int columns, size_t budget) {
+  int shift = FEWEST_SHIFT;
+  while (shift < MOST_SHIFT && stage_bytes(columns, shift + 1) <= budget) shift++;
   return shift;
 }
 
-int rounded_up(int count, int unit) {
-  return (count + unit - 1) / unit;
+/* Units that hold so many columns. */
+int count_of(int columns, int unit) {
+  return (columns + unit - 1) / unit;
 }
 
 /* Pieces of LEFT times 16 by RIGHT times 8 products, a power of two so that every warp has work. */
 template <int LEFT, int RIGHT> int pieces_of(const staged_columns &s, int *pieces_of_right) {
-  *pieces_of_right = rounded_up(s.right_count, QDS_PRODUCT_COLUMNS * RIGHT);
-  const int wanted = rounded_up(s.left, QDS_PRODUCT_ROWS * LEFT) * *pieces_of_right;
+  *pieces_of_right = count_of(s.right_count, QDS_PRODUCT_COLUMNS * RIGHT);
+  const int wanted = count_of(s.left, QDS_PRODUCT_ROWS * LEFT) * *pieces_of_right;
   int pieces = 1;
   while (pieces < wanted) pieces *= 2;
   return pieces;
@@ -222,52 +237,52 @@ cudaError_t launch_part(const qds_gram_arguments &k, const staged_columns &s, co
   d.slices = QDS_WARPS / d.pieces;
   d.shape.shift = stage_shift(s.columns, limits.all / TOGETHER - limits.reserved);
   d.shape.stride = (1 << d.shape.shift) + PADDING;
-  const size_t staged = sizeof(double) * STAGES * s.columns * d.shape.stride,
+  const size_t staged = stage_bytes(s.columns, d.shape.shift),
                sums = sizeof(double) * d.pieces * QDS_PRODUCT_ROWS * LEFT * QDS_PRODUCT_COLUMNS * RIGHT,
                shared = staged > sums ? staged : sums;
   const auto kernel = gram<LEFT, RIGHT, TOGETHER>;
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   if (error != cudaSuccess) return error;
-  kernel<<<groups, QDS_BLOCK_THREADS, shared, stream>>>(k, s, d);
+  kernel<<<groups, QDS_THREADS, shared, stream>>>(k, s, d);
   return cudaGetLastError();
 }
 
-/* What a warp computes with on its own, so many times a block's warps; 0 when they are too few. */
+/* Products of a block for each eight rows; a great many when its warps are too few. */
 template <int LEFT, int RIGHT> int cost_of(const staged_columns &s) {
   int pieces_of_right;
   const int pieces = pieces_of<LEFT, RIGHT>(s, &pieces_of_right);
   return pieces > QDS_WARPS ? INT_MAX : pieces * LEFT * RIGHT;
 }
 
-/* The kernels' blocks that share a multiprocessor. */
+/* Blocks that share a multiprocessor. */
 constexpr int SMALL_TOGETHER = 2, LARGE_TOGETHER = 1;
 
 bool is_small(const staged_columns &s) {
   return cost_of<1, 3>(s) <= cost_of<2, 6>(s) && cost_of<1, 3>(s) <= cost_of<3, 5>(s);
 }
 
-cudaError_t launch_cheapest(const qds_gram_arguments &k, const staged_columns &s, const qds_shared_limits &limits,
-                            int groups, cudaStream_t stream) {
+cudaError_t launch_cheapest(const qds_gram_arguments &k, const staged_columns &s,
+                            const qds_shared_limits &limits, int groups, cudaStream_t stream) {
   if (is_small(s)) return launch_part<1, 3, SMALL_TOGETHER>(k, s, limits, groups, stream);
-  if (cost_of<2, 6>(s) <= cost_of<3, 5>(s)) return launch_part<2, 6, LARGE_TOGETHER>(k, s, limits, groups, stream);
+  if (cost_of<2, 6>(s) <= cost_of<3, 5>(s))
+    return launch_part<2, 6, LARGE_TOGETHER>(k, s, limits, groups, stream);
   return launch_part<3, 5, LARGE_TOGETHER>(k, s, limits, groups, stream);
 }
 
 cudaError_t finish(const qds_gram_arguments &k, int groups, cudaStream_t stream) {
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) return error;
-  const int size = k.left * k.right;
-  qds_sum_groups<<<size, QDS_BLOCK_THREADS, 0, stream>>>(k.partial, groups, size, k.products);
+  qds_reduce_groups<<<k.left * k.right, QDS_THREADS, 0, stream>>>(k.partial, groups, k.products, qds_add());
   return cudaGetLastError();
 }
 
 template <int LEFT, int RIGHT> cudaError_t launch_few(const qds_gram_arguments &k, cudaStream_t stream) {
   int resident;
-  const cudaError_t error = qds_resident_blocks(gram_few<LEFT, RIGHT>, 0, &resident);
+  const cudaError_t error = qds_resident_blocks(gram_few<LEFT, RIGHT>, &resident);
   if (error != cudaSuccess) return error;
   const int groups = qds_smaller(resident, k.groups);
-  gram_few<LEFT, RIGHT><<<groups, QDS_BLOCK_THREADS, 0, stream>>>(k);
+  gram_few<LEFT, RIGHT><<<groups, QDS_THREADS, 0, stream>>>(k);
   return finish(k, groups, stream);
 }
 
@@ -275,11 +290,14 @@ cudaError_t launch_staged(const qds_gram_arguments &k, cudaStream_t stream) {
   qds_shared_limits limits;
   cudaError_t error = qds_shared_limits_of(&limits);
   if (error != cudaSuccess) return error;
-  const int together = is_small(stage_columns(k, 0, 0)) ? SMALL_TOGETHER : LARGE_TOGETHER,
+  const size_t room = limits.all - limits.reserved;
+  const int part = stage_bytes(MOST_STAGED, FEWEST_SHIFT) <= room ? 1 : 2, left = MOST_LEFT / part,
+            right = MOST_RIGHT / part,
+            together = is_small(stage_columns(k, 0, left, 0, right)) ? SMALL_TOGETHER : LARGE_TOGETHER,
             groups = qds_smaller(limits.multiprocessors * together, k.groups);
-  for (int i = 0; i < k.left && error == cudaSuccess; i += MOST_LEFT)
-    for (int j = 0; j < k.right && error == cudaSuccess; j += MOST_RIGHT)
-      error = launch_cheapest(k, stage_columns(k, i, j), limits, groups, stream);
+  for (int i = 0; i < k.left && error == cudaSuccess; i += left)
+    for (int j = 0; j < k.right && error == cudaSuccess; j += right)
+      error = launch_cheapest(k, stage_columns(k, i, left, j, right), limits, groups, stream);
   return error == cudaSuccess ? finish(k, groups, stream) : error;
 }
 

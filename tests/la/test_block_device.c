@@ -5,7 +5,7 @@
 #include "la/block.h"
 
 /* The last case has more columns than a device combines at once. */
-enum { MOST_COLUMNS = 150, CASES = 13 };
+enum { MOST_COLUMNS = 150, CASES = 18 };
 
 typedef struct {
   qds_block host, device;
@@ -51,9 +51,12 @@ typedef struct {
 } problem;
 
 static void problem_create(qds_context *ctx, qds_stream *stream, uint64_t seed, problem *q) {
-  static const int columns[] = {1, 2, 3, 4, 5, 8, 9, 12, 17, 24, 33, 40, MOST_COLUMNS};
+  static const int columns[CASES] = {1,  2,  3,  4,  5,  6,  8,  9,  10,
+                                     12, 16, 17, 20, 24, 30, 33, 40, MOST_COLUMNS};
   *q = (problem){.rows = 1 + (int64_t)(uniform(seed, 0) * 5000), .m = columns[seed % CASES]};
   if (q->m == MOST_COLUMNS) q->rows += 5000; /* in more than one piece */
+  /* More than a device works on at once. */
+  if (q->m == 1 || q->m == 6 || q->m == 20) q->rows += 70000;
   q->np = (int)(uniform(seed, 1) * (q->m + 1));
   q->nw = 1 + (int)(uniform(seed, 2) * q->m);
   print_message("seed %llu: %lld rows, %d + %d + %d columns\n", (unsigned long long)seed, (long long)q->rows,
