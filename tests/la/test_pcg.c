@@ -97,6 +97,7 @@ static qds_status solve_on_device(qds_context *ctx, const qds_pcg_options *optio
   const qds_block host_b = {b, ROWS, ROWS, 1, NULL};
   qds_block host_x = {x, ROWS, ROWS, 1, NULL};
   if (!qds_context_accelerator(ctx)) return qds_pcg(ctx, options, &host_b, &host_x, statistics);
+  *statistics = (qds_pcg_statistics){0}; /* a copy may fail before it */
   qds_operator a = *options->operator_, m = options->preconditioner ? *options->preconditioner : a;
   const qds_operator device_a = {&a, a.rows, a.name, apply_through_host},
                      device_m = {&m, m.rows, m.name, apply_through_host};
@@ -109,7 +110,9 @@ static qds_status solve_on_device(qds_context *ctx, const qds_pcg_options *optio
   QDS_TRY(qds_block_copy(&host_b, &device_b));
   QDS_TRY(qds_block_copy(&host_x, &device_x));
   QDS_TRY(qds_pcg(ctx, &moved, &device_b, &device_x, statistics));
-  return qds_block_copy(&device_x, &host_x);
+  const qds_status status = qds_block_copy(&device_x, &host_x);
+  if (status != QDS_OK) *statistics = (qds_pcg_statistics){0};
+  return status;
 }
 
 static int solve(qds_context *ctx, box *problem, const qds_operator *preconditioner, double tolerance) {
