@@ -56,12 +56,17 @@ qds_status qds_block_copy(const qds_block *from, qds_block *to) {
               (long long)to->rows, to->columns);
   const size_t bytes = sizeof(double) * (size_t)from->rows;
   qds_stream *stream = to->stream ? to->stream : from->stream;
-  for (int j = 0; j < from->columns; j++)
+  qds_status status = QDS_OK;
+  for (int j = 0; j < from->columns && status == QDS_OK; j++)
     if (stream)
-      QDS_TRY(qds_stream_copy(stream, qds_block_column(to, j), qds_block_column(from, j), bytes));
+      status = qds_stream_copy(stream, qds_block_column(to, j), qds_block_column(from, j), bytes);
     else
       memmove(qds_block_column(to, j), qds_block_column(from, j), bytes);
-  return stream && !to->stream ? qds_stream_synchronise(stream) : QDS_OK;
+  if (!stream || to->stream) return status;
+  /* Also after a failure: columns before it may still be on their way to memory that the caller gives back.
+   */
+  const qds_status arrived = qds_stream_synchronise(stream);
+  return status == QDS_OK ? arrived : status;
 }
 
 qds_status qds_block_to_host(qds_context *ctx, const char *tag, qds_block *block) {
