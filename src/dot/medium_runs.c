@@ -157,7 +157,7 @@ static void place_bundle(const build *b, int64_t tile, int64_t first_row) {
             (qds_run){from->end, from->row < materials ? from->row : from->row + (int32_t)first_row};
     }
   const int width = b->numbers->width;
-  if (width > 0)
+  if (width > 0 && of->rows > 0)
     memcpy(b->out->table + (materials + first_row) * width, b->pieces[of->piece].table + of->row * width,
            sizeof(double) * (size_t)(of->rows * width));
 }
