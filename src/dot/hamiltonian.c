@@ -151,7 +151,7 @@ qds_status qds_hamiltonian_options(const qds_device *d, const qds_tensor_operato
 size_t qds_hamiltonian_bytes(const qds_device *d, int as_lines) {
   const double unknowns = (double)qds_device_unknowns(d), nodes = (double)qds_device_nodes(d);
   const double per_surface_unknown = 60, codes_per_tile = 6 * sizeof(uint32_t);
-  double numbers = d->terms > 0 ? nodes + unknowns : as_lines ? 0 : unknowns;
+  double numbers = as_lines && d->terms == 0 ? 0 : nodes + unknowns; /* the band edge, v */
   int varies = 0;
   for (int a = 3 - d->dimension; a < 3; a++)
     if (!is_uniform(d, a)) numbers += as_lines && !d->mass_map ? 0 : unknowns, varies = 1;
