@@ -2,19 +2,30 @@
 
 #include "base/vectorise.h"
 
+enum { LANES = 8 }; /* sums and extremes side by side */
+
 /* Nodes whose unknowns follow each other, each with the share 1, of one vector: its squares, and the largest
  * of those times the scale. */
 QDS_VECTORISE static double sum_plain(int64_t count, const double *restrict u, const double *restrict scale,
                                       double line_scale, double *peak) {
-  double sum = 0, largest = *peak;
-#pragma omp simd reduction(+ : sum) reduction(max : largest)
-  for (int64_t k = 0; k < count; k++) {
-    const double psi = u[k] * line_scale * scale[k], square = psi * psi;
-    sum += u[k] * u[k];
-    largest = largest > square ? largest : square;
+  double sum[LANES] = {0}, largest[LANES] = {0}, total = 0;
+  int64_t k = 0;
+  for (; k + LANES <= count; k += LANES)
+    for (int l = 0; l < LANES; l++) {
+      const double psi = u[k + l] * line_scale * scale[k + l], square = psi * psi;
+      sum[l] += u[k + l] * u[k + l];
+      largest[l] = largest[l] > square ? largest[l] : square;
+    }
+  for (int l = 0; k + l < count; l++) {
+    const double psi = u[k + l] * line_scale * scale[k + l], square = psi * psi;
+    sum[l] += u[k + l] * u[k + l];
+    largest[l] = largest[l] > square ? largest[l] : square;
   }
-  *peak = largest;
-  return sum;
+  for (int l = 0; l < LANES; l++) {
+    total += sum[l];
+    if (largest[l] > *peak) *peak = largest[l];
+  }
+  return total;
 }
 
 static double sum_run(const qds_run_sums_arguments *a, const qds_run_line *l, int first, int end,

@@ -10,18 +10,21 @@
 
 enum { STATES = 3, SEED = 20261130 };
 
+static const char grid_3d[] =
+    "x: {from_nm: -3, to_nm: 4, nodes: 15}, y: {from_nm: -2, to_nm: 4, nodes: 12,"
+    " refine: [{from_nm: 0, to_nm: 1, factor: 2}]}, z: {from_nm: -3, to_nm: 3, nodes: 13}";
+static const char regions_3d[] =
+    "[{shape: layer, axis: z, from_nm: 0.1, to_nm: 1.3, material: b}, {shape: dome,"
+    " base_center_nm: [0, 1, 0.1], radius_nm: 2.5, height_nm: 2, material: a}]";
 static const char *const grids[] = {
     "x: {from_nm: -3, to_nm: 4, nodes: 60}",
     "x: {from_nm: -3, to_nm: 4, nodes: 21}, y: {from_nm: -2, to_nm: 4, nodes: 18}",
-    "x: {from_nm: -3, to_nm: 4, nodes: 15}, y: {from_nm: -2, to_nm: 4, nodes: 12, refine: [{from_nm: 0,"
-    " to_nm: 1, factor: 2}]}, z: {from_nm: -3, to_nm: 3, nodes: 13}",
+    grid_3d,
 };
 static const char *const regions[] = {
     "[{shape: layer, axis: x, from_nm: -1.2, to_nm: 2.1, material: a}]",
     "[{shape: ellipsoid, center_nm: [0, 1], radii_nm: [2, 2.5], material: a}]",
-    "[{shape: layer, axis: z, from_nm: 0.1, to_nm: 1.3, material: b}, {shape: dome, base_center_nm: [0, 1, "
-    "0.1],"
-    " radius_nm: 2.5, height_nm: 2, material: a}]",
+    regions_3d,
 };
 static const char *const ends[] = {"dirichlet", "neumann", "periodic"};
 
