@@ -6,12 +6,10 @@
  * A dome on a wetting layer in a box with NODES^3 unknowns. Bytes are those of the vectors that must move:
  * each number of a pass read or written once. Prints JSON; a table goes to standard error. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "base/json.h"
 #include "la/device_multigrid.h"
 #include "la/magnetic_operator.h"
+#include "sizes.h"
 
 enum { REPEATS = 9 };
 
@@ -224,33 +222,13 @@ static qds_status run(bench *b, int64_t nodes) {
   return measure_levels(b);
 }
 
-static qds_status run_all(bench *b, int count, char **nodes) {
-  const int on_cpu = !qds_context_accelerator(b->ctx);
-  const char *text;
-  QDS_TRY(qds_json_create(qds_context_allocator(b->ctx), &b->json));
-  qds_json_open_map(b->json, NULL);
-  qds_json_string(b->json, "device", qds_context_device(b->ctx));
-  qds_json_open_list(b->json, "passes");
-  for (int i = 0; i < (count > 0 ? count : on_cpu ? 1 : 2); i++) {
-    const qds_status status = run(b, count > 0 ? atoll(nodes[i]) : on_cpu ? 31 : i == 0 ? 255 : 511);
-    destroy(b);
-    QDS_TRY(status);
-  }
-  qds_json_close_list(b->json);
-  qds_json_close_map(b->json);
-  QDS_TRY(qds_json_text(b->json, &text));
-  fputs(text, stdout);
-  return QDS_OK;
+static qds_status run_size(qds_context *ctx, qds_json *json, int64_t nodes) {
+  bench b = {.ctx = ctx, .json = json};
+  const qds_status status = run(&b, nodes);
+  destroy(&b);
+  return status;
 }
 
 int main(int argc, char **argv) {
-  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
-  options.device = argc > 1 ? argv[1] : "auto";
-  bench b = {0};
-  qds_status status = qds_context_create(&options, &b.ctx);
-  if (status == QDS_OK) status = run_all(&b, argc > 2 ? argc - 2 : 0, argv + 2);
-  if (status != QDS_OK) fprintf(stderr, "bench_device_la: %s\n", qds_last_error()->message);
-  qds_json_destroy(b.json);
-  qds_context_destroy(b.ctx);
-  return status != QDS_OK;
+  return bench_sizes_main(&(bench_sizes){"device_la", 31, run_size}, argc, argv);
 }

@@ -4,12 +4,10 @@
  *   bench_fdm_device [DEVICE [NODES...]]    default auto, 255 511 (63 on the CPU)
  *
  * A box with NODES^3 unknowns, symmetric along each axis. Prints JSON; a table goes to standard error. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "la/fdm.h"
+#include "sizes.h"
 
 enum { REPETITIONS = 7, PRODUCT_ORDER = 8192, SMALL_ORDER = 512 };
 static const size_t LARGE_MEMORY = (size_t)8 << 30;
@@ -108,38 +106,13 @@ static qds_status measure(bench *b, int64_t nodes, qds_precision precision) {
   return QDS_OK;
 }
 
-static qds_status run_all(bench *b, int count, char **nodes) {
-  static char *on_cpu[] = {"63"}, *on_device[] = {"255", "511"};
-  const int device = qds_context_accelerator(b->ctx) != NULL;
-  b->stream = qds_context_stream(b->ctx);
-  QDS_TRY(qds_json_create(qds_context_allocator(b->ctx), &b->json));
-  qds_json_open_map(b->json, NULL);
-  qds_json_string(b->json, "benchmark", "fdm_device");
-  qds_json_string(b->json, "device", qds_context_device(b->ctx));
-  qds_json_open_list(b->json, "results");
-  if (count == 0) {
-    nodes = device ? on_device : on_cpu;
-    count = device ? 2 : 1;
-  }
-  for (int i = 0; i < count; i++)
-    for (int precision = QDS_FLOAT32; precision <= QDS_TF32; precision++)
-      QDS_TRY(measure(b, atoll(nodes[i]), (qds_precision)precision));
-  qds_json_close_list(b->json);
-  qds_json_close_map(b->json);
-  const char *text;
-  QDS_TRY(qds_json_text(b->json, &text));
-  fputs(text, stdout);
+static qds_status run_size(qds_context *ctx, qds_json *json, int64_t nodes) {
+  bench b = {ctx, qds_context_stream(ctx), json};
+  for (int precision = QDS_FLOAT32; precision <= QDS_TF32; precision++)
+    QDS_TRY(measure(&b, nodes, (qds_precision)precision));
   return QDS_OK;
 }
 
 int main(int argc, char **argv) {
-  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
-  options.device = argc > 1 ? argv[1] : "auto";
-  bench b = {0};
-  qds_status status = qds_context_create(&options, &b.ctx);
-  if (status == QDS_OK) status = run_all(&b, argc > 2 ? argc - 2 : 0, argv + 2);
-  if (status != QDS_OK) fprintf(stderr, "bench_fdm_device: %s\n", qds_last_error()->message);
-  qds_json_destroy(b.json);
-  qds_context_destroy(b.ctx);
-  return status != QDS_OK;
+  return bench_sizes_main(&(bench_sizes){"fdm_device", 63, run_size}, argc, argv);
 }

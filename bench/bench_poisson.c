@@ -8,13 +8,11 @@
  * those of the vectors that an iteration must move: each number of a pass read or written once. Prints JSON;
  * a table goes to standard error. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "dot/poisson.h"
 #include "la/device_multigrid.h"
+#include "sizes.h"
 
 enum { REPEATS = 9 };
 static const double permittivity[] = {12.9, 3.9};
@@ -208,38 +206,14 @@ static qds_status run(bench *b, int64_t nodes) {
   return compare(b, &a);
 }
 
-static qds_status run_all(bench *b, int count, char **nodes) {
-  const int on_cpu = !qds_context_accelerator(b->ctx);
-  const char *text;
-  QDS_TRY(qds_json_create(qds_context_allocator(b->ctx), &b->json));
-  qds_json_open_map(b->json, NULL);
-  qds_json_string(b->json, "device", qds_context_device(b->ctx));
-  qds_json_int(b->json, "threads", qds_context_threads(b->ctx));
-  qds_json_open_list(b->json, "passes");
-  for (int i = 0; i < (count > 0 ? count : on_cpu ? 1 : 2); i++) {
-    const qds_status status = run(b, count > 0 ? atoll(nodes[i]) : on_cpu ? 31 : i == 0 ? 255 : 511);
-    qds_poisson_destroy(b->poisson);
-    qds_device_destroy(b->device);
-    b->poisson = NULL;
-    b->device = NULL;
-    b->stream = NULL;
-    QDS_TRY(status);
-  }
-  qds_json_close_list(b->json);
-  qds_json_close_map(b->json);
-  QDS_TRY(qds_json_text(b->json, &text));
-  fputs(text, stdout);
-  return QDS_OK;
+static qds_status run_size(qds_context *ctx, qds_json *json, int64_t nodes) {
+  bench b = {.ctx = ctx, .json = json};
+  const qds_status status = run(&b, nodes);
+  qds_poisson_destroy(b.poisson);
+  qds_device_destroy(b.device);
+  return status;
 }
 
 int main(int argc, char **argv) {
-  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
-  options.device = argc > 1 ? argv[1] : "auto";
-  bench b = {0};
-  qds_status status = qds_context_create(&options, &b.ctx);
-  if (status == QDS_OK) status = run_all(&b, argc > 2 ? argc - 2 : 0, argv + 2);
-  if (status != QDS_OK) fprintf(stderr, "bench_poisson: %s\n", qds_last_error()->message);
-  qds_json_destroy(b.json);
-  qds_context_destroy(b.ctx);
-  return status != QDS_OK;
+  return bench_sizes_main(&(bench_sizes){"poisson", 31, run_size}, argc, argv);
 }

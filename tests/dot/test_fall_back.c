@@ -1,6 +1,7 @@
 /* A device without room for a solve: the CPU takes over, which is told once for each solve and counted each
  * time. */
 #include "support.h"
+#include "wire.h"
 
 #include "qdsim/dot.h"
 
@@ -18,19 +19,7 @@ static void listen(void *user, qds_log_level level, const char *text) {
     snprintf(h->text[h->warnings++], sizeof h->text[0], "%s", text);
 }
 
-/* A wire whose states are filled, so that its levels are sought again and again. */
-static const char wire[] =
-    "dimension: 2\n"
-    "temperature_K: 77\n"
-    "materials: {well: {mass: 0.067, band_edge_eV: 0.0, permittivity: 12.9}, barrier: {mass: 0.09, "
-    "band_edge_eV: 0.25, permittivity: 12.0}}\n"
-    "background: barrier\n"
-    "regions: [{shape: box, min_nm: [-10, -6], max_nm: [10, 6], material: well}]\n"
-    "doping: [{donors_cm3: 1.0e18, shape: box, min_nm: [-20, 10], max_nm: [20, 14]}]\n"
-    "grid: {x: {from_nm: -20, to_nm: 20, nodes: 41}, y: {from_nm: -16, to_nm: 20, nodes: 37}}\n"
-    "electrostatics: {contacts: [{face: y+, potential_V: -0.1}]}\n"
-    "self_consistent: {electrons: neutral, tolerance_V: 1.0e-7}\n"
-    "states: 4\n";
+static const char wire[] = WIRE_DEVICE "states: 4\n";
 
 static void solve(qds_context *ctx) {
   qds_device *device = NULL;

@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "qdsim/dot.h"
 #include "support.h"
+#include "wire.h"
 
 static void parse_and_solve(qds_context *ctx, const char *text, const char *const *assignments,
                             qds_result **out) {
@@ -158,19 +159,7 @@ static void mass_in_the_plane(qds_context *ctx) {
   qds_result_destroy(r);
 }
 
-/* A quantum wire along z with donors beside it, under a gate. */
-static const char *const wire =
-    "dimension: 2\n"
-    "temperature_K: 77\n"
-    "materials: {well: {mass: 0.067, band_edge_eV: 0.0, permittivity: 12.9}, barrier: {mass: 0.09, "
-    "band_edge_eV: 0.25, permittivity: 12.0}}\n"
-    "background: barrier\n"
-    "regions: [{shape: box, min_nm: [-10, -6], max_nm: [10, 6], material: well}]\n"
-    "doping: [{donors_cm3: 1.0e18, shape: box, min_nm: [-20, 10], max_nm: [20, 14]}]\n"
-    "grid: {x: {from_nm: -20, to_nm: 20, nodes: 41}, y: {from_nm: -16, to_nm: 20, nodes: 37}}\n"
-    "electrostatics: {contacts: [{face: y+, potential_V: -0.1}]}\n"
-    "self_consistent: {electrons: neutral, tolerance_V: 1.0e-7}\n"
-    "states: 3\n";
+static const char *const wire = WIRE_DEVICE "states: 3\n";
 
 static double json_number(qds_context *ctx, const qds_result *r, const char *key) {
   char *text = NULL, wanted[64];

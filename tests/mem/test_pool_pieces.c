@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/philox.h"
+#include "random_source.h"
 #include "mem/idle_device.h"
 #include "mem/pool_stream_parts.h"
 
@@ -51,18 +51,6 @@ typedef struct {
   size_t bytes, parts;
   idle_piece **behind; /* when it was taken */
 } live_block;
-
-typedef struct {
-  uint64_t seed, drawn;
-} random_source;
-
-static double uniform(random_source *random) {
-  return qds_random_uniform(random->seed, 0, random->drawn++);
-}
-
-static size_t below(random_source *random, size_t bound) {
-  return (size_t)(uniform(random) * (double)bound);
-}
 
 /* What lay behind a block when it was taken still does, and nothing else is there. */
 static void assert_untouched(const setting *s, const live_block *l) {

@@ -4,21 +4,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/philox.h"
+#include "random_source.h"
 
 /* --- random stress -------------------------------------------------------------------------------------- */
-
-typedef struct {
-  uint64_t seed, drawn;
-} random_source;
-
-static double uniform(random_source *random) {
-  return qds_random_uniform(random->seed, 0, random->drawn++);
-}
-
-static size_t below(random_source *random, size_t bound) {
-  return (size_t)(uniform(random) * (double)bound);
-}
 
 /* Sizes from bytes to megabytes, evenly over their logarithm. */
 static size_t random_size(random_source *random) {
