@@ -92,7 +92,9 @@ def test_json_is_all_that_is_printed(qdsim, device):
         "memory_peak_bytes statistics"
     ).split():
         assert key in result, key
-    assert set(result["time_s"]) >= {"setup", "solve", "output", "total"}
+    times = result["time_s"]
+    assert set(times) == {"setup", "solve", "measure", "output", "total"}
+    assert 0 < times["setup"] + times["solve"] + times["measure"] + times["output"] <= times["total"]
     state = result["states"][0]
     assert set(state) >= {"index", "energy_eV", "residual_eV", "position_nm", "spread_nm", "probability"}
     assert outcome.stderr == ""

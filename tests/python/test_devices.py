@@ -1,6 +1,7 @@
 """Choosing what computes."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -48,3 +49,25 @@ def test_plugins_are_part_of_the_package(source_tree):
     assert found["sim:0"]["reason"] is None
     assert found["sim:0"]["memory_bytes"] == 1 << 30
     assert os.path.exists(os.path.join(os.path.dirname(qdsim._core.__file__), "qdsim/qdsim_sim.so"))
+
+
+def test_states_come_from_the_device_when_asked():
+    dot = {
+        "materials": {"out": {"mass": 0.1, "band_edge_eV": 0.4}, "in": {"mass": 0.05, "band_edge_eV": 0.0}},
+        "background": "out", "states": 3,
+        "regions": [{"shape": "box", "min_nm": [-3, -2, -1.5], "max_nm": [2.3, 1.7, 1.1], "material": "in"}],
+        "grid": {axis: {"from_nm": -4, "to_nm": 4, "nodes": 15} for axis in "xyz"},
+    }
+    cpu, sim = (qdsim.run(dot, device=device) for device in ("cpu", "sim"))
+    assert (cpu.device, sim.device) == ("cpu", "sim:0")
+    with ThreadPoolExecutor(4) as pool:  # several threads ask for the same states
+        found = list(pool.map(sim.psi, [2, 1, 0, 2, 1, 0]))
+    for state in range(3):
+        np.testing.assert_allclose(found[2 - state], cpu.psi(state), atol=1e-5)
+        assert np.shares_memory(found[2 - state], found[5 - state])
+    np.testing.assert_array_equal(sim.band_edge_eV, cpu.band_edge_eV)
+    np.testing.assert_array_equal(sim.materials, cpu.materials)
+    assert sim.statistics["measure_s"] >= 0
+    del sim
+    wx, wy, wz = np.ix_(*cpu.weights_nm)
+    assert np.isclose(np.sum(found[0] ** 2 * wx * wy * wz), 1)  # they keep the result alive
