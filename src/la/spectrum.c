@@ -207,6 +207,7 @@ static qds_status begin(qds_search *s, qds_block *x) {
     if (s->start_level == 0) return QDS_OK;
     return qds_search_carry_over(s, 0, s->finest_vectors, QDS_START_STREAM, x);
   }
+  s->finest_vectors = vectors_that_fit(given->rows, s->options->states, 1);
   QDS_TRY(qds_block_create_on(s->ctx, s->stream, given->rows, given->columns, "eigensolver", x));
   return qds_block_copy(given, x);
 }

@@ -292,6 +292,21 @@ static void one_of_a_pair_is_missed_and_found_by_the_check(qds_context *ctx) {
   problem_clear(&p);
 }
 
+/* Large enough for the check to save vectors on its coarse grids, as many as the finest grid does without. */
+static void given_vectors_on_a_large_grid(qds_context *ctx) {
+  tensor_problem p = square(ctx, 1, 300, acos(-1));
+  qds_spectrum_options options = options_for(&p, 3);
+  spectrum first, second;
+  assert_ok(qds_spectrum(ctx, p.t, &options, &first.x, first.values, first.residuals, &first.statistics));
+  options.start = &first.x;
+  assert_ok(qds_spectrum(ctx, p.t, &options, &second.x, second.values, second.residuals, &second.statistics));
+  for (int j = 0; j < 3; j++) assert_close(second.values[j], first.values[j], 1e-6);
+  assert_true(second.statistics.finest.iterations < first.statistics.finest.iterations);
+  qds_block_clear(&first.x);
+  qds_block_clear(&second.x);
+  problem_clear(&p);
+}
+
 /* In one dimension the count says how many odd levels the even start vectors have missed. */
 static void odd_levels_are_missed_and_found_by_the_count(qds_context *ctx) {
   const axis_plan plan[3] = {{0}, {0}, {2, 300, {QDS_DIRICHLET, QDS_DIRICHLET}, acos(-1), 1}};
@@ -473,6 +488,7 @@ TEST_IN_CONTEXT(fast_diagonalisation_finds_the_same_levels)
 TEST_IN_CONTEXT(many_states_are_found)
 TEST_IN_CONTEXT(small_operators_are_diagonalised)
 TEST_IN_CONTEXT(one_of_a_pair_is_missed_and_found_by_the_check)
+TEST_IN_CONTEXT(given_vectors_on_a_large_grid)
 TEST_IN_CONTEXT(odd_levels_are_missed_and_found_by_the_count)
 TEST_IN_CONTEXT(what_cannot_work_is_an_error)
 TEST_IN_CONTEXT(memory_runs_out)
@@ -490,6 +506,7 @@ int main(void) {
       cmocka_unit_test(test_many_states_are_found),
       cmocka_unit_test(test_small_operators_are_diagonalised),
       cmocka_unit_test(test_one_of_a_pair_is_missed_and_found_by_the_check),
+      cmocka_unit_test(test_given_vectors_on_a_large_grid),
       cmocka_unit_test(test_odd_levels_are_missed_and_found_by_the_count),
       cmocka_unit_test(test_what_cannot_work_is_an_error),
       cmocka_unit_test(test_memory_runs_out),
