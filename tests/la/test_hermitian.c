@@ -246,7 +246,8 @@ static void spectrum_is_that_of_the_dense_matrix(void **state) {
 }
 
 /* Start vectors that live in one of two separate halves: a plain solver finds every level there, once instead
- * of twice. The check finds the others. */
+ * of twice. The check finds the others. The tolerance ends the solve before rounding has carried the other
+ * half into it. */
 static void check_missed(qds_context *ctx) {
   enum { STATES = 4 };
   qds_vector_potential potential;
@@ -264,7 +265,7 @@ static void check_missed(qds_context *ctx) {
   const qds_spectrum_target target = {qds_magnetic_operator_apply(m), qds_magnetic_operator_on_stream};
   const qds_spectrum_options options = {.target = &target,
                                         .states = STATES,
-                                        .relative_tolerance = 1e-8,
+                                        .relative_tolerance = 1e-6,
                                         .max_iterations = 400,
                                         .start = &start};
   qds_spectrum_statistics statistics;
