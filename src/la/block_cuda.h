@@ -43,17 +43,19 @@ struct qds_stage_shape {
   int shift, stride; /* rows = 1 << shift */
 };
 
-/* Asks for 16 bytes; of the second function, those from `bytes` on become 0. */
+/* Asks for 16 bytes; of the second function, for 8, or puts 0 where there is `none`. */
 static __device__ inline void qds_copy_16(double *shared, const double *global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
                "l"(global)
                : "memory");
 }
-static __device__ inline void qds_copy_some(double *shared, const double *global, int bytes) {
-  asm volatile(
-      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
-      "l"(global), "r"(bytes)
-      : "memory");
+static __device__ inline void qds_copy_8(double *shared, const double *global, bool none) {
+  if (none)
+    *shared = 0;
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"((unsigned)__cvta_generic_to_shared(shared)),
+                 "l"(global)
+                 : "memory");
 }
 
 static __device__ inline void qds_copies_commit() {
@@ -80,9 +82,8 @@ static __device__ inline void qds_stage_load(double *stage, qds_stage_shape shap
       qds_copy_16(to, column_at(c) + (row + own));
   } else {
     const int64_t there = rows - row - own;
-    const int bytes = there > 1 ? 16 : there > 0 ? 8 : 0;
     for (int c = first; c < columns; c += step, to += step * shape.stride)
-      qds_copy_some(to, column_at(c) + (there > 0 ? row + own : 0), bytes);
+      for (int i = 0; i < 2; i++) qds_copy_8(to + i, column_at(c) + (row + own + i), i >= there);
   }
 }
 

@@ -150,6 +150,8 @@ static void misuse_is_refused(qds_context *ctx) {
   assert_fails(qds_layout_make(8, (int64_t)1 << 40, (int64_t)1 << 30, &l), QDS_ERROR_MEMORY, "records");
   assert_ok(qds_layout_make(8, 100, 3, &l));
   memory m = take(ctx, 4 * qds_layout_array_bytes(&l));
+  memset(m.host, 0, m.bytes);
+  send(ctx, &m);
   char *start = m.place, *second = start + qds_layout_array_bytes(&l);
   assert_fails(qds_layout_to_arrays(stream, &l, start, start), QDS_ERROR_ARGUMENT, "overlap");
   assert_fails(qds_layout_to_records(stream, &l, start, start + 160), QDS_ERROR_ARGUMENT, "overlap");
