@@ -200,7 +200,7 @@ static qds_status search_bytes(const qds_device *d, size_t *bytes, int *on_devic
   *on_device = !*why && d->open.method == QDS_CLOSED;
   *bytes = d->open.method != QDS_CLOSED ? qds_open_bytes(d)
            : *on_device                 ? 0
-                                        : qds_spectrum_bytes(unknowns, parts, parts * d->states, d->dimension);
+                        : qds_spectrum_bytes(unknowns, parts, parts * d->states, d->dimension);
   if (parts > 1 && d->open.method == QDS_CLOSED) *bytes += qds_magnetic_operator_bytes(unknowns, *on_device);
   return QDS_OK;
 }

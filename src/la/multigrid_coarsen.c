@@ -6,6 +6,8 @@
  * more. */
 static const double strong_coupling = 0.3;
 enum { FEWEST_UNKNOWNS = 4 };
+/* Fewer numbers are not worth a second thread. */
+enum { SHARED = 16384 };
 
 void qds_level_coefficients_clear(qds_level_coefficients *coefficients) {
   for (int a = 0; a < 3; a++) qds_release(coefficients->c[a]);
@@ -82,12 +84,18 @@ qds_status qds_level_axes_from_operator(qds_context *ctx, const qds_tensor_opera
   return QDS_OK;
 }
 
+static void copy(int threads, int64_t count, const double *from, double *to) {
+#pragma omp parallel for num_threads(threads) schedule(static) if (count > SHARED)
+  for (int64_t i = 0; i < count; i++) to[i] = from[i];
+}
+
 qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *fine, qds_level *level,
                                    qds_level_coefficients *out) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   QDS_TRY(qds_level_axes_from_operator(ctx, fine, level));
+  const int threads = qds_context_threads(ctx);
   QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &out->v));
-  memcpy(out->v, fine->v, sizeof(double) * (size_t)level->rows);
+  copy(threads, level->rows, fine->v, out->v);
   for (int a = 0; a < 3; a++) {
     if (!fine->c[a]) continue;
     /* Each element has `order` edges between its nodes, all with the element's coefficient. */
@@ -97,35 +105,39 @@ qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *
     around(level->n, a, &before, &after);
     if (level->by_element[a]) before = after = 1;
     QDS_TRY(QDS_NEW(allocator, coefficient_count(level, a), "multigrid", &out->c[a]));
-    for (int64_t o = 0; o < before; o++)
-      for (int64_t e = 0; e < edges; e++)
-        memcpy(out->c[a] + (o * edges + e) * after, fine->c[a] + (o * elements + e / order) * after,
-               sizeof(double) * (size_t)after);
+#pragma omp parallel for num_threads(threads) schedule(static) if (before * edges * after > SHARED)
+    for (int64_t at = 0; at < before * edges; at++)
+      memcpy(out->c[a] + at * after, fine->c[a] + (at / edges * elements + at % edges / order) * after,
+             sizeof(double) * (size_t)after);
   }
   return QDS_OK;
 }
 
-static qds_status check_finite(int64_t count, const float *numbers, const char *what) {
+static qds_status check_finite(int threads, int64_t count, const float *numbers, const char *what) {
+  int64_t bad = count;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(min : bad) if (count > SHARED)
   for (int64_t i = 0; i < count; i++)
-    if (!isfinite(numbers[i]))
-      QDS_FAIL(QDS_ERROR_NUMERIC,
-               "multigrid: %s number %lld is %g: not finite, or too large for single precision", what,
-               (long long)i, numbers[i]);
-  return QDS_OK;
+    if (!isfinite(numbers[i])) bad = i < bad ? i : bad;
+  if (bad == count) return QDS_OK;
+  QDS_FAIL(QDS_ERROR_NUMERIC,
+           "multigrid: %s number %lld is %g: not finite, or too large for single precision", what,
+           (long long)bad, numbers[bad]);
 }
 
-static qds_status assemble_axis(qds_allocator *allocator, qds_level *level, int a, const double *c) {
+static qds_status assemble_axis(qds_context *ctx, qds_level *level, int a, const double *c) {
   const qds_level_axis *axis = &level->axis[a];
   const int64_t edges = edges_of(axis), count = coefficient_count(level, a);
+  const int threads = qds_context_threads(ctx);
   int64_t before, after;
   around(level->n, a, &before, &after);
   if (level->by_element[a]) after = 1;
-  QDS_TRY(QDS_NEW(allocator, count, "multigrid", &level->edge[a]));
-  for (int64_t i = 0; i < count; i++) {
-    const int64_t e = i / after % edges;
-    level->edge[a][i] = (float)(c[i] / (axis->x[e + 1] - axis->x[e]));
+  QDS_TRY(QDS_NEW(qds_context_allocator(ctx), count, "multigrid", &level->edge[a]));
+#pragma omp parallel for num_threads(threads) schedule(static) if (count > SHARED)
+  for (int64_t at = 0; at < count / after; at++) {
+    const double length = axis->x[at % edges + 1] - axis->x[at % edges];
+    for (int64_t k = 0; k < after; k++) level->edge[a][at * after + k] = (float)(c[at * after + k] / length);
   }
-  return check_finite(count, level->edge[a], "coefficient");
+  return check_finite(threads, count, level->edge[a], "coefficient");
 }
 
 qds_status qds_level_round_masses(qds_context *ctx, qds_level *level, int a, int is_point) {
@@ -144,19 +156,21 @@ qds_status qds_level_round_masses(qds_context *ctx, qds_level *level, int a, int
   return QDS_OK;
 }
 
-qds_status qds_level_set_potential(qds_level *level, const double *v) {
+qds_status qds_level_set_potential(qds_context *ctx, qds_level *level, const double *v) {
+  const int threads = qds_context_threads(ctx);
+#pragma omp parallel for num_threads(threads) schedule(static) if (level->rows > SHARED)
   for (int64_t i = 0; i < level->rows; i++) level->v[i] = (float)v[i];
-  return check_finite(level->rows, level->v, "potential");
+  return check_finite(threads, level->rows, level->v, "potential");
 }
 
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level,
                               const qds_level_coefficients *coefficients) {
   qds_allocator *allocator = qds_context_allocator(ctx);
   QDS_TRY(QDS_NEW(allocator, level->rows, "multigrid", &level->v));
-  QDS_TRY(qds_level_set_potential(level, coefficients->v));
+  QDS_TRY(qds_level_set_potential(ctx, level, coefficients->v));
   for (int a = 0; a < 3; a++) {
     QDS_TRY(qds_level_round_masses(ctx, level, a, !coefficients->c[a]));
-    if (coefficients->c[a]) QDS_TRY(assemble_axis(allocator, level, a, coefficients->c[a]));
+    if (coefficients->c[a]) QDS_TRY(assemble_axis(ctx, level, a, coefficients->c[a]));
   }
   return QDS_OK;
 }
@@ -168,9 +182,14 @@ double qds_level_coupling(const qds_level *level, int a, double mean) {
   return mean * density * density;
 }
 
-static double mean_of(int64_t count, const double *c) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; i++) sum += c[i];
+/* Summed in groups, one after the other, so that the threads change nothing. */
+static double mean_of(int threads, int64_t count, const double *c) {
+  enum { GROUPS = 64 };
+  double part[GROUPS] = {0}, sum = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) if (count > SHARED)
+  for (int group = 0; group < GROUPS; group++)
+    for (int64_t i = count * group / GROUPS; i < count * (group + 1) / GROUPS; i++) part[group] += c[i];
+  for (int group = 0; group < GROUPS; group++) sum += part[group];
   return count > 0 ? sum / (double)count : 0;
 }
 
@@ -248,47 +267,48 @@ static qds_status make_transfer(qds_allocator *allocator, const qds_level_axis *
 }
 
 /* Mass-weighted means over the fine unknowns of axis a: out has t->coarse entries along it. */
-static void restrict_mean(const qds_transfer *t, int64_t before, int64_t after, const double *in,
+static void restrict_mean(int threads, const qds_transfer *t, int64_t before, int64_t after, const double *in,
                           double *out) {
-  for (int64_t o = 0; o < before; o++)
-    for (int64_t big = 0; big < t->coarse; big++) {
-      double *to = out + (o * t->coarse + big) * after;
-      memset(to, 0, sizeof(double) * (size_t)after);
-      for (int64_t g = t->gather_start[big]; g < t->gather_start[big + 1]; g++) {
-        const int64_t i = t->gather_at[g];
-        const double share = t->gather_weight[g];
-        const double *from = in + (o * t->fine + i) * after;
-        for (int64_t k = 0; k < after; k++) to[k] += share * from[k];
-      }
+#pragma omp parallel for num_threads(threads) schedule(static) if (before * t->coarse * after > SHARED)
+  for (int64_t at = 0; at < before * t->coarse; at++) {
+    const int64_t o = at / t->coarse, big = at % t->coarse;
+    double *to = out + at * after;
+    memset(to, 0, sizeof(double) * (size_t)after);
+    for (int64_t g = t->gather_start[big]; g < t->gather_start[big + 1]; g++) {
+      const double share = t->gather_weight[g], *from = in + (o * t->fine + t->gather_at[g]) * after;
+      for (int64_t k = 0; k < after; k++) to[k] += share * from[k];
     }
+  }
 }
 
 /* Coefficients in series along axis a: length over the sum of length / c. */
-static void merge_edges(const qds_level_axis *fine, const qds_level_axis *coarse, int64_t before,
+static void merge_edges(int threads, const qds_level_axis *fine, const qds_level_axis *coarse, int64_t before,
                         int64_t after, const double *in, double *out) {
   const int64_t fine_edges = edges_of(fine), edges = edges_of(coarse);
-  for (int64_t o = 0; o < before; o++)
-    for (int64_t e = 0; e < edges; e++) {
-      double *to = out + (o * edges + e) * after;
-      for (int64_t k = 0; k < after; k++) {
-        double resistance = 0;
-        for (int64_t f = 2 * e; f < group_start(fine, e + 1, edges); f++)
-          resistance += (fine->x[f + 1] - fine->x[f]) / in[(o * fine_edges + f) * after + k];
-        to[k] = (coarse->x[e + 1] - coarse->x[e]) / resistance;
-      }
+#pragma omp parallel for num_threads(threads) schedule(static) if (before * edges * after > SHARED)
+  for (int64_t at = 0; at < before * edges; at++) {
+    const int64_t o = at / edges, e = at % edges;
+    for (int64_t k = 0; k < after; k++) {
+      double resistance = 0;
+      for (int64_t f = 2 * e; f < group_start(fine, e + 1, edges); f++)
+        resistance += (fine->x[f + 1] - fine->x[f]) / in[(o * fine_edges + f) * after + k];
+      out[at * after + k] = (coarse->x[e + 1] - coarse->x[e]) / resistance;
     }
+  }
 }
 
 /* Coarsens the array of one coefficient (axis `own` >= 0 along which it counts edges, or -1 for v) along
  * every axis. */
-static qds_status coarsen_array(qds_allocator *allocator, const qds_level *fine, const qds_level *coarse,
-                                int own, const double *in, double **out) {
+static qds_status coarsen_array(qds_context *ctx, const qds_level *fine, const qds_level *coarse, int own,
+                                const double *in, double **out) {
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  const int threads = qds_context_threads(ctx);
   int64_t size[3];
   const int alone = own >= 0 && fine->by_element[own];
   for (int a = 0; a < 3; a++) size[a] = a == own ? edges_of(&fine->axis[a]) : alone ? 1 : fine->n[a];
   QDS_AUTO_RELEASE double *current = NULL;
   QDS_TRY(QDS_NEW(allocator, size[0] * size[1] * size[2], "multigrid", &current));
-  memcpy(current, in, sizeof(double) * (size_t)(size[0] * size[1] * size[2]));
+  copy(threads, size[0] * size[1] * size[2], in, current);
   for (int a = 0; a < 3; a++) {
     const qds_transfer *t = &fine->transfer[a];
     if (t->identity || (alone && a != own)) continue;
@@ -298,9 +318,9 @@ static qds_status coarsen_array(qds_allocator *allocator, const qds_level *fine,
     double *next = NULL;
     QDS_TRY(QDS_NEW(allocator, size[0] * size[1] * size[2], "multigrid", &next));
     if (a == own)
-      merge_edges(&fine->axis[a], &coarse->axis[a], before, after, current, next);
+      merge_edges(threads, &fine->axis[a], &coarse->axis[a], before, after, current, next);
     else
-      restrict_mean(t, before, after, current, next);
+      restrict_mean(threads, t, before, after, current, next);
     qds_release(current);
     current = next;
   }
@@ -311,7 +331,7 @@ static qds_status coarsen_array(qds_allocator *allocator, const qds_level *fine,
 
 qds_status qds_level_coarsen_potential(qds_context *ctx, const qds_level *fine, const qds_level *coarse,
                                        const double *v, double **coarse_v) {
-  return coarsen_array(qds_context_allocator(ctx), fine, coarse, -1, v, coarse_v);
+  return coarsen_array(ctx, fine, coarse, -1, v, coarse_v);
 }
 
 qds_status qds_level_coarsen_axes(qds_context *ctx, qds_level *fine, const double coupling[3],
@@ -334,16 +354,15 @@ qds_status qds_level_coarsen_axes(qds_context *ctx, qds_level *fine, const doubl
 
 qds_status qds_level_coarsen(qds_context *ctx, qds_level *fine, const qds_level_coefficients *coefficients,
                              qds_level *coarse, qds_level_coefficients *out, int *coarsened) {
-  qds_allocator *allocator = qds_context_allocator(ctx);
+  const int threads = qds_context_threads(ctx);
   double coupling[3];
   for (int a = 0; a < 3; a++)
     coupling[a] = qds_level_coupling(
-        fine, a, mean_of(coefficients->c[a] ? coefficient_count(fine, a) : 0, coefficients->c[a]));
+        fine, a, mean_of(threads, coefficients->c[a] ? coefficient_count(fine, a) : 0, coefficients->c[a]));
   QDS_TRY(qds_level_coarsen_axes(ctx, fine, coupling, coarse, coarsened));
   if (!*coarsened) return QDS_OK;
   QDS_TRY(qds_level_coarsen_potential(ctx, fine, coarse, coefficients->v, &out->v));
   for (int a = 0; a < 3; a++)
-    if (coefficients->c[a])
-      QDS_TRY(coarsen_array(allocator, fine, coarse, a, coefficients->c[a], &out->c[a]));
+    if (coefficients->c[a]) QDS_TRY(coarsen_array(ctx, fine, coarse, a, coefficients->c[a], &out->c[a]));
   return QDS_OK;
 }

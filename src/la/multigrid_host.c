@@ -129,13 +129,13 @@ static qds_status create(qds_context *ctx, const qds_tensor_operator *fine, qds_
 
 static qds_status renew(qds_context *ctx, const qds_tensor_operator *fine, qds_multigrid *mg) {
   QDS_AUTO_RELEASE double *v = NULL;
-  QDS_TRY(qds_level_set_potential(&mg->level[0], fine->v));
+  QDS_TRY(qds_level_set_potential(ctx, &mg->level[0], fine->v));
   for (int l = 0; l < mg->levels - 1; l++) {
     double *coarse = NULL;
     QDS_TRY(qds_level_coarsen_potential(ctx, &mg->level[l], &mg->level[l + 1], l > 0 ? v : fine->v, &coarse));
     qds_release(v);
     v = coarse;
-    QDS_TRY(qds_level_set_potential(&mg->level[l + 1], v));
+    QDS_TRY(qds_level_set_potential(ctx, &mg->level[l + 1], v));
     QDS_TRY(level_start(ctx, &mg->level[l]));
   }
   return QDS_OK;

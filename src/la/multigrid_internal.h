@@ -120,7 +120,7 @@ qds_status qds_level_from_operator(qds_context *ctx, const qds_tensor_operator *
 /* Fills edges, masses and v from the axes and coefficients. */
 qds_status qds_level_assemble(qds_context *ctx, qds_level *level, const qds_level_coefficients *coefficients);
 /* Its potential alone, and that of the next coarser level, which the caller releases. */
-qds_status qds_level_set_potential(qds_level *level, const double *v);
+qds_status qds_level_set_potential(qds_context *ctx, qds_level *level, const double *v);
 qds_status qds_level_coarsen_potential(qds_context *ctx, const qds_level *fine, const qds_level *coarse,
                                        const double *v, double **coarse_v);
 /* Masses in single precision, and their roots: the level is self-adjoint with respect to the masses that it
