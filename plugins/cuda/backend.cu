@@ -159,7 +159,6 @@ static const qds_backend backend = {
     .addresses_reserve = qds_cuda_addresses_reserve,
     .addresses_release = qds_cuda_addresses_release,
     .piece_map = qds_cuda_piece_map,
-    .piece_allow = qds_cuda_piece_allow,
     .piece_unmap = qds_cuda_piece_unmap,
 };
 

@@ -107,19 +107,18 @@ void qds_cuda_addresses_release(void *state, void *begin, size_t bytes) {
 
 qds_status qds_cuda_piece_map(void *state, void *begin, void *piece, size_t bytes) {
   CUDA_ENTER(device, state);
-  const CUresult result =
-      device->driver->cuMemMap((CUdeviceptr)begin, bytes, 0, (CUmemGenericAllocationHandle)piece, 0);
-  return result == CUDA_SUCCESS ? QDS_OK : fail(device, result, "cuMemMap");
-}
-
-qds_status qds_cuda_piece_allow(void *state, void *begin, size_t bytes) {
-  CUDA_ENTER(device, state);
+  const qds_cuda_driver *driver = device->driver;
+  const CUdeviceptr address = (CUdeviceptr)begin;
   CUmemAccessDesc access = {};
   access.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
   access.location.id = device->index;
   access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  const CUresult result = device->driver->cuMemSetAccess((CUdeviceptr)begin, bytes, &access, 1);
-  return result == CUDA_SUCCESS ? QDS_OK : fail(device, result, "cuMemSetAccess");
+  CUresult result = driver->cuMemMap(address, bytes, 0, (CUmemGenericAllocationHandle)piece, 0);
+  if (result != CUDA_SUCCESS) return fail(device, result, "cuMemMap");
+  result = driver->cuMemSetAccess(address, bytes, &access, 1);
+  if (result == CUDA_SUCCESS) return QDS_OK;
+  keep(device, driver->cuMemUnmap(address, bytes), "cuMemUnmap");
+  return fail(device, result, "cuMemSetAccess");
 }
 
 void qds_cuda_piece_unmap(void *state, void *begin, size_t bytes) {

@@ -114,7 +114,6 @@ void qds_cuda_piece_destroy(void *state, void *piece);
 qds_status qds_cuda_addresses_reserve(void *state, size_t bytes, void **begin);
 void qds_cuda_addresses_release(void *state, void *begin, size_t bytes);
 qds_status qds_cuda_piece_map(void *state, void *begin, void *piece, size_t bytes);
-qds_status qds_cuda_piece_allow(void *state, void *begin, size_t bytes);
 void qds_cuda_piece_unmap(void *state, void *begin, size_t bytes);
 
 #endif

@@ -10,10 +10,9 @@ static const qds_host_api host_api = {QDS_BACKEND_ABI, sizeof(qds_host_api), qds
   X(name)                                                                                                    \
   X(probe)                                                                                                   \
   X(open)                                                                                                    \
-  X(close)                                                                                                   \
-  X(allocate) X(release) X(memory) X(copy) X(fill) X(stream_create) X(stream_destroy) X(stream_synchronise)  \
-      X(stream_idle) X(event_create) X(event_destroy) X(event_record) X(event_wait) X(event_synchronise)     \
-          X(event_done) X(event_seconds) X(host_function)
+  X(close) X(allocate) X(release) X(memory) X(copy) X(fill) X(stream_create) X(stream_destroy)               \
+      X(stream_synchronise) X(stream_idle) X(event_create) X(event_destroy) X(event_record) X(event_wait)    \
+          X(event_synchronise) X(event_done) X(event_seconds) X(host_function)
 
 static qds_status check_slots(const qds_backend *backend) {
 #define CHECK_SLOT(slot)                                                                                     \
@@ -27,9 +26,8 @@ static qds_status check_slots(const qds_backend *backend) {
   if (graphs != 0 && graphs != 4)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "its table has some of the operations of graphs and lacks others");
   const int pieces = !!backend->piece_create + !!backend->piece_destroy + !!backend->addresses_reserve +
-                     !!backend->addresses_release + !!backend->piece_map + !!backend->piece_allow +
-                     !!backend->piece_unmap;
-  if (pieces != 0 && pieces != 7)
+                     !!backend->addresses_release + !!backend->piece_map + !!backend->piece_unmap;
+  if (pieces != 0 && pieces != 6)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED,
              "its table has some of the operations of memory in pieces and lacks others");
   return QDS_OK;

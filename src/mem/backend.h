@@ -14,7 +14,7 @@
 
 #include "qdsim/status.h"
 
-enum { QDS_BACKEND_ABI = 2 };
+enum { QDS_BACKEND_ABI = 1 };
 
 typedef struct {
   uint32_t abi;
@@ -108,11 +108,9 @@ typedef struct qds_backend {
   void (*piece_destroy)(void *state, void *piece);                     /* lies behind no address */
   qds_status (*addresses_reserve)(void *state, size_t bytes, void **begin);
   void (*addresses_release)(void *state, void *begin, size_t bytes); /* nothing lies behind them */
-  /* Puts a piece of `bytes` behind the addresses from `begin` on; it may lie behind others too. */
+  /* Puts a piece of `bytes` behind the addresses from `begin` on. */
   qds_status (*piece_map)(void *state, void *begin, void *piece, size_t bytes);
-  /* Opens addresses behind which whole pieces were put; before, nothing may be read or written there. */
-  qds_status (*piece_allow)(void *state, void *begin, size_t bytes);
-  /* Takes whole pieces away from behind their addresses. No operation that uses these may be under way. */
+  /* Takes it away from there. No operation that uses the addresses may be under way. */
   void (*piece_unmap)(void *state, void *begin, size_t bytes);
 } qds_backend;
 

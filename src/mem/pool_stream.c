@@ -8,7 +8,6 @@ static void dismantle(qds_stream_pool *pool) {
   qds_range_map_destroy(&pool->map);
   qds_heap_destroy(pool->records, NULL, NULL);
   pthread_mutex_destroy(&pool->lock);
-  pthread_mutex_destroy(&pool->sweeping);
   pthread_mutex_destroy(&pool->trimming);
   qds_release(pool);
 }
@@ -22,7 +21,6 @@ qds_status qds_stream_pool_create(qds_accelerator *accelerator, size_t limit, qd
   pool->limit = limit;
   pool->slack = QDS_POOL_SLACK;
   pthread_mutex_init(&pool->trimming, NULL);
-  pthread_mutex_init(&pool->sweeping, NULL);
   pthread_mutex_init(&pool->lock, NULL);
   qds_status status = qds_heap_create(0, &pool->records);
   if (status == QDS_OK) status = qds_pieces_open(pool);

@@ -63,6 +63,14 @@ static qds_status set_aside(qds_stream_pool *pool) {
   return QDS_OK;
 }
 
+/* Lanes are never taken out of the list, so it may be read without the lock from where it began. */
+static qds_status wait_for_lanes(const qds_stream_pool *pool, const pool_lane *lanes) {
+  const qds_accelerator *a = pool->accelerator;
+  for (const pool_lane *lane = lanes; lane; lane = lane->next)
+    QDS_TRY(a->backend->event_synchronise(a->state, lane->event));
+  return QDS_OK;
+}
+
 qds_status qds_pool_trim(qds_stream_pool *pool, size_t wanted, size_t *went) {
   *went = 0;
   pthread_mutex_lock(&pool->trimming);
@@ -71,7 +79,7 @@ qds_status qds_pool_trim(qds_stream_pool *pool, size_t wanted, size_t *went) {
   const pool_lane *lanes = pool->lanes;
   pthread_mutex_unlock(&pool->lock);
   /* What was set aside stays so when the wait fails: nobody knows what still uses it. */
-  if (status == QDS_OK) status = qds_pool_wait_all(pool, lanes);
+  if (status == QDS_OK) status = wait_for_lanes(pool, lanes);
   if (status == QDS_OK) {
     pthread_mutex_lock(&pool->lock);
     qds_pool_assign_all(pool, POOL_PENDING, POOL_COMMON);

@@ -85,7 +85,7 @@ pool_lane *qds_pool_lane(qds_stream_pool *pool, const void *native) {
   return lane;
 }
 
-int qds_pool_is_done(const qds_stream_pool *pool, const pool_lane *lane) {
+static int is_done(const qds_stream_pool *pool, const pool_lane *lane) {
   const qds_accelerator *a = pool->accelerator;
   int done = 0;
   if (lane->dirty) return 0;
@@ -100,7 +100,7 @@ void qds_pool_assign_all(qds_stream_pool *pool, uint32_t from, uint32_t to) {
 /* A lane whose stream was forgotten serves another when nothing is under way in it. */
 static pool_lane *reuse_lane(qds_stream_pool *pool, void *native) {
   pool_lane *lane = pool->lanes;
-  while (lane && (lane->alive || !qds_pool_is_done(pool, lane))) lane = lane->next;
+  while (lane && (lane->alive || !is_done(pool, lane))) lane = lane->next;
   if (!lane) return NULL;
   qds_pool_assign_all(pool, lane->owner, POOL_COMMON);
   lane->native = native;
@@ -186,18 +186,6 @@ qds_status qds_pool_record(qds_stream_pool *pool, pool_lane *lane) {
   return QDS_OK;
 }
 
-qds_status qds_pool_record_all(qds_stream_pool *pool) {
-  for (pool_lane *lane = pool->lanes; lane; lane = lane->next) QDS_TRY(qds_pool_record(pool, lane));
-  return QDS_OK;
-}
-
-qds_status qds_pool_wait_all(const qds_stream_pool *pool, const pool_lane *lanes) {
-  const qds_accelerator *a = pool->accelerator;
-  for (const pool_lane *lane = lanes; lane; lane = lane->next)
-    QDS_TRY(a->backend->event_synchronise(a->state, lane->event));
-  return QDS_OK;
-}
-
 /* Lets the stream of `own` wait for the work that stood in the other one at its last release. The event of
  * `own` says nothing of that work, so it must be recorded anew before others rely on it. */
 static qds_status follow(qds_stream_pool *pool, pool_lane *own, pool_lane *other) {
@@ -218,7 +206,7 @@ static qds_range *find_ready(qds_stream_pool *pool, pool_lane *own, size_t size)
   if (!range) range = find_owned(pool, POOL_COMMON, size);
   if (range) return range;
   for (pool_lane *other = pool->lanes; other; other = other->next)
-    if (other != own && qds_range_map_smallest(&pool->map, other->owner) && qds_pool_is_done(pool, other))
+    if (other != own && qds_range_map_smallest(&pool->map, other->owner) && is_done(pool, other))
       qds_pool_assign_all(pool, other->owner, POOL_COMMON);
   range = find_owned(pool, POOL_COMMON, size);
   if (range) return range;
@@ -244,7 +232,7 @@ static qds_range *find_elsewhere(qds_stream_pool *pool, pool_lane *own, size_t s
     other->eager = EAGER_RELEASES;
     if (size > room) {
       if (follow(pool, own, other) == QDS_OK) return range;
-    } else if (qds_pool_record(pool, other) == QDS_OK && qds_pool_is_done(pool, other)) {
+    } else if (qds_pool_record(pool, other) == QDS_OK && is_done(pool, other)) {
       qds_pool_assign_all(pool, other->owner, POOL_COMMON);
       return find_owned(pool, POOL_COMMON, size);
     }

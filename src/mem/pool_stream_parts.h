@@ -6,8 +6,7 @@
  * Work that is enqueued on the same stream later comes after it, so the stream itself may have it at once.
  *   - COMMON: nothing uses it.
  *   - PENDING: a trim is waiting for the work that uses it; nobody may have it.
- *   - VOID: there is no memory behind these addresses (pool_stream_space.c).
- *   - STALE: the memory behind these addresses lies behind others too, and belongs to those.
+ *   - VOID: there is no memory behind these addresses (pool_stream_pieces.c).
  * A small block that is given back stays a used range, parked in its lane by size; parked blocks become free
  * ranges before the pool grows.
  *
@@ -37,7 +36,6 @@ enum {
   POOL_PENDING = 1,
   POOL_FIRST_LANE = 2,
   POOL_VOID = INT32_MAX, /* addresses without memory */
-  POOL_STALE = INT32_MAX - 1,
 };
 
 typedef struct pool_block pool_block;
@@ -71,8 +69,7 @@ typedef struct {
   void **table;       /* the piece behind each unit of the addresses, or NULL */
   uint8_t *units;     /* of the piece that begins there, else 0 */
   size_t pieces;      /* behind addresses */
-  size_t void_bytes;  /* in free ranges of VOID and STALE */
-  size_t stale_bytes; /* in free ranges of STALE, and of those that are being cleared */
+  size_t void_bytes;  /* in free ranges of VOID */
   size_t moves;       /* under way */
   size_t moved;       /* pieces put elsewhere, ever */
   char refused[256];  /* why the device's memory comes in segments */
@@ -87,7 +84,6 @@ struct qds_stream_pool {
   size_t limit;
   double slack;             /* pool_stream.h */
   pthread_mutex_t trimming; /* one thread trims at a time; taken before `lock` */
-  pthread_mutex_t sweeping; /* one thread clears stale addresses; after `trimming`, before `lock` */
   pthread_mutex_t lock;
   qds_range_map map;
   pool_lane *lanes;
@@ -124,14 +120,8 @@ void qds_pool_park(qds_stream_pool *pool, pool_lane *lane, pool_block *block);
 pool_block *qds_pool_unpark(qds_stream_pool *pool, pool_lane *lane, size_t size);
 /* Makes what is parked in the lane free ranges of it. */
 void qds_pool_flush(qds_stream_pool *pool, pool_lane *lane);
-/* Whether all work that stood before the lane's last release is over. */
-int qds_pool_is_done(const qds_stream_pool *pool, const pool_lane *lane);
 /* Records the lane's event if it is dirty. */
 qds_status qds_pool_record(qds_stream_pool *pool, pool_lane *lane);
-/* Records every lane's event; and waits for the lanes from `lanes` on. These are never taken out of the list,
- * so it may be read without the lock, in which the wait is called. */
-qds_status qds_pool_record_all(qds_stream_pool *pool);
-qds_status qds_pool_wait_all(const qds_stream_pool *pool, const pool_lane *lanes);
 /* Gives all free ranges of one owner to another. */
 void qds_pool_assign_all(qds_stream_pool *pool, uint32_t from, uint32_t to);
 /* A free range of at least `size` bytes that the stream of `own` may use from now on, or NULL. Streams that
@@ -160,44 +150,19 @@ qds_status qds_pool_explain(qds_stream_pool *pool, const pool_request *request, 
 /* As qds_stream_pool_trim, until `wanted` bytes went. Called without the lock. */
 qds_status qds_pool_trim(qds_stream_pool *pool, size_t wanted, size_t *went);
 
-/* --- pool_stream_space.c -------------------------------------------------------------------------------- */
+/* --- pool_stream_pieces.c ------------------------------------------------------------------------------- */
 
 /* Reserves addresses where the device has memory in pieces. */
 qds_status qds_pieces_open(qds_stream_pool *pool);
 /* Gives everything back to the device. Not thread-safe. */
 void qds_pieces_close(qds_stream_pool *pool);
-/* What is wrong with the records, or NULL. Called with the lock. */
-const char *qds_pieces_fault(const qds_stream_pool *pool);
-
-/* A piece of so many units. */
-typedef struct {
-  void *piece;
-  size_t units;
-} pool_hand;
-/* The unit at an address. */
-size_t qds_space_index(const qds_stream_pool *pool, uintptr_t address);
-/* The functions below work on ranges that are claimed, without the lock. */
-/* The pieces behind a range of whole pieces, added to the list; and forgets that they lie there. */
-void qds_space_list(const qds_stream_pool *pool, const qds_range *range, pool_hand *hands, size_t *count);
-void qds_space_forget(qds_stream_pool *pool, const qds_range *range);
-/* Puts pieces behind a range without memory, from its beginning on. On failure none lies there. */
-qds_status qds_space_map(qds_stream_pool *pool, const qds_range *range, const pool_hand *hands, size_t count);
-/* Gives the pieces of a range, which lie nowhere else, back to the device; returns how many. */
-size_t qds_space_destroy(qds_stream_pool *pool, const qds_range *range);
-/* With the lock: makes a claimed range a free one. */
-void qds_space_put_back(qds_stream_pool *pool, qds_range *range, uint32_t owner);
-/* Clears some stale addresses once the work that may use them is over, or has been waited for, also by
- * another thread that is at it. Called with the lock, which is given up meanwhile. Errors: those of the work.
- */
-qds_status qds_space_sweep(qds_stream_pool *pool, int waits);
-
-/* --- pool_stream_pieces.c ------------------------------------------------------------------------------- */
-
 /* As qds_pool_grow. */
 qds_status qds_pieces_grow(qds_stream_pool *pool, pool_lane *own, const pool_request *request,
                            qds_range **out);
 /* Gives pieces that nothing uses back to the device until `wanted` bytes went, and returns how many. Called
  * with the lock, which is given up meanwhile. */
 size_t qds_pieces_release(qds_stream_pool *pool, size_t wanted);
+/* What is wrong with the records, or NULL. Called with the lock. */
+const char *qds_pieces_fault(const qds_stream_pool *pool);
 
 #endif

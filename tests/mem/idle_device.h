@@ -1,6 +1,6 @@
 /* A device that does nothing but keep account of its memory: its addresses lead nowhere, its streams are
  * always idle. It comes with memory in pieces and with whole segments only, and ends the program when it is
- * asked for what no device could do: memory behind addresses that have some, a part of a piece taken away. */
+ * asked for what no device could do: memory behind addresses that have some, a piece in two places. */
 #ifndef QDS_TESTS_IDLE_DEVICE_H
 #define QDS_TESTS_IDLE_DEVICE_H
 
@@ -37,10 +37,8 @@ typedef struct {
   idle_counts counts;
   size_t next, held, memory, objects; /* memory: what there is */
   int busy;                           /* no event is done */
-  size_t refuse_mapping;              /* the n-th from now fails; 0: none */
   struct idle_segment *segments;
   idle_piece **table; /* what lies behind each IDLE_PIECE of the addresses */
-  char *open;         /* whether it may be used there */
 } idle_device;
 
 static inline void idle_unlock(pthread_mutex_t **lock) {
@@ -212,8 +210,7 @@ static inline void idle_piece_destroy(void *state, void *object) {
 static inline qds_status idle_addresses_reserve(void *state, size_t bytes, void **begin) {
   idle_device *device = state;
   device->table = calloc(bytes / IDLE_PIECE, sizeof *device->table);
-  device->open = calloc(bytes / IDLE_PIECE, 1);
-  idle_assert(device->table && device->open, "no room");
+  idle_assert(device->table != NULL, "no room");
   *begin = (void *)IDLE_FIRST;
   return QDS_OK;
 }
@@ -224,11 +221,6 @@ static inline void idle_addresses_release(void *state, void *begin, size_t bytes
   for (size_t i = 0; i < bytes / IDLE_PIECE; i++)
     idle_assert(!device->table[i], "memory lies behind released addresses");
   free(device->table);
-  free(device->open);
-}
-
-static inline size_t idle_index(const void *address) {
-  return ((size_t)address - IDLE_FIRST) / IDLE_PIECE;
 }
 
 static inline qds_status idle_piece_map(void *state, void *begin, void *object, size_t bytes) {
@@ -236,25 +228,12 @@ static inline qds_status idle_piece_map(void *state, void *begin, void *object, 
   idle_piece *piece = object;
   IDLE_LOCK(device);
   device->counts.mappings++;
-  if (device->refuse_mapping && --device->refuse_mapping == 0)
-    return device->host->raise(QDS_ERROR_MEMORY, __FILE__, __LINE__, 0, "idle: not mapped");
-  piece->mapped++;
+  idle_assert(!piece->mapped++, "a piece lies in two places");
   idle_assert(piece->bytes == bytes, "a part of a piece");
-  idle_piece **at = device->table + idle_index(begin);
+  idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST) / IDLE_PIECE;
   for (size_t i = 0; i < bytes / IDLE_PIECE; i++) {
     idle_assert(!at[i], "memory lies behind these addresses already");
     at[i] = piece;
-  }
-  return QDS_OK;
-}
-
-static inline qds_status idle_piece_allow(void *state, void *begin, size_t bytes) {
-  idle_device *device = state;
-  IDLE_LOCK(device);
-  device->counts.permissions++;
-  for (size_t i = 0; i < bytes / IDLE_PIECE; i++) {
-    idle_assert(device->table[idle_index(begin) + i] != NULL, "addresses without memory were opened");
-    device->open[idle_index(begin) + i] = 1;
   }
   return QDS_OK;
 }
@@ -263,19 +242,10 @@ static inline void idle_piece_unmap(void *state, void *begin, size_t bytes) {
   idle_device *device = state;
   IDLE_LOCK(device);
   device->counts.unmappings++;
-  for (size_t i = idle_index(begin), end = i + bytes / IDLE_PIECE; i < end;) {
-    idle_piece *piece = device->table[i];
-    const size_t parts = piece ? piece->bytes / IDLE_PIECE : 0;
-    idle_assert(piece && i + parts <= end, "no whole pieces lie behind these addresses");
-    idle_assert(i == 0 || device->table[i - 1] != piece || piece->mapped > 1,
-                "a part of a piece is unmapped");
-    piece->mapped--;
-    for (size_t k = 0; k < parts; k++, i++) {
-      idle_assert(device->table[i] == piece, "no whole pieces lie behind these addresses");
-      device->table[i] = NULL;
-      device->open[i] = 0;
-    }
-  }
+  idle_piece **at = device->table + ((size_t)begin - IDLE_FIRST) / IDLE_PIECE;
+  idle_assert(at[0] && at[0]->bytes == bytes, "no whole piece lies behind these addresses");
+  at[0]->mapped--;
+  for (size_t i = 0; i < bytes / IDLE_PIECE; i++) at[i] = NULL;
 }
 
 #define IDLE_SLOTS                                                                                           \
@@ -296,7 +266,6 @@ static const qds_backend idle_pieces = {
     .addresses_reserve = idle_addresses_reserve,
     .addresses_release = idle_addresses_release,
     .piece_map = idle_piece_map,
-    .piece_allow = idle_piece_allow,
     .piece_unmap = idle_piece_unmap,
 };
 
