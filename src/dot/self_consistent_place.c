@@ -37,8 +37,10 @@ qds_status qds_electrostatics_bytes(const qds_device *d, size_t *bytes) {
   if (!d->electrostatics.wanted) return QDS_OK;
   QDS_TRY(qds_electrostatics_obstacle(d, why, sizeof why));
   /* On a device: the coefficients with what compresses them, and the arrays that come from and go to the
-   * host. On the CPU besides everything that the iteration holds, and the multigrid. */
-  const double on_device = 12, on_host = 34 + 2 * QDS_SELF_CONSISTENT_DEPTH,
+   * host. On the CPU besides everything that the iteration holds, and the multigrid. What lies along an axis,
+   * in both equations and all their levels, counts in one dimension alone. */
+  const double along = d->dimension == 1 && iterates ? 100 : 0, on_device = 12,
+               on_host = 34 + 2 * QDS_SELF_CONSISTENT_DEPTH + along,
                states = iterates && *why ? 2.5 * d->states : 0;
   *bytes = (size_t)((double)qds_device_nodes(d) * sizeof(double) * ((*why ? on_host : on_device) + states));
   return QDS_OK;

@@ -33,7 +33,7 @@ static void test_refusals(void **state) {
       {"absent", "no qdsim_absent.so in QDSIM_PLUGIN_DIR=/"},
       {"without_symbol", "it does not export qds_plugin_backend"},
       {"without_table", "it offers no table"},
-      {"wrong_abi", "made for interface 3; this library has 2"},
+      {"wrong_abi", "made for interface 2; this library has 1"},
       {"small_table", "bytes; this library needs"},
       {"missing_slot", "its table lacks host_function"},
       {"without_kernels", "it must either launch kernels of its own or run the library's"},
