@@ -35,7 +35,7 @@ typedef struct {
   int inputs, outputs, add;
   int64_t rows;
   const double *coefficients;
-  double *scratch;  /* the CPU's: threads x qds_combine_scratch(outputs) */
+  double *scratch;  /* the CPU's: threads x QDS_COMBINE_TILE_ROWS x outputs */
   const void *blas; /* the CPU's */
 } qds_combine_arguments;
 enum { QDS_COMBINE_TILE_ROWS = 512 };
