@@ -21,7 +21,7 @@ qds_status qds_reallocate(qds_allocator *allocator, size_t count, size_t size, c
   void *fresh;
   QDS_TRY(qds_allocate(allocator, count, size, tag, file, line, &fresh));
   if (*block) {
-    const size_t old = ((qds_block_header *)*block - 1)->bytes;
+    const size_t old = qds_bytes_of(*block);
     memcpy(fresh, *block, old < count * size ? old : count * size);
     qds_release(*block);
   }
@@ -39,6 +39,17 @@ qds_status qds_duplicate(qds_allocator *allocator, const char *text, const char 
 
 void qds_release(void *block) {
   if (!block) return;
-  qds_allocator *owner = ((qds_block_header *)block - 1)->owner;
-  owner->release(owner, block);
+  if (qds_has_header(block)) {
+    qds_allocator *owner = qds_header_of(block)->owner;
+    owner->release(owner, block);
+  } else {
+    qds_slab_header *slab = qds_slab_of(block);
+    slab->owner->release_small(slab, block);
+  }
+}
+
+size_t qds_bytes_of(const void *block) {
+  const qds_allocator *owner =
+      qds_has_header(block) ? qds_header_of(block)->owner : qds_slab_of(block)->owner;
+  return owner->bytes_of(owner, block);
 }

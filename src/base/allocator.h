@@ -10,36 +10,62 @@
 
 #include "base/check.h"
 
-/* Bytes: a cache line, and the widest vector register. Blocks of fewer than QDS_ALIGNED_BYTES whose size is
- * no multiple of it are aligned to half as much: a type that needs more has a size that is such a multiple.
- */
-enum { QDS_ALIGNMENT = 64, QDS_LEAST_ALIGNMENT = 32, QDS_ALIGNED_BYTES = 1024 };
+/* Bytes: what every block is aligned to, a cache line and the widest vector register. */
+enum { QDS_ALIGNMENT = 64 };
 
 typedef struct qds_allocator qds_allocator;
+typedef struct {
+  qds_allocator *owner;
+} qds_slab_header;
+
 struct qds_allocator {
-  /* A block of `bytes` (0 is allowed), aligned as said above, contents undefined. `tag` and `file` are string
-   * literals and are kept by address. Thread-safe. Fails with QDS_ERROR_MEMORY or QDS_ERROR_BUDGET;
-   * *out is NULL then. */
+  /* A block of `bytes` (0 is allowed), contents undefined. `tag` and `file` are string literals and are kept
+   * by address. Thread-safe. Fails with QDS_ERROR_MEMORY or QDS_ERROR_BUDGET; *out is NULL then. */
   qds_status (*allocate)(qds_allocator *self, size_t bytes, const char *tag, const char *file, int line,
                          void **out);
-  /* Takes back a block of this allocator. Thread-safe. */
+  /* Take back a block of this allocator: one with a header, one from a slab. Thread-safe. */
   void (*release)(qds_allocator *self, void *block);
+  void (*release_small)(qds_slab_header *slab, void *block); /* NULL: it has no slabs */
+  /* How many bytes a block of this allocator was asked with. */
+  size_t (*bytes_of)(const qds_allocator *self, const void *block);
+  void *observer; /* of a trace that watches the allocator (mem/trace.h); NULL: none does */
 };
 
-/* Stands directly before every block. */
+/* --- whose a block is ----------------------------------------------------------------------------------
+ *
+ * The address tells. A block at a multiple of QDS_HEADED_ALIGNMENT has a header directly before it. Any other
+ * lies in a slab: memory of QDS_SLAB_BYTES, aligned to as much, with one header for all its blocks. So a
+ * small block is given back without reading what stands at it, which often no cache of the processor holds.
+ */
+
+enum { QDS_HEADED_ALIGNMENT = 1024, QDS_SLAB_BYTES = 1 << 17, QDS_SLAB_COLOURS = 32 };
+
 typedef struct {
   qds_allocator *owner;
   size_t bytes;
 } qds_block_header;
 
+static inline int qds_has_header(const void *block) {
+  return (uintptr_t)block % QDS_HEADED_ALIGNMENT == 0;
+}
+
+static inline qds_block_header *qds_header_of(const void *block) {
+  return (qds_block_header *)block - 1;
+}
+
+/* A slab's header lies in one of QDS_SLAB_COLOURS lines, so that headers do not all fall on the same few sets
+ * of the processor's caches. */
+static inline qds_slab_header *qds_slab_of(const void *block) {
+  const uintptr_t begin = (uintptr_t)block & ~(uintptr_t)(QDS_SLAB_BYTES - 1);
+  return (qds_slab_header *)(begin + begin / QDS_SLAB_BYTES % QDS_SLAB_COLOURS * QDS_ALIGNMENT);
+}
+
+/* --- what callers use ------------------------------------------------------------------------------------
+ */
+
 /* Raises the error of a product that overflows; *out becomes NULL. */
 qds_status qds_refuse_overflow(size_t count, size_t size, const char *tag, const char *file, int line,
                                void **out);
-/* What a block of `bytes` is aligned to at least. */
-static inline size_t qds_alignment_of(size_t bytes) {
-  return bytes % QDS_ALIGNMENT == 0 || bytes >= QDS_ALIGNED_BYTES ? QDS_ALIGNMENT : QDS_LEAST_ALIGNMENT;
-}
-
 /* `count` elements of `size` bytes; an overflowing product is QDS_ERROR_MEMORY. Inlined, because for a
  * constant size nothing is left of it but the call. */
 static inline qds_status qds_allocate(qds_allocator *allocator, size_t count, size_t size, const char *tag,
@@ -60,6 +86,8 @@ qds_status qds_duplicate(qds_allocator *allocator, const char *text, const char 
                          int line, char **out);
 /* Releases a block of any allocator; NULL is allowed. */
 void qds_release(void *block);
+/* How many bytes a block of any allocator was asked with. */
+size_t qds_bytes_of(const void *block);
 
 /* `out` is the address of a typed pointer: double *x; QDS_TRY(QDS_NEW(a, n, "psi", &x)); */
 #define QDS_NEW(allocator, count, tag, out)                                                                  \

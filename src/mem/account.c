@@ -24,7 +24,9 @@ const char *qds_account_name(const qds_account *account, qds_account_key key) {
   return account->rows[row_of(key)].tag;
 }
 
-qds_account_key qds_account_find(qds_account *account, qds_account_share *share, const char *tag) {
+_Static_assert((QDS_ACCOUNT_TAGS - 1) * sizeof(qds_account_count) <= UINT16_MAX, "the largest key");
+
+qds_account_key qds_account_find(qds_account *account, const char *tag) {
   enum { OTHERS = QDS_ACCOUNT_TAGS - 1 };
   pthread_mutex_lock(&account->lock);
   const size_t count = qds_account_get(&account->tags);
@@ -36,9 +38,6 @@ qds_account_key qds_account_find(qds_account *account, qds_account_share *share,
     atomic_store_explicit(&account->tags, count + 1, memory_order_release);
   }
   pthread_mutex_unlock(&account->lock);
-  const size_t at = qds_account_memo_of(tag);
-  share->memo_tags[at] = tag;
-  share->memo_keys[at] = key_of(i);
   return key_of(i);
 }
 

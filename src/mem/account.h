@@ -19,7 +19,7 @@
 #include "base/allocator.h"
 #include "qdsim/context.h"
 
-enum { QDS_ACCOUNT_TAGS = 256, QDS_ACCOUNT_QUANTUM = 1 << 16, QDS_ACCOUNT_MEMO = 512 };
+enum { QDS_ACCOUNT_TAGS = 256, QDS_ACCOUNT_QUANTUM = 1 << 16 };
 
 /* What a thread has changed and not told yet: `bytes` modulo 2^64, of which `high` is the highest that they
  * were. They are kept as what is left to it, high - bytes, which needs one subtraction and no comparison. */
@@ -28,17 +28,14 @@ typedef struct {
   atomic_size_t taken, returned; /* blocks, ever */
 } qds_account_count;
 
+/* A tag's number times the size of its count: where the count is. Fits in 16 bits. */
+typedef uint32_t qds_account_key;
+
 /* A thread's share; all zero at first. */
 typedef struct {
   qds_account_count total; /* its blocks are not counted: they are the sum of the tags' */
   qds_account_count tags[QDS_ACCOUNT_TAGS];
-  /* For the owner only: the keys of tags, by a part of their addresses. */
-  const char *memo_tags[QDS_ACCOUNT_MEMO];
-  uint32_t memo_keys[QDS_ACCOUNT_MEMO];
 } qds_account_share;
-
-/* A tag's number times the size of its count: where the count is. */
-typedef uint32_t qds_account_key;
 
 typedef struct {
   const char *tag;
@@ -59,8 +56,8 @@ typedef void *(*qds_account_share_fn)(void *shares, size_t number);
 void qds_account_open(qds_account *account);
 void qds_account_close(qds_account *account);
 
-/* The row of a tag, which is then known. The last row is shared by all tags that found no other. */
-qds_account_key qds_account_find(qds_account *account, qds_account_share *share, const char *tag);
+/* The row of a tag. The last row is shared by all tags that found no other. */
+qds_account_key qds_account_find(qds_account *account, const char *tag);
 const char *qds_account_name(const qds_account *account, qds_account_key key);
 /* Notes new heights and tells large changes of a tag and the total; to be called when a function below says
  * so. */
@@ -90,17 +87,6 @@ static inline int qds_account_falls_below_zero(atomic_size_t *number, size_t by)
   const size_t now = qds_account_get(number) - by;
   qds_account_set(number, now);
   return (ptrdiff_t)now < 0;
-}
-
-static inline size_t qds_account_memo_of(const char *tag) {
-  return (uintptr_t)tag % QDS_ACCOUNT_MEMO;
-}
-
-/* Whether the key of a tag is known to the share. */
-static inline int qds_account_knows(const qds_account_share *share, const char *tag, qds_account_key *out) {
-  const size_t at = qds_account_memo_of(tag);
-  *out = share->memo_keys[at];
-  return share->memo_tags[at] == tag;
 }
 
 static inline qds_account_count *qds_account_of(qds_account_share *share, qds_account_key key) {

@@ -3,8 +3,9 @@
  * Structure. Blocks up to QDS_CLASS_BLOCK_MOST bytes come from size classes with a cache per thread, larger
  * ones from best-fit pools of host memory: one for blocks below a MiB and one for those above, so that a
  * small block never keeps a large range from being whole; the slabs of the size classes have a pool of their
- * own for the same reason. Every block stands behind a record of its tag and source line; the leak report
- * walks the pools.
+ * own for the same reason. Tag and source line of every block are known: those of a small one from the word
+ * that its slab keeps for it, those of a larger one from the record before it. The leak report walks the
+ * pools.
  *
  * Concurrency. Small blocks are taken, counted and given back without a lock or an atomic read-modify-write
  * (pool_classes.h, account.h); large ones take one lock of O(log n) steps. With a limit each block also takes

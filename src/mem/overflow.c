@@ -31,14 +31,13 @@ struct qds_overflow {
   char folder[];
 };
 
-/* What stands in a region before the block: whole alignment units, the header at their end. A record in the
- * heap's account stands for the block. */
+/* What stands in a region before the block. A record in the heap's account stands for the block. */
 typedef struct {
   void *region, *record;
-  char padding[2 * QDS_ALIGNMENT - 2 * sizeof(void *) - sizeof(qds_block_header)];
+  char padding[QDS_HEADED_ALIGNMENT - 2 * sizeof(void *) - sizeof(qds_block_header)];
   qds_block_header header;
 } prefix;
-_Static_assert(sizeof(prefix) % QDS_ALIGNMENT == 0, "blocks are aligned");
+_Static_assert(sizeof(prefix) == QDS_HEADED_ALIGNMENT, "blocks lie where those with a header do");
 
 static size_t held_in_memory(const qds_overflow *s) {
   qds_memory_row total;
@@ -131,11 +130,16 @@ static void overflow_release(qds_allocator *self, void *block) {
   qds_release(p.record);
 }
 
+static size_t overflow_bytes_of(const qds_allocator *self, const void *block) {
+  (void)self;
+  return qds_header_of(block)->bytes;
+}
+
 qds_status qds_overflow_create(qds_heap *heap, size_t limit, const char *folder, qds_overflow **out) {
   *out = NULL;
   qds_overflow *s = calloc(1, sizeof *s + strlen(folder) + 1);
   if (!s) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room to manage what overflows");
-  s->interface = (qds_allocator){overflow_allocate, overflow_release};
+  s->interface = (qds_allocator){overflow_allocate, overflow_release, NULL, overflow_bytes_of, NULL};
   s->heap = heap;
   s->limit = limit;
   strcpy(s->folder, folder);

@@ -1,17 +1,18 @@
 #include "mem/pool_classes.h"
 
-/* First the compact family, then the aligned one. Up to 1 KiB every multiple of a line has a class; beyond,
- * the sizes are those of which a slab holds 49, 41, 35, 31, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4. */
-enum { COMPACT_CLASSES = 16, COMPACT_MOST = 992 };
-static const uint16_t strides[QDS_CLASSES] = {
-    64,   128,  192,  256,  320,  384,  448,  512,  576,  640,  704,  768,  832,   896,   960,
-    1024, 128,  192,  256,  320,  384,  448,  512,  576,  640,  704,  768,  832,   896,   960,
-    1024, 1280, 1536, 1792, 1984, 2496, 3008, 3520, 3904, 5248, 6336, 7872, 10560, 12672, 15808};
+#include <string.h>
 
-_Static_assert(offsetof(qds_class_slab, returned) == 64 && sizeof(qds_class_slab) == 128,
-               "a slab's header is not two cache lines");
-_Static_assert(sizeof(qds_class_block) == QDS_LEAST_ALIGNMENT, "blocks would not be aligned");
-_Static_assert(COMPACT_MOST + sizeof(qds_class_block) == 1024, "the largest compact class");
+/* Up to 1 KiB every multiple of a line has a class. Beyond, the sizes are those of which a slab holds 49, 40,
+ * 35, 32, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4, and even numbers of lines: then no block of theirs stands
+ * where only one with a header may. */
+static const uint16_t strides[QDS_CLASSES] = {64,   128,  192,  256,  320,  384,  448,  512,   576,   640,
+                                              704,  768,  832,  896,  960,  1024, 1280, 1536,  1792,  1920,
+                                              2432, 2944, 3456, 3840, 5248, 6272, 7808, 10496, 12544, 15744};
+
+enum { MOST_ROOM = QDS_SLAB_BYTES / QDS_ALIGNMENT };
+
+_Static_assert(offsetof(qds_class_slab, returned) == 64, "what blocks are taken with takes a line");
+_Static_assert(QDS_CLASS_LARGEST / QDS_ALIGNMENT <= UINT8_MAX, "lines");
 
 /* Stands for "no slab": it never has a free block, and nobody writes to it. So with "no cache", which is no
  * thread's. */
@@ -22,26 +23,22 @@ static uintptr_t begin_of(const qds_class_slab *slab) {
   return (uintptr_t)slab & ~(uintptr_t)(QDS_SLAB_BYTES - 1);
 }
 
-/* The first compact block's record begins where the lines for the slab's header end, that of the first
- * aligned block ends there. */
-static qds_class_block *block_at(const qds_class_slab *slab, size_t index) {
-  const size_t before = slab->class < COMPACT_CLASSES ? 0 : sizeof(qds_class_block);
-  const size_t first = QDS_SLAB_HEADER_BYTES - before;
-  return (qds_class_block *)(begin_of(slab) + first + index * strides[slab->class]);
+static uint32_t used_of(const qds_class_slab *slab) {
+  return slab->usable - slab->free;
 }
 
-static uint32_t used_of(const qds_class_slab *slab) {
-  return slab->known ? (uint32_t)(slab->gives + 1) : slab->room;
+/* With how many free blocks a slab that was used up is listed again. To turn to another slab takes longer
+ * than to take several blocks, so it must be worth while; the others do not wait for long, nor for much
+ * memory. */
+static uint32_t enough_free(const qds_class_slab *slab) {
+  return slab->usable < 16 ? 1 : slab->usable / 8u;
 }
 
 /* --- slabs --------------------------------------------------------------------------------------------- */
 
-static void make_known(qds_class_slab *slab) {
-  slab->gives = (int32_t)used_of(slab) - 1;
-  slab->known = 1;
-}
-
 static void list(qds_class_slab *slab) {
+  slab->known = 1;
+  slab->free_most = slab->usable - 1u;
   qds_class_slab **head = &slab->cache->with_free[slab->class];
   slab->next = *head;
   slab->previous = NULL;
@@ -54,20 +51,46 @@ static void unlist(qds_class_slab *slab) {
   *(slab->previous ? &slab->previous->next : &slab->cache->with_free[slab->class]) = slab->next;
 }
 
+/* Bytes before the first block of `room`: whatever line the header stands in, the stack and the words have
+ * room behind it, and the number of lines is odd (`strides`). In front of the first block a line stays free.
+ */
+static size_t bytes_before(size_t room) {
+  const size_t lines =
+      (sizeof none + room * (sizeof none.stack[0] + sizeof none.words[0])) / QDS_ALIGNMENT + 2;
+  return (QDS_SLAB_COLOURS + lines) / 2 * 2 * QDS_ALIGNMENT + QDS_ALIGNMENT;
+}
+
+static size_t room_for(size_t stride) {
+  size_t room = QDS_SLAB_BYTES / stride;
+  while (bytes_before(room) + room * stride > QDS_SLAB_BYTES) room--;
+  return room;
+}
+
+/* Puts the numbers of all blocks on the stack, the lowest on top. */
+static void fill_stack(qds_class_slab *slab) {
+  for (size_t number = slab->room; number-- > 0;)
+    if (!qds_has_header(slab->blocks + number * slab->stride)) slab->stack[slab->free++] = (uint16_t)number;
+  slab->usable = (uint16_t)slab->free;
+}
+
 static qds_status create_slab(qds_class_cache *cache, size_t class, qds_class_slab **out) {
   void *memory;
   QDS_TRY(qds_best_fit_allocate(cache->pool->source, QDS_SLAB_BYTES, QDS_SLAB_BYTES, &memory));
   qds_class_slab *slab = *out = qds_class_slab_of(memory);
-  qds_forbid(memory, QDS_SLAB_BYTES);
-  qds_permit(slab, sizeof *slab);
-  const size_t blocks = (QDS_SLAB_BYTES - QDS_SLAB_HEADER_BYTES) / strides[class];
-  *slab = (qds_class_slab){.cache = cache,
-                           .known = 1,
-                           .gives = -1,
-                           .room = (uint16_t)blocks,
+  const size_t stride = strides[class], room = cache->pool->room[class], before = bytes_before(room);
+  qds_permit(memory, before - QDS_ALIGNMENT);
+  qds_forbid((char *)memory + before - QDS_ALIGNMENT, QDS_SLAB_BYTES - before + QDS_ALIGNMENT);
+  *slab = (qds_class_slab){.header.owner = cache->pool->owner,
+                           .cache = cache,
+                           .words = (uint32_t *)(slab->stack + (room + 1) / 2 * 2),
+                           .blocks = (char *)memory + before,
+                           .stride = (uint32_t)stride,
+                           .inverse = (uint32_t)((((uint64_t)1 << 32) + stride - 1) / stride),
+                           .room = (uint16_t)room,
                            .class = (uint8_t) class,
                            .next_owned = cache->owned,
                            .owned_link = &cache->owned};
+  fill_stack(slab);
   if (cache->owned) cache->owned->owned_link = &slab->next_owned;
   cache->owned = slab;
   return QDS_OK;
@@ -82,30 +105,11 @@ static void give_slab_back(qds_class_slab *slab) {
   qds_best_fit_release(source, (void *)begin_of(slab));
 }
 
-/* Links a page of blocks that were never used, at least one, the lowest first. */
-QDS_UNCHECKED static void carve(qds_class_slab *slab) {
-  enum { AT_ONCE = 4096 };
-  const uint32_t wanted = (uint32_t)AT_ONCE / strides[slab->class] + 1, left = slab->room - slab->carved;
-  const uint32_t count = wanted < left ? wanted : left;
-  for (uint32_t i = count; i-- > 0;) {
-    qds_class_block *block = block_at(slab, slab->carved + i);
-    block->header.owner = NULL;
-    block->next = slab->free;
-    slab->free = block;
-  }
-  slab->carved += count;
-}
-
 /* Takes a block back from its owner's thread. A slab that becomes empty goes, but for one per class, so that
  * a block that comes and goes does not take a slab with it. */
-QDS_UNCHECKED static void take_back(qds_class_slab *slab, qds_class_block *block) {
-  if (!slab->known) {
-    make_known(slab);
-    list(slab);
-  }
-  block->next = slab->free;
-  slab->free = block;
-  slab->gives--;
+static void take_back(qds_class_slab *slab, const void *block) {
+  slab->stack[slab->free++] = (uint16_t)qds_class_number(slab, block);
+  if (!slab->known && slab->free > slab->free_most) list(slab);
 }
 
 static void give_back_if_empty(qds_class_slab *slab) {
@@ -118,9 +122,9 @@ static void give_back_if_empty(qds_class_slab *slab) {
 
 /* --- returns from other threads ------------------------------------------------------------------------ */
 
-QDS_UNCHECKED static void post(qds_class_cache *cache, qds_class_block *block) {
+QDS_UNCHECKED static void post(qds_class_cache *cache, qds_class_return *block) {
   qds_class_slab *slab = qds_class_slab_of(block);
-  qds_class_block *first = atomic_load_explicit(&slab->returned, memory_order_relaxed);
+  qds_class_return *first = atomic_load_explicit(&slab->returned, memory_order_relaxed);
   do {
     block->next = first;
     /* Acquires too: what the owner read of the slab comes before what is written to it below. */
@@ -137,8 +141,8 @@ QDS_UNCHECKED static void post(qds_class_cache *cache, qds_class_block *block) {
 
 /* Makes the returned blocks of a slab free. */
 QDS_UNCHECKED static void collect(qds_class_slab *slab) {
-  qds_class_block *block = atomic_exchange_explicit(&slab->returned, NULL, memory_order_acq_rel);
-  for (qds_class_block *next; block; block = next) {
+  qds_class_return *block = atomic_exchange_explicit(&slab->returned, NULL, memory_order_acq_rel);
+  for (qds_class_return *next; block; block = next) {
     next = block->next;
     take_back(slab, block);
   }
@@ -159,32 +163,30 @@ static void read_mail(qds_class_cache *cache) {
 /* Sees to it that the current slab of a class has a free block. */
 static qds_status refill(qds_class_cache *cache, size_t class) {
   qds_class_slab *old = cache->current[class], *slab = cache->with_free[class];
-  if (old->carved == old->room) {
-    if (slab)
-      unlist(slab);
-    else
-      QDS_TRY(create_slab(cache, class, &slab));
-    if (old != &none) {
-      old->known = 0;
-      old->gives = 0;
-    }
-    cache->current[class] = slab;
+  if (slab)
+    unlist(slab);
+  else
+    QDS_TRY(create_slab(cache, class, &slab));
+  if (old != &none) {
+    old->known = 0;
+    old->free_most = enough_free(old) - 1;
   }
-  if (!cache->current[class]->free) carve(cache->current[class]);
+  slab->known = 1;
+  slab->free_most = slab->usable;
+  cache->current[class] = slab;
   return QDS_OK;
 }
 
-qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_block **out) {
-  *out = qds_class_take(cache->pool, cache, bytes);
-  if (*out) return QDS_OK;
+qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_taken *out) {
+  if (qds_class_take(cache->pool, cache, bytes, out)) return QDS_OK;
   const size_t class = qds_class_of(cache->pool, bytes);
   read_mail(cache);
   if (!cache->current[class]->free) QDS_TRY(refill(cache, class));
-  *out = qds_class_take(cache->pool, cache, bytes);
+  (void)qds_class_take(cache->pool, cache, bytes, out);
   return QDS_OK;
 }
 
-void qds_class_pool_release(qds_class_block *block) {
+void qds_class_pool_release(void *block) {
   qds_class_slab *slab = qds_class_slab_of(block);
   if (!qds_class_is_ours(slab->cache)) {
     post(slab->cache, block);
@@ -294,19 +296,17 @@ void qds_class_pool_trim(qds_class_pool *pool) {
   pthread_mutex_unlock(&pool->lock);
 }
 
-/* The smallest class of the right family for each size; `bytes` counts what else stands behind the block. */
-static void choose_classes(uint8_t *class_of_step) {
-  for (size_t step = 0; step < QDS_CLASS_LARGEST / 8; step++) {
-    const size_t bytes = 8 * step, room = bytes + sizeof(qds_class_block);
-    const int compact = bytes <= COMPACT_MOST && bytes % QDS_ALIGNMENT;
-    size_t class = compact ? 0 : COMPACT_CLASSES;
-    while (class < QDS_CLASSES - 1 && strides[class] < room) class ++;
-    class_of_step[step] = (uint8_t) class;
+static void choose_classes(qds_class_pool *pool) {
+  for (size_t class = 0; class < QDS_CLASSES; class ++)
+    pool->room[class] = (uint16_t)room_for(strides[class]);
+  for (size_t lines = 0, class = 0; lines <= QDS_CLASS_LARGEST / QDS_ALIGNMENT; lines++) {
+    if (strides[class] < lines * QDS_ALIGNMENT) class ++;
+    pool->class_of_lines[lines] = (uint8_t) class;
   }
 }
 
 qds_status qds_class_pool_create(qds_best_fit *source, qds_allocator *allocator, size_t thread_bytes,
-                                 qds_class_pool **out) {
+                                 qds_allocator *owner, qds_class_pool **out) {
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "memory pool", out));
   const int refused = pthread_key_create(&(*out)->key, end_of_thread);
   if (refused) {
@@ -318,7 +318,8 @@ qds_status qds_class_pool_create(qds_best_fit *source, qds_allocator *allocator,
   (*out)->source = source;
   (*out)->allocator = allocator;
   (*out)->thread_bytes = thread_bytes;
-  choose_classes((*out)->class_of_step);
+  (*out)->owner = owner;
+  choose_classes(*out);
   for (int i = 0; i < QDS_CLASS_TABLE; i++) (*out)->table[i] = (qds_class_cache *)&nobody;
   pthread_mutex_init(&(*out)->lock, NULL);
   return QDS_OK;
@@ -343,22 +344,34 @@ void *qds_class_pool_caller(qds_class_pool *pool, size_t index) {
   return atomic_load_explicit(&pool->caches[index], memory_order_relaxed)->caller;
 }
 
-void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, qds_class_block *block),
-                          void *user) {
-  for (size_t number = 0; number < pool->count; number++)
-    for (qds_class_slab *slab = pool->caches[number]->owned; slab; slab = slab->next_owned)
-      for (uint32_t i = 0; i < slab->carved; i++) visit(user, block_at(slab, i));
+/* Marks which blocks of a slab are free, among them those that were returned; returns how many these are, or
+ * SIZE_MAX when the stack or the list of returns names a block twice or one that does not exist. */
+QDS_UNCHECKED static size_t mark_free(const qds_class_slab *slab, unsigned char *is_free) {
+  size_t returned = 0;
+  memset(is_free, 0, slab->room);
+  for (uint32_t i = 0; i < slab->free; i++) {
+    const uint32_t number = slab->stack[i];
+    if (number >= slab->room || is_free[number]++) return SIZE_MAX;
+  }
+  for (const qds_class_return *block = slab->returned; block; block = block->next, returned++) {
+    const uint32_t number = qds_class_number(slab, block);
+    if (number >= slab->room || (const char *)block != slab->blocks + number * slab->stride ||
+        is_free[number]++)
+      return SIZE_MAX;
+  }
+  return returned;
 }
 
-/* The length of a list of free blocks, or SIZE_MAX when it leaves the slab or is a ring. */
-QDS_UNCHECKED static size_t length(const qds_class_slab *slab, const qds_class_block *block) {
-  size_t count = 0;
-  for (; block; block = block->next) {
-    const uintptr_t offset = (uintptr_t)block - (uintptr_t)block_at(slab, 0);
-    if (offset % strides[slab->class] || offset / strides[slab->class] >= slab->carved) return SIZE_MAX;
-    if (++count > slab->carved) return SIZE_MAX;
-  }
-  return count;
+void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, size_t room, uint32_t word),
+                          void *user) {
+  unsigned char is_free[MOST_ROOM];
+  for (size_t number = 0; number < pool->count; number++)
+    for (qds_class_slab *slab = pool->caches[number]->owned; slab; slab = slab->next_owned) {
+      mark_free(slab, is_free);
+      for (size_t i = 0; i < slab->room; i++)
+        if (!is_free[i] && !qds_has_header(slab->blocks + i * slab->stride))
+          visit(user, qds_class_room(slab), slab->words[i]);
+    }
 }
 
 static int is_listed(const qds_class_slab *slab) {
@@ -374,16 +387,16 @@ static int is_in_mail(qds_class_slab *slab) {
 }
 
 static const char *fault_of(qds_class_slab *slab) {
+  unsigned char is_free[MOST_ROOM];
   const int current = slab->cache->current[slab->class] == slab, listed = is_listed(slab);
-  const size_t free = length(slab, slab->free), returned = length(slab, slab->returned);
-  if (free == SIZE_MAX || returned == SIZE_MAX) return "a free list is broken";
-  const uint32_t used = used_of(slab);
-  if (used + free != slab->carved || returned > used || slab->carved > slab->room)
-    return "blocks are miscounted";
+  const size_t returned = mark_free(slab, is_free);
+  if (returned == SIZE_MAX) return "a list of free blocks is broken";
+  if (slab->free > slab->usable || returned > used_of(slab)) return "blocks are miscounted";
   if (slab->known != (current || listed) || (current && listed)) return "a slab stands in the wrong list";
-  if (!slab->known && (slab->gives || free || slab->carved < slab->room))
-    return "a slab with free blocks is in no list";
-  if (listed && !free) return "a full slab is listed";
+  if (slab->free_most != (current ? slab->usable : listed ? slab->usable - 1u : enough_free(slab) - 1))
+    return "a slab's bound is wrong";
+  if (!slab->known && slab->free >= enough_free(slab)) return "a slab with free blocks is in no list";
+  if (listed && !slab->free) return "a full slab is listed";
   if ((returned > 0) != is_in_mail(slab)) return "a slab with returned blocks is not in the mail";
   return NULL;
 }

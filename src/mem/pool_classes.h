@@ -1,21 +1,21 @@
 /* A pool for small blocks: size classes with a cache per thread.
  *
- * Cache lines decide. A record stands directly before every block. Blocks that need no alignment to a line
- * (allocator.h) have their record at the begin of a line, which their own first bytes share: whoever takes
- * such a block and writes to it touches one line for both. Aligned blocks have their record at the end of the
- * line before. So there are two families of classes, compact and aligned.
- *
  * Structure. Memory comes in slabs of QDS_SLAB_BYTES, aligned to their size, so that the slab of a block is
  * found by clearing the low bits of its address. A slab serves one class of sizes and belongs to one cache,
  * for as long as it exists. A cache belongs to one thread at a time. It holds per class the slab that blocks
  * are taken from and a list of other slabs that have free blocks; full slabs stand in no list.
  *
+ * Cache lines decide. Nothing is kept in or beside a block: the numbers of a slab's free blocks are a stack
+ * at its begin, and a word for each block, whose meaning is the caller's, follows it. So a block is taken and
+ * given back without touching its lines, which in a random order no cache of the processor may hold.
+ *
  * Concurrency. Only the thread of a cache changes the free lists of its slabs: it takes and gives back
  * without a lock and without an atomic read-modify-write. Another thread that gives a block back pushes it on
- * the slab's list of returns (a stack that many push on and only the owner empties, whole, so that the ABA
- * problem does not arise); the one that finds the list empty also pushes the slab on its cache's mail. The
- * owner reads its mail when a free list runs out. A slab counts returned blocks as used until its owner has
- * collected them; so a slab without used blocks is in nobody's hands and can go back to the source.
+ * the slab's list of returns, linked through the blocks (a stack that many push on and only the owner
+ * empties, whole, so that the ABA problem does not arise); the one that finds the list empty also pushes the
+ * slab on its cache's mail. The owner reads its mail when a free list runs out. A slab counts returned blocks
+ * as used until its owner has collected them; so a slab without used blocks is in nobody's hands and can go
+ * back to the source.
  *
  * A thread finds its cache in a table by its thread pointer. The table is a hint: two threads may share an
  * entry, then the loser asks pthread_getspecific; entries that nobody uses name a cache that is nobody's.
@@ -37,47 +37,49 @@
 #include "mem/sanitizer.h"
 
 enum {
-  QDS_SLAB_BYTES = 1 << 16,
-  QDS_SLAB_COLOURS = 32,
-  QDS_SLAB_HEADER_BYTES = (QDS_SLAB_COLOURS + 2) * 64, /* before the first block */
-  QDS_CLASSES = 45,
-  QDS_CLASS_LARGEST = 15808,    /* bytes from one block to the next */
+  QDS_CLASSES = 30,
+  QDS_CLASS_LARGEST = 15744,    /* bytes from one block to the next */
   QDS_CLASS_TABLE = 256,        /* entries of the table of threads */
   QDS_CLASS_MOST_CACHES = 4096, /* threads that use a pool at one time */
 };
 
-/* Stands directly before every block; the caller's. While the block is free, the pool has the place of the
- * header. */
-typedef struct qds_class_block qds_class_block;
-struct qds_class_block {
-  const char *file;
-  int line;
-  uint32_t tag;
-  union {
-    qds_block_header header;
-    qds_class_block *next;
-  };
-};
+enum { QDS_CLASS_BLOCK_MOST = QDS_CLASS_LARGEST - QDS_REDZONE_BYTES, QDS_CLASS_MOST_SLACK = 3200 };
 
-enum { QDS_CLASS_BLOCK_MOST = QDS_CLASS_LARGEST - (int)sizeof(qds_class_block) - QDS_REDZONE_BYTES };
+/* A block, its word, and how many bytes it has: up to QDS_CLASS_MOST_SLACK more than were asked for. */
+typedef struct {
+  void *block;
+  uint32_t *word;
+  size_t room;
+} qds_class_taken;
 
 typedef struct qds_class_cache qds_class_cache;
 typedef struct qds_class_slab qds_class_slab;
+/* A block that another thread has given back. */
+typedef struct qds_class_return qds_class_return;
+struct qds_class_return {
+  qds_class_return *next;
+};
+
+/* A block is used when it was taken and is not yet back, or back and not yet collected. */
 struct qds_class_slab {
-  qds_class_block *free;
+  qds_slab_header header;
   qds_class_cache *cache;
-  /* How many blocks may come back before somebody must look: all used ones but the last, none while the slab
-   * is not known. A block is used when it was taken and is not yet back, or back and not yet collected. */
-  int32_t gives;
-  uint32_t carved; /* blocks that were ever free */
-  uint16_t room;   /* blocks that there are */
+  uint32_t *words;    /* [room] */
+  char *blocks;       /* the first block */
+  uint32_t free;      /* blocks: stack[0..free) holds their numbers */
+  uint32_t free_most; /* from so many on somebody must look when a block comes back: in a listed slab when it
+                         is the last used one, in one that was used up when the slab is to be listed */
+  uint32_t stride, inverse; /* bytes from one block to the next; what to multiply by to divide by it */
+  uint32_t hint;            /* the caller's, 0 at first */
+  uint16_t room, usable;    /* blocks that there are, and those that stand where a block of a slab may */
   uint8_t class;
-  uint8_t known; /* the current one, or in its cache's list of those with free blocks; else all are used */
-  qds_class_slab *next, *previous;          /* in its cache's list of slabs with free blocks */
-  qds_class_slab *next_owned, **owned_link; /* all slabs of the cache */
+  uint8_t known; /* the current one, or in its cache's list of those with free blocks */
   /* Other threads write here. */
-  alignas(64) _Atomic(qds_class_block *) returned;
+  alignas(64) _Atomic(qds_class_return *) returned;
   qds_class_slab *next_mail;
+  alignas(64) qds_class_slab *next, *previous; /* in its cache's list of slabs with free blocks */
+  qds_class_slab *next_owned, **owned_link;    /* all slabs of the cache */
+  alignas(64) uint16_t stack[];                /* [room]; the words stand behind it */
 };
 
 struct qds_class_cache {
@@ -92,9 +94,11 @@ struct qds_class_cache {
 };
 
 typedef struct qds_class_pool {
-  _Atomic(qds_class_cache *) table[QDS_CLASS_TABLE]; /* never NULL */
-  uint8_t class_of_step[QDS_CLASS_LARGEST / 8];      /* by size in steps of 8 bytes */
+  _Atomic(qds_class_cache *) table[QDS_CLASS_TABLE];             /* never NULL */
+  uint8_t class_of_lines[QDS_CLASS_LARGEST / QDS_ALIGNMENT + 1]; /* by size, rounded up to whole lines */
+  uint16_t room[QDS_CLASSES];                                    /* blocks of a slab */
   qds_best_fit *source;
+  qds_allocator *owner;
   qds_allocator *allocator;
   size_t thread_bytes;
   pthread_key_t key;
@@ -105,9 +109,10 @@ typedef struct qds_class_pool {
 } qds_class_pool;
 
 /* Slabs are taken from `source`; caches, each with `thread_bytes` for the caller, from `allocator`. Both
- * outlive the pool. Errors: MEMORY (also when the process has no thread key left). */
+ * outlive the pool. `owner` is whose the blocks are, for their slabs' headers. Errors: MEMORY (also when the
+ * process has no thread key left). */
 qds_status qds_class_pool_create(qds_best_fit *source, qds_allocator *allocator, size_t thread_bytes,
-                                 qds_class_pool **out);
+                                 qds_allocator *owner, qds_class_pool **out);
 /* All blocks are gone with it. No other thread uses the pool, and none that has used it may be ending
  * meanwhile. NULL is allowed. */
 void qds_class_pool_destroy(qds_class_pool *pool);
@@ -115,20 +120,19 @@ QDS_AUTO_DEFINE(qds_class_pool)
 
 /* The calling thread's cache, made when it has none. Errors: MEMORY. */
 qds_status qds_class_pool_cache(qds_class_pool *pool, qds_class_cache **out);
-/* A block of `bytes`, at most QDS_CLASS_BLOCK_MOST; its record and header are the caller's to fill. Errors:
- * those of the source. */
-qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_block **out);
+/* A block of `bytes`, at most QDS_CLASS_BLOCK_MOST. Errors: those of the source. */
+qds_status qds_class_pool_allocate(qds_class_cache *cache, size_t bytes, qds_class_taken *out);
 /* Gives a block back in any case. Needs no memory. */
-void qds_class_pool_release(qds_class_block *block);
+void qds_class_pool_release(void *block);
 
 /* Gives the slabs of the calling thread and of threads that have ended back where they are empty. */
 void qds_class_pool_trim(qds_class_pool *pool);
 
 /* The caller's memory in the cache number `index`, or NULL past the last. */
 void *qds_class_pool_caller(qds_class_pool *pool, size_t index);
-/* Calls `visit` for every block that was ever taken, used or free. At rest only: no other thread uses the
- * pool. */
-void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, qds_class_block *block),
+/* Calls `visit` with the bytes that there are for every used block and its word. At rest only: no other
+ * thread uses the pool. */
+void qds_class_pool_visit(qds_class_pool *pool, void (*visit)(void *user, size_t room, uint32_t word),
                           void *user);
 /* For tests, at rest: compares lists, counters and links. Errors: INTERNAL, which names the fault. */
 qds_status qds_class_pool_check(qds_class_pool *pool);
@@ -136,14 +140,21 @@ qds_status qds_class_pool_check(qds_class_pool *pool);
 /* --- the fast path ------------------------------------------------------------------------------------- */
 
 static inline size_t qds_class_of(const qds_class_pool *pool, size_t bytes) {
-  return pool->class_of_step[(bytes + QDS_REDZONE_BYTES + 7) / 8];
+  return pool->class_of_lines[(bytes + QDS_REDZONE_BYTES + QDS_ALIGNMENT - 1) / QDS_ALIGNMENT];
 }
 
-/* A slab's header lies in one of QDS_SLAB_COLOURS lines, so that headers do not all fall on the same few sets
- * of the processor's caches. */
-static inline qds_class_slab *qds_class_slab_of(const qds_class_block *block) {
-  const uintptr_t begin = (uintptr_t)block & ~(uintptr_t)(QDS_SLAB_BYTES - 1);
-  return (qds_class_slab *)(begin + begin / QDS_SLAB_BYTES % QDS_SLAB_COLOURS * 64);
+static inline qds_class_slab *qds_class_slab_of(const void *block) {
+  return (qds_class_slab *)qds_slab_of(block);
+}
+
+/* The number of a block in its slab. The product is exact: offsets have 16 bits, the inverse is 2^32 over the
+ * stride, rounded up. */
+static inline uint32_t qds_class_number(const qds_class_slab *slab, const void *block) {
+  return (uint32_t)((uint64_t)((const char *)block - slab->blocks) * slab->inverse >> 32);
+}
+
+static inline uint32_t *qds_class_word(const qds_class_slab *slab, const void *block) {
+  return &slab->words[qds_class_number(slab, block)];
 }
 
 /* Fibonacci hashing: the high bits of a product with 2^64 over the golden ratio. */
@@ -161,31 +172,28 @@ static inline qds_class_cache *qds_class_cache_here(const qds_class_pool *pool) 
   return atomic_load_explicit(&pool->table[at], memory_order_acquire);
 }
 
-/* A free block, or NULL when the current slab has none. */
-QDS_UNCHECKED static inline qds_class_block *qds_class_take(const qds_class_pool *pool,
-                                                            qds_class_cache *cache, size_t bytes) {
-  qds_class_slab *slab = cache->current[qds_class_of(pool, bytes)];
-  qds_class_block *block = slab->free;
-  if (__builtin_expect(!block, 0)) return NULL;
-  slab->free = block->next;
-  slab->gives++;
-  __builtin_prefetch(slab->free, 1); /* its record is written next time */
-  return block;
+static inline size_t qds_class_room(const qds_class_slab *slab) {
+  return slab->stride - QDS_REDZONE_BYTES;
 }
 
-/* The cache that a block belongs to: perhaps that of another thread. */
-static inline qds_class_cache *qds_class_owner(const qds_class_block *block) {
-  return qds_class_slab_of(block)->cache;
+/* A free block; returns 0 when the current slab has none. */
+static inline int qds_class_take(const qds_class_pool *pool, const qds_class_cache *cache, size_t bytes,
+                                 qds_class_taken *out) {
+  qds_class_slab *slab = cache->current[qds_class_of(pool, bytes)];
+  const uint32_t free = slab->free;
+  if (__builtin_expect(free == 0, 0)) return 0;
+  const size_t number = slab->stack[free - 1];
+  slab->free = free - 1;
+  *out = (qds_class_taken){slab->blocks + number * slab->stride, &slab->words[number], qds_class_room(slab)};
+  return 1;
 }
 
 /* Gives a block of the calling thread's cache back; returns 0 when only qds_class_pool_release can. */
-QDS_UNCHECKED static inline int qds_class_give(qds_class_block *block) {
-  qds_class_slab *slab = qds_class_slab_of(block);
-  const int32_t gives = slab->gives;
-  if (__builtin_expect(gives == 0, 0)) return 0;
-  slab->gives = gives - 1;
-  block->next = slab->free;
-  slab->free = block;
+static inline int qds_class_give(qds_class_slab *slab, const void *block) {
+  const uint32_t free = slab->free;
+  if (__builtin_expect(free >= slab->free_most, 0)) return 0;
+  slab->stack[free] = (uint16_t)qds_class_number(slab, block);
+  slab->free = free + 1;
   return 1;
 }
 

@@ -27,6 +27,12 @@ static inline void qds_forbid(const void *memory, size_t bytes) {
 static inline void qds_permit(const void *memory, size_t bytes) {
   ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
 }
+/* Reports the memory as if it were read here. */
+static inline void qds_expect_permitted(const void *memory) {
+  void *frame = __builtin_frame_address(0);
+  if (__asan_address_is_poisoned(memory))
+    __asan_report_error(__builtin_return_address(0), frame, frame, (void *)memory, 0, 1);
+}
 static inline void qds_search_for_pointers(const void *memory, size_t bytes) {
   __lsan_register_root_region(memory, bytes);
 }
@@ -41,6 +47,9 @@ static inline void qds_forbid(const void *memory, size_t bytes) {
 }
 static inline void qds_permit(const void *memory, size_t bytes) {
   (void)memory, (void)bytes;
+}
+static inline void qds_expect_permitted(const void *memory) {
+  (void)memory;
 }
 static inline void qds_search_for_pointers(const void *memory, size_t bytes) {
   (void)memory, (void)bytes;

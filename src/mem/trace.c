@@ -15,23 +15,23 @@
 
 enum { BUFFER_BYTES = 2048 * QDS_TRACE_RECORD_BYTES, LEAST_ROOM = 1024 };
 
+/* An allocator that is watched, and its own functions. */
 typedef struct {
-  qds_allocator interface; /* first, so that a qds_allocator * is a face * */
   qds_trace *trace;
-  qds_allocator *inner;
-} face;
+  qds_allocator *allocator, functions;
+} watched;
 
 /* A block that is held. */
 typedef struct {
   const void *address; /* NULL: the entry is free */
-  qds_allocator *owner;
   uint64_t number, bytes;
   uint16_t tag;
   uint8_t place;
 } held;
 
 struct qds_trace {
-  face faces[QDS_TRACE_FACES];
+  watched watched[QDS_TRACE_ALLOCATORS];
+  int watched_count;
   pthread_mutex_t lock; /* of what follows */
   qds_pending_file *file;
   int descriptor; /* -1: nothing is recorded any more */
@@ -178,32 +178,25 @@ static void forget(qds_trace *t, held *entry) {
   t->count--;
 }
 
-/* Returns whether the block is known to the trace from now on. */
-static int take(qds_trace *t, const void *block, size_t bytes, const char *tag, qds_allocator *owner) {
-  int known = 0;
+/* What a watched allocator has from another one is known already. */
+static void take(qds_trace *t, const void *block, size_t bytes, const char *tag, qds_trace_place place) {
   pthread_mutex_lock(&t->lock);
   if (t->descriptor >= 0 && 2 * t->count >= t->room && !grow(t))
     break_off(t, QDS_ERROR_MEMORY, "no memory to remember more blocks");
-  if (t->descriptor >= 0) {
-    held *h = find(t, block);
-    *h = (held){
-        block, owner, t->blocks++, bytes, tag_number(t, tag), owner ? QDS_TRACE_HOST : QDS_TRACE_DEVICE};
+  held *h = find(t, block);
+  if (t->descriptor >= 0 && !h->address) {
+    *h = (held){block, t->blocks++, bytes, tag_number(t, tag), (uint8_t)place};
     t->count++;
     t->records++;
     record(t, QDS_TRACE_TAKE, h, thread_number(t));
-    known = 1;
   }
   pthread_mutex_unlock(&t->lock);
-  return known;
 }
 
-/* Returns the true owner; NULL: a block of a device, or not known. */
-static qds_allocator *give(qds_trace *t, const void *block) {
-  qds_allocator *owner = NULL;
+static void give(qds_trace *t, const void *block) {
   pthread_mutex_lock(&t->lock);
   held *h = find(t, block);
   if (h->address) {
-    owner = h->owner;
     if (t->descriptor >= 0) {
       t->records++;
       record(t, QDS_TRACE_GIVE, h, thread_number(t));
@@ -211,36 +204,43 @@ static qds_allocator *give(qds_trace *t, const void *block) {
     forget(t, h);
   }
   pthread_mutex_unlock(&t->lock);
-  return owner;
 }
 
-/* --- in front of an allocator ----------------------------------------------------------------------------
+/* --- in the place of an allocator's functions ------------------------------------------------------------
  */
 
-static qds_status trace_allocate(qds_allocator *self, size_t bytes, const char *tag, const char *file,
+static qds_status watch_allocate(qds_allocator *self, size_t bytes, const char *tag, const char *file,
                                  int line, void **out) {
-  face *f = (face *)self;
-  QDS_TRY(f->inner->allocate(f->inner, bytes, tag, file, line, out));
-  qds_block_header *header = (qds_block_header *)*out - 1;
-  if (take(f->trace, *out, bytes, tag, header->owner)) header->owner = self;
+  const watched *w = self->observer;
+  QDS_TRY(w->functions.allocate(self, bytes, tag, file, line, out));
+  take(w->trace, *out, bytes, tag, QDS_TRACE_HOST);
   return QDS_OK;
 }
 
 /* The record comes first: once the block is back, another thread may have the address. */
-static void trace_release(qds_allocator *self, void *block) {
-  qds_allocator *owner = give(((face *)self)->trace, block);
-  ((qds_block_header *)block - 1)->owner = owner;
-  owner->release(owner, block);
+static void watch_release(qds_allocator *self, void *block) {
+  const watched *w = self->observer;
+  give(w->trace, block);
+  w->functions.release(self, block);
 }
 
-qds_allocator *qds_trace_allocator(qds_trace *t, int number, qds_allocator *inner) {
-  face *f = &t->faces[number];
-  *f = (face){{trace_allocate, trace_release}, t, inner};
-  return &f->interface;
+static void watch_release_small(qds_slab_header *slab, void *block) {
+  const watched *w = slab->owner->observer;
+  give(w->trace, block);
+  w->functions.release_small(slab, block);
+}
+
+void qds_trace_watch(qds_trace *t, qds_allocator *allocator) {
+  watched *w = &t->watched[t->watched_count++];
+  *w = (watched){t, allocator, *allocator};
+  allocator->allocate = watch_allocate;
+  allocator->release = watch_release;
+  allocator->release_small = watch_release_small;
+  allocator->observer = w;
 }
 
 void qds_trace_take(qds_trace *t, const void *block, size_t bytes, const char *tag) {
-  if (t) take(t, block, bytes, tag, NULL);
+  if (t) take(t, block, bytes, tag, QDS_TRACE_DEVICE);
 }
 
 void qds_trace_give(qds_trace *t, const void *block) {
@@ -296,9 +296,7 @@ qds_status qds_trace_end(qds_trace *t) {
 
 void qds_trace_destroy(qds_trace *t) {
   if (!t) return;
-  for (size_t i = 0; t->table && i < t->room; i++)
-    if (t->table[i].address && t->table[i].owner)
-      ((qds_block_header *)t->table[i].address - 1)->owner = t->table[i].owner;
+  for (int i = 0; i < t->watched_count; i++) *t->watched[i].allocator = t->watched[i].functions;
   close_file(t);
   qds_pending_file_destroy(t->file);
   pthread_mutex_destroy(&t->lock);

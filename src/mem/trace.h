@@ -1,8 +1,9 @@
 /* A trace of the memory: a file of every block that is taken and given back, in order.
  *
- * A trace stands in front of allocators as overflow.h does, but adds nothing to their blocks: it writes
- * itself into the header of each as the owner and remembers the true one, so that accounts and budgets are
- * those of a run without it. One lock makes the order of the records that of the events.
+ * A trace watches allocators: it puts its own functions in the place of theirs, writes down what they are
+ * called with and calls them. It adds nothing to their blocks, so that accounts and budgets are those of a
+ * run without it. What one watched allocator takes from another is written down once. One lock makes the
+ * order of the records that of the events.
  *
  * The file: QDS_TRACE_HEADER, then records of QDS_TRACE_RECORD_BYTES as the header describes them. Blocks are
  * numbered from 0 as they are taken, threads and tags as they are first seen. The name of a tag follows its
@@ -23,12 +24,13 @@ enum { QDS_TRACE_RECORD_BYTES = 32 };
 
 typedef enum { QDS_TRACE_TAKE = 1, QDS_TRACE_GIVE, QDS_TRACE_TAG, QDS_TRACE_END } qds_trace_kind;
 typedef enum { QDS_TRACE_HOST, QDS_TRACE_DEVICE, QDS_TRACE_PLACES } qds_trace_place;
-enum { QDS_TRACE_FACES = 2 };
+enum { QDS_TRACE_ALLOCATORS = 2 };
 
 /* Errors: FILE (cannot be written, with the reason), MEMORY. */
 qds_status qds_trace_create(const char *path, qds_trace **out);
-/* The allocator to use in the place of `inner`, which outlives the trace; `face`: 0 or 1. */
-qds_allocator *qds_trace_allocator(qds_trace *trace, int face, qds_allocator *inner);
+/* Watches the allocator, at most QDS_TRACE_ALLOCATORS of them, which outlives the trace. No other thread uses
+ * it meanwhile. */
+void qds_trace_watch(qds_trace *trace, qds_allocator *allocator);
 /* Blocks of a device, which have no header: after one was taken, and before it is given back. `trace` may be
  * NULL. */
 void qds_trace_take(qds_trace *trace, const void *block, size_t bytes, const char *tag);
@@ -38,8 +40,8 @@ void qds_trace_give(qds_trace *trace, const void *block);
  * the end (disk full) has no file; that is told here, once, and disturbs nobody else. Errors: FILE, MEMORY.
  */
 qds_status qds_trace_end(qds_trace *trace);
-/* Makes the true owners known to the blocks that are still held. Without qds_trace_end there is no file. NULL
- * is allowed. */
+/* Watches no more; no other thread uses the allocators meanwhile. Without qds_trace_end there is no file.
+ * NULL is allowed. */
 void qds_trace_destroy(qds_trace *trace);
 
 /* --- reading -------------------------------------------------------------------------------------------- */

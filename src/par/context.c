@@ -157,8 +157,8 @@ static qds_status create_memory(const qds_context_options *options, qds_context 
   }
   if (!options->memory_trace) return QDS_OK;
   QDS_TRY(qds_trace_create(options->memory_trace, &ctx->trace));
-  ctx->allocator = qds_trace_allocator(ctx->trace, 0, ctx->allocator);
-  ctx->buffer_allocator = qds_trace_allocator(ctx->trace, 1, ctx->buffer_allocator);
+  qds_trace_watch(ctx->trace, ctx->buffer_allocator);
+  if (ctx->allocator != ctx->buffer_allocator) qds_trace_watch(ctx->trace, ctx->allocator);
   return QDS_OK;
 }
 

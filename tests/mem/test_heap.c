@@ -36,13 +36,13 @@ static void blocks_are_aligned_and_apart(void **state) {
   unsigned char *blocks[COUNT];
   for (size_t i = 0; i < COUNT; i++) {
     assert_ok(QDS_NEW(allocator, i, "a", &blocks[i]));
-    assert_int_equal((uintptr_t)blocks[i] % qds_alignment_of(i), 0);
+    assert_int_equal((uintptr_t)blocks[i] % QDS_ALIGNMENT, 0);
     memset(blocks[i], (int)(i % 251), i);
   }
   for (size_t i = 0; i < COUNT; i++) {
     for (size_t j = 0; j < i; j++) assert_int_equal(blocks[i][j], i % 251);
     for (size_t j = 0; j < i; j++) assert_ptr_not_equal(blocks[i], blocks[j]);
-    assert_int_equal(((qds_block_header *)blocks[i] - 1)->bytes, i);
+    assert_int_equal(qds_bytes_of(blocks[i]), i);
   }
   assert_int_equal(total_of(*state).current_bytes, COUNT * (COUNT - 1) / 2);
   for (size_t i = 0; i < COUNT; i++) qds_release(blocks[i]);
@@ -226,7 +226,7 @@ typedef struct {
 
 static void release_checked(stress *s, unsigned char *block) {
   if (!block) return;
-  const size_t bytes = ((qds_block_header *)block - 1)->bytes;
+  const size_t bytes = qds_bytes_of(block);
   for (size_t i = 1; i < bytes; i++) s->damaged += block[i] != block[0];
   qds_release(block);
 }

@@ -30,7 +30,7 @@ typedef struct {
 
 static void release_checked(stress *s, unsigned char *block) {
   if (!block) return;
-  const size_t bytes = ((qds_block_header *)block - 1)->bytes;
+  const size_t bytes = qds_bytes_of(block);
   for (size_t i = 0; i < bytes; i += i < 64 || bytes - i < 64 ? 1 : 61) s->damaged += block[i] != bytes % 253;
   qds_release(block);
 }
@@ -60,7 +60,7 @@ static void check_account(const stress *s, uint64_t generation) {
   qds_memory_row row;
   for (int i = 0; i < SLOTS; i++) {
     if (!s->slots[i]) continue;
-    bytes += ((qds_block_header *)s->slots[i] - 1)->bytes;
+    bytes += qds_bytes_of(s->slots[i]);
     blocks++;
   }
   for (size_t i = 0; qds_heap_tag(s->heap, i, &row); i++) {

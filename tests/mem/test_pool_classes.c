@@ -19,7 +19,7 @@ static pools open_pools(qds_context *ctx) {
   options.allocator = qds_context_allocator(ctx);
   options.segment_bytes = 1 << 20;
   assert_ok(qds_best_fit_create(&options, &p.source));
-  assert_ok(qds_class_pool_create(p.source, qds_context_allocator(ctx), 64, &p.pool));
+  assert_ok(qds_class_pool_create(p.source, qds_context_allocator(ctx), 64, NULL, &p.pool));
   return p;
 }
 
@@ -37,29 +37,30 @@ static size_t slabs_of(pools p) {
   return s.used_blocks;
 }
 
-/* The caller's part of a block: the header is filled in, the bytes are written. */
+/* A block whose word says how many bytes it has; they are written. */
 static unsigned char *take(qds_class_pool *pool, size_t bytes) {
   qds_class_cache *cache;
-  qds_class_block *block;
+  qds_class_taken taken;
   assert_ok(qds_class_pool_cache(pool, &cache));
-  assert_ok(qds_class_pool_allocate(cache, bytes, &block));
-  qds_permit(&block->header, sizeof block->header + bytes);
-  block->header.bytes = bytes;
-  memset(block + 1, (int)(bytes % 251), bytes);
-  return (unsigned char *)(block + 1);
+  assert_ok(qds_class_pool_allocate(cache, bytes, &taken));
+  assert_true(taken.room >= bytes && taken.room - bytes <= QDS_CLASS_MOST_SLACK);
+  qds_permit(taken.block, bytes);
+  *taken.word = (uint32_t)bytes;
+  memset(taken.block, (int)(bytes % 251), bytes);
+  return taken.block;
 }
 
 static int is_whole(const unsigned char *block) {
-  const size_t bytes = ((const qds_block_header *)block - 1)->bytes;
+  const size_t bytes = *qds_class_word(qds_class_slab_of(block), block);
   for (size_t i = 0; i < bytes; i++)
     if (block[i] != bytes % 251) return 0;
   return 1;
 }
 
-static void give(unsigned char *memory) {
-  qds_class_block *block = (qds_class_block *)memory - 1;
-  qds_forbid(block, (sizeof *block + block->header.bytes + 7) & ~(size_t)7);
-  if (!qds_class_is_ours(qds_class_owner(block)) || !qds_class_give(block)) qds_class_pool_release(block);
+static void give(unsigned char *block) {
+  qds_class_slab *slab = qds_class_slab_of(block);
+  qds_forbid(block, (*qds_class_word(slab, block) + 7) & ~(size_t)7);
+  if (!qds_class_is_ours(slab->cache) || !qds_class_give(slab, block)) qds_class_pool_release(block);
 }
 
 /* Every size has a class that holds it, no class is larger than 1.4 times what it must hold, and blocks lie
@@ -70,7 +71,8 @@ static void sizes_body(qds_context *ctx) {
   size_t count = 0;
   for (size_t bytes = 0; bytes <= QDS_CLASS_BLOCK_MOST; bytes += bytes < 1200 ? 1 : 7) {
     blocks[count] = take(p.pool, bytes);
-    assert_int_equal((uintptr_t)blocks[count++] % qds_alignment_of(bytes), 0);
+    assert_int_equal((uintptr_t)blocks[count++] % QDS_ALIGNMENT, 0);
+    assert_false(qds_has_header(blocks[count - 1]));
   }
   assert_ok(qds_class_pool_check(p.pool));
   for (size_t i = 0; i < count; i++) assert_true(is_whole(blocks[i]));
@@ -170,11 +172,11 @@ static qds_status a_few_blocks(qds_context *ctx, void *data) {
   options.provider = qds_provider_host(QDS_PAGES_PLAIN);
   options.allocator = qds_context_allocator(ctx);
   qds_class_cache *cache;
-  qds_class_block *block;
+  qds_class_taken taken;
   QDS_TRY(qds_best_fit_create(&options, &source));
-  QDS_TRY(qds_class_pool_create(source, options.allocator, 100, &pool));
+  QDS_TRY(qds_class_pool_create(source, options.allocator, 100, NULL, &pool));
   QDS_TRY(qds_class_pool_cache(pool, &cache));
-  for (size_t i = 0; i < 3000; i++) QDS_TRY(qds_class_pool_allocate(cache, i, &block));
+  for (size_t i = 0; i < 3000; i++) QDS_TRY(qds_class_pool_allocate(cache, i, &taken));
   return QDS_OK;
 }
 

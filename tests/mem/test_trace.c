@@ -126,7 +126,8 @@ static void a_replay_has_the_peaks_of_the_run(void **state) {
   print_message("seed %llu\n", (unsigned long long)seed);
   for (int i = 0; i < 2; i++) assert_ok(qds_heap_create((size_t)1 << 40, &heaps[i]));
   assert_ok(qds_trace_create(path, &trace));
-  work(qds_trace_allocator(trace, 0, qds_heap_allocator(heaps[0])), seed, 20000);
+  qds_trace_watch(trace, qds_heap_allocator(heaps[0]));
+  work(qds_heap_allocator(heaps[0]), seed, 20000);
   assert_ok(qds_trace_end(trace));
   qds_trace_destroy(trace);
   qds_trace_log *log = read_trace(path);
