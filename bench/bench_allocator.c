@@ -49,16 +49,21 @@ enum { PEERS = sizeof peers / sizeof *peers };
 
 /* Each thread replaces blocks of 16 to 1039 bytes in random slots: in slots of its own, or in slots that the
  * threads share, so that half of the blocks are given back by another thread than took them. Either the first
- * and the last byte of each block are written, or all. */
+ * and the last byte of each block are written, or all. All blocks have one tag, or each one of several.
+ */
 typedef struct {
   const char *name;
   int threads, shared, fill;
   size_t slots;
+  int mixed; /* tags */
 } scenario;
+static const char *const tags[8] = {"benchmark", "vectors", "states", "grid",
+                                    "levels",    "axes",    "forms",  "text"};
 static const scenario scenarios[] = {
-    {"1 thread, 1000 blocks", 1, 0, 0, 1000},         {"1 thread, 10000 blocks", 1, 0, 0, 10000},
-    {"1 thread, 1000 blocks, filled", 1, 0, 1, 1000}, {"2 threads, 1000 blocks each", 2, 0, 0, 1000},
-    {"2 threads, 10000 blocks each", 2, 0, 0, 10000}, {"2 threads exchange 1000 blocks", 2, 1, 0, 1000},
+    {"1 thread, 1000 blocks", 1, 0, 0, 1000, 0},         {"1 thread, 10000 blocks", 1, 0, 0, 10000, 0},
+    {"1 thread, 1000 blocks, filled", 1, 0, 1, 1000, 0}, {"2 threads, 1000 blocks each", 2, 0, 0, 1000, 0},
+    {"2 threads, 10000 blocks each", 2, 0, 0, 10000, 0}, {"2 threads exchange 1000 blocks", 2, 1, 0, 1000, 0},
+    {"1 thread, 1000 blocks, 8 tags", 1, 0, 0, 1000, 1},
 };
 enum {
   SCENARIOS = sizeof scenarios / sizeof *scenarios,
@@ -95,13 +100,12 @@ typedef struct {
   int number;
 } contestant;
 
-static inline void *take(contest *c, subject s, size_t bytes) {
+static inline void *take(contest *c, subject s, size_t bytes, const char *tag) {
   void *block = NULL;
   if (s == LOOP) return c->scratch;
   if (s == MALLOC) return malloc(bytes);
   if (s == ALIGNED_ALLOC) return aligned_alloc(QDS_ALIGNMENT, (bytes + 63) & ~(size_t)63);
-  if (qds_allocate(qds_heap_allocator(c->heaps[s]), bytes, 1, "benchmark", __FILE__, __LINE__, &block) !=
-      QDS_OK)
+  if (qds_allocate(qds_heap_allocator(c->heaps[s]), bytes, 1, tag, __FILE__, __LINE__, &block) != QDS_OK)
     abort();
   return block;
 }
@@ -120,7 +124,7 @@ static void replace_blocks(contest *c, subject s, int thread, uint64_t *random) 
   for (size_t i = 0; i < pairs; i++) {
     x ^= x << 13, x ^= x >> 7, x ^= x << 17; /* xorshift64, Marsaglia 2003 */
     const size_t bytes = 16 + (x & 1023);
-    char *block = take(c, s, bytes), *old;
+    char *old, *block = how->mixed ? take(c, s, bytes, tags[x >> 10 & 7]) : take(c, s, bytes, tags[0]);
     if (how->fill)
       memset(block, 1, bytes);
     else

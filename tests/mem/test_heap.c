@@ -165,6 +165,47 @@ static void leaks_are_reported_with_their_source(void **state) {
   qds_heap_destroy(NULL, note_leak, &leaks);
 }
 
+typedef struct {
+  size_t odd, even, with_line, wrong;
+} line_list;
+
+/* In the tests below block i comes from line i + 1, with a tag that tells whether i is odd, and has i % 100
+ * bytes. */
+static void note_line(void *user, const char *tag, size_t bytes, const char *file, int line) {
+  line_list *list = user;
+  const int odd = !strcmp(tag, "odd");
+  list->odd += odd;
+  list->even += !odd;
+  if (strcmp(file, "generated.c") != 0) return;
+  list->with_line++;
+  list->wrong += bytes != (size_t)(line - 1) % 100 || odd != (line - 1) % 2;
+}
+
+/* More lines than can be told apart: each block keeps its tag and its size all the same. */
+static void lines_beyond_the_most_keep_their_tags(void **state) {
+  (void)state;
+  enum { COUNT = 20000 };
+  qds_heap *heap;
+  qds_memory_row row;
+  line_list list = {0};
+  static char *blocks[COUNT];
+  assert_ok(qds_heap_create(0, &heap));
+  qds_allocator *allocator = qds_heap_allocator(heap);
+  for (int i = 0; i < COUNT; i++)
+    assert_ok(allocator->allocate(allocator, (size_t)i % 100, i % 2 ? "odd" : "even", "generated.c", i + 1,
+                                  (void **)&blocks[i]));
+  for (size_t i = 0; i < COUNT; i++) assert_int_equal(qds_bytes_of(blocks[i]), i % 100);
+  for (size_t i = 0; qds_heap_tag(heap, i, &row); i++) {
+    assert_int_equal(row.current_blocks, COUNT / 2);
+    assert_int_equal(row.current_bytes, COUNT / 100 * (!strcmp(row.tag, "odd") ? 2500 : 2450));
+  }
+  for (int i = 0; i < COUNT; i += 5) qds_release(blocks[i]);
+  qds_heap_destroy(heap, note_line, &list);
+  assert_true(list.odd == COUNT / 2 - COUNT / 10 && list.even == COUNT / 2 - COUNT / 10);
+  assert_int_equal(list.wrong, 0);
+  assert_true(list.with_line > 12000 && list.with_line < list.odd + list.even);
+}
+
 static void the_nth_allocation_fails(void **state) {
   qds_heap *heap = *state;
   char *blocks[5];
@@ -290,10 +331,15 @@ static void stress_with_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      WITH_HEAP(blocks_are_aligned_and_apart), WITH_HEAP(tags_count_current_and_peak),
-      WITH_HEAP(tags_without_a_row_share_one), cmocka_unit_test(budget_is_exact),
-      WITH_HEAP(absurd_sizes_are_refused),     cmocka_unit_test(leaks_are_reported_with_their_source),
-      WITH_HEAP(the_nth_allocation_fails),     WITH_HEAP(reallocation_keeps_contents),
+      WITH_HEAP(blocks_are_aligned_and_apart),
+      WITH_HEAP(tags_count_current_and_peak),
+      WITH_HEAP(tags_without_a_row_share_one),
+      cmocka_unit_test(budget_is_exact),
+      WITH_HEAP(absurd_sizes_are_refused),
+      cmocka_unit_test(leaks_are_reported_with_their_source),
+      cmocka_unit_test(lines_beyond_the_most_keep_their_tags),
+      WITH_HEAP(the_nth_allocation_fails),
+      WITH_HEAP(reallocation_keeps_contents),
       cmocka_unit_test(stress_with_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
