@@ -101,9 +101,10 @@ static __host__ __device__ inline double *qds_column_of(const qds_columns (&rang
   return nullptr;
 }
 
-/* Bytes of shared memory that a multiprocessor has, and those that the system takes for each block. */
+/* Bytes of shared memory that a multiprocessor has, and those that the system takes for each block; `major`
+ * is the first number of the device's compute capability. */
 struct qds_shared_limits {
-  int multiprocessors, all, reserved;
+  int multiprocessors, all, reserved, major;
 };
 
 static inline cudaError_t qds_shared_limits_of(qds_shared_limits *l) {
@@ -115,6 +116,8 @@ static inline cudaError_t qds_shared_limits_of(qds_shared_limits *l) {
     error = cudaDeviceGetAttribute(&l->all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
   if (error == cudaSuccess)
     error = cudaDeviceGetAttribute(&l->reserved, cudaDevAttrReservedSharedMemoryPerBlock, device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&l->major, cudaDevAttrComputeCapabilityMajor, device);
   return error;
 }
 

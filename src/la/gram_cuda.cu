@@ -1,11 +1,12 @@
 /* Gram matrices on CUDA.
  *
  * From seven columns on, through the double-precision matrix units, so that arithmetic hides behind the one
- * pass over memory; the matrix of 30 columns against 90 wants 0.19 ns per row of an H200's units and 0.23 ns
- * of its memory, and is limited by both. `bench_block cuda` measures the passes against a copy. */
+ * pass over memory; the matrix of 60 columns against 90 wants 0.19 ns per row of an H200's units and 0.23 ns
+ * of its memory, and is limited by both. So some warps only load there, where the device has barriers and
+ * copies for that. `bench_block cuda` measures the passes against a copy. */
 #include <limits.h>
 
-#include "la/block_cuda.h"
+#include "la/ring_cuda.h"
 
 namespace {
 
@@ -61,6 +62,10 @@ constexpr int STAGES = 4, FEWEST_SHIFT = 4, MOST_SHIFT = 9;
  * different banks. */
 constexpr int PADDING = 4;
 
+constexpr qds_stage_shape stage_shape(int shift) {
+  return {shift, (1 << shift) + PADDING};
+}
+
 /* The columns of a launch, each staged once, also when it stands on both sides: left column i is staged
  * column i, right column j is staged column right[j]. */
 struct staged_columns {
@@ -88,32 +93,57 @@ staged_columns stage_columns(const qds_gram_arguments &k, int first_left, int le
   return s;
 }
 
-/* How the work on a stage is divided: warp w computes a piece of the products from one of `slices` parts of
+/* How the work on a stage is divided: a warp computes a piece of the products from one of `slices` parts of
  * the rows. */
 struct division {
   qds_stage_shape shape;
   int pieces, pieces_of_right, slices;
 };
 
-/* The products of `rows` rows of a stage, of a warp's own piece: LEFT times 16 left and RIGHT times 8 right
- * columns, of which this lane takes those that start at the given bytes. */
+/* A warp's own work: LEFT times 16 left and RIGHT times 8 right columns, of which this lane takes the numbers
+ * that start at the given bytes of a stage, in the first row of the warp's slice. Past the last column, the
+ * last one again: its products are left out. */
+template <int LEFT, int RIGHT> struct share { int piece, slice, left_at[2 * LEFT], right_at[RIGHT]; };
+
 template <int LEFT, int RIGHT>
-__device__ inline void multiply_stage(const char *stage, const int (&left_at)[2 * LEFT],
-                                      const int (&right_at)[RIGHT], int rows, double (&sum)[LEFT][RIGHT][4]) {
+__device__ inline share<LEFT, RIGHT> share_of_warp(const staged_columns &s, const division &d,
+                                                   int rows_between_slices) {
+  const int lane = threadIdx.x % QDS_WARP, warp = threadIdx.x / QDS_WARP;
+  share<LEFT, RIGHT> own;
+  own.piece = warp % d.pieces;
+  own.slice = warp / d.pieces;
+  const int left = own.piece / d.pieces_of_right * QDS_PRODUCT_ROWS * LEFT + lane / 4,
+            right = own.piece % d.pieces_of_right * QDS_PRODUCT_COLUMNS * RIGHT + lane / 4;
+  const auto start_of = [&](int column) {
+    return (int)sizeof(double) * (column * d.shape.stride + own.slice * rows_between_slices + lane % 4);
+  };
+#pragma unroll
+  for (int i = 0; i < 2 * LEFT; i++) own.left_at[i] = start_of(min(left + 8 * i, s.left - 1));
+#pragma unroll
+  for (int j = 0; j < RIGHT; j++)
+    own.right_at[j] = start_of(s.right[min(right + QDS_PRODUCT_COLUMNS * j, s.right_count - 1)]);
+  return own;
+}
+
+/* The products of eight rows at every `step`-th of the next `rows` rows of a slice. */
+template <int LEFT, int RIGHT>
+__device__ inline void multiply_slice(const double *stage, int rows, int step, const share<LEFT, RIGHT> &own,
+                                      double (&sum)[LEFT][RIGHT][4]) {
+  const char *from = reinterpret_cast<const char *>(stage);
   const auto number = [&](int at, int row) {
-    return *reinterpret_cast<const double *>(stage + at + (int)sizeof(double) * row);
+    return *reinterpret_cast<const double *>(from + at + (int)sizeof(double) * row);
   };
 #pragma unroll 2
-  for (int row = 0; row < rows; row += QDS_PRODUCT_DEPTH, stage += sizeof(double) * QDS_PRODUCT_DEPTH) {
+  for (int row = 0; row < rows; row += step, from += sizeof(double) * step) {
     double left[LEFT][4], right[RIGHT][2];
 #pragma unroll
     for (int i = 0; i < LEFT; i++)
 #pragma unroll
-      for (int n = 0; n < 4; n++) left[i][n] = number(left_at[2 * i + n % 2], n / 2 * 4);
+      for (int n = 0; n < 4; n++) left[i][n] = number(own.left_at[2 * i + n % 2], n / 2 * 4);
 #pragma unroll
     for (int j = 0; j < RIGHT; j++)
 #pragma unroll
-      for (int n = 0; n < 2; n++) right[j][n] = number(right_at[j], n * 4);
+      for (int n = 0; n < 2; n++) right[j][n] = number(own.right_at[j], n * 4);
 #pragma unroll
     for (int i = 0; i < LEFT; i++)
 #pragma unroll
@@ -125,25 +155,26 @@ __device__ inline void multiply_stage(const char *stage, const int (&left_at)[2 
  * of all pieces to `partial`. */
 template <int LEFT, int RIGHT>
 __device__ inline void store_partial(const qds_gram_arguments &k, const staged_columns &s, const division &d,
-                                     double *shared, int piece, int slice, double (&sum)[LEFT][RIGHT][4]) {
+                                     double *shared, const share<LEFT, RIGHT> &own,
+                                     const double (&sum)[LEFT][RIGHT][4]) {
   constexpr int rows = 16 * LEFT, columns = QDS_PRODUCT_COLUMNS * RIGHT, size = rows * columns;
   const int lane = threadIdx.x % 32;
   for (int turn = 0; turn < d.slices; turn++) {
     __syncthreads();
-    if (turn != slice) continue;
+    if (turn != own.slice) continue;
 #pragma unroll
     for (int i = 0; i < LEFT; i++)
 #pragma unroll
       for (int j = 0; j < RIGHT; j++)
 #pragma unroll
         for (int n = 0; n < 4; n++) {
-          double *at = shared + piece * size + (j * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n % 2) * rows +
+          double *at = shared + own.piece * size + (j * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n % 2) * rows +
                        16 * i + lane / 4 + n / 2 * 8;
           *at = turn ? *at + sum[i][j][n] : sum[i][j][n];
         }
   }
   __syncthreads();
-  for (int at = threadIdx.x; at < d.pieces * size; at += QDS_THREADS) {
+  for (int at = threadIdx.x; at < d.pieces * size; at += blockDim.x) {
     const int p = at / size, i = p / d.pieces_of_right * rows + at % rows,
               j = p % d.pieces_of_right * columns + at % size / rows;
     if (i < s.left && j < s.right_count)
@@ -158,21 +189,9 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
          const division d) {
   extern __shared__ double2 shared_pairs[];
   double *shared = reinterpret_cast<double *>(shared_pairs);
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, piece = warp % d.pieces,
-            slice = warp / d.pieces, first_left = piece / d.pieces_of_right * 16 * LEFT,
-            first_right = piece % d.pieces_of_right * QDS_PRODUCT_COLUMNS * RIGHT;
-  /* Past the last column, the last one again: its products are left out. */
-  int left_at[2 * LEFT], right_at[RIGHT];
   const int size = s.columns * d.shape.stride, rows = 1 << d.shape.shift,
             rows_of_slice = max(rows / d.slices, QDS_PRODUCT_DEPTH);
-  const auto start_of = [&](int column) {
-    return (int)sizeof(double) * (column * d.shape.stride + slice * rows_of_slice + lane % 4);
-  };
-#pragma unroll
-  for (int i = 0; i < 2 * LEFT; i++) left_at[i] = start_of(min(first_left + 8 * i + lane / 4, s.left - 1));
-#pragma unroll
-  for (int j = 0; j < RIGHT; j++)
-    right_at[j] = start_of(s.right[min(first_right + QDS_PRODUCT_COLUMNS * j + lane / 4, s.right_count - 1)]);
+  const share<LEFT, RIGHT> own = share_of_warp<LEFT, RIGHT>(s, d, rows_of_slice);
   double sum[LEFT][RIGHT][4] = {};
   const int64_t step = (int64_t)gridDim.x * rows;
   const auto column_at = [&](int c) { return s.column[c]; };
@@ -194,25 +213,71 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
     };
     /* Alone on its multiprocessor, a block keeps the matrix units busy only when its warps do not all ask for
      * columns at the same time. */
-    const bool loads_first = TOGETHER > 1 || warp < QDS_WARPS / 2;
+    const bool loads_first = TOGETHER > 1 || threadIdx.x < QDS_THREADS / 2;
     if (loads_first) load_coming();
-    if (slice * rows_of_slice < rows)
-      multiply_stage<LEFT, RIGHT>(reinterpret_cast<const char *>(shared + stage * size), left_at, right_at,
-                                  rows_of_slice, sum);
+    if (own.slice * rows_of_slice < rows)
+      multiply_slice(shared + stage * size, rows_of_slice, QDS_PRODUCT_DEPTH, own, sum);
     if (!loads_first) load_coming();
   }
-  store_partial<LEFT, RIGHT>(k, s, d, shared, piece, slice, sum);
+  store_partial(k, s, d, shared, own, sum);
 }
 
-size_t stage_bytes(int columns, int shift) {
-  return sizeof(double) * STAGES * columns * ((1 << shift) + PADDING);
+/* --- many columns ------------------------------------------------------------------------------------------
+ */
+
+/* Where arithmetic takes about as long as memory, neither may wait for the other: LOADERS warps of their own
+ * load, and those that compute wait for numbers only. Of [w Aw]^T [x p w] that is from 25 to 32 vectors; with
+ * fewer, all warps may as well load, and with more, their pieces leave no registers for more warps. Copies of
+ * 512 bytes, a column of 64 rows, arrive at the full rate of the memory, those of 256 at half of it. */
+constexpr int LOADERS = 2, RING_STAGES = 3;
+constexpr qds_stage_shape RING_SHAPE = stage_shape(6);
+
+template <int LEFT, int RIGHT>
+__global__ void __launch_bounds__(QDS_THREADS + QDS_WARP * LOADERS)
+    gram_ring(const __grid_constant__ qds_gram_arguments k, const __grid_constant__ staged_columns s,
+              const division d) {
+#if __CUDA_ARCH__ >= 900
+  extern __shared__ double2 shared_pairs[];
+  __shared__ qds_ring<RING_STAGES> ring;
+  double *shared = reinterpret_cast<double *>(shared_pairs);
+  /* Slices alternate every eight rows: that takes fewer registers than parts of the rows. */
+  const share<LEFT, RIGHT> own = share_of_warp<LEFT, RIGHT>(s, d, QDS_PRODUCT_DEPTH);
+  const int size = s.columns * RING_SHAPE.stride, rows = 1 << RING_SHAPE.shift,
+            loader = (int)(threadIdx.x / QDS_WARP) - QDS_WARPS;
+  const int64_t step = (int64_t)gridDim.x * rows;
+  double sum[LEFT][RIGHT][4] = {};
+  qds_ring_start(ring, LOADERS, QDS_WARPS);
+  qds_ring_place<RING_STAGES> at;
+  int64_t row = (int64_t)blockIdx.x * rows;
+  if (loader >= 0)
+    for (; row < k.rows; row += step, at.advance()) {
+      qds_barrier_wait(&ring.empty[at.stage], at.round ^ 1);
+      qds_ring_load<LOADERS>(shared + at.stage * size, &ring.full[at.stage], RING_SHAPE, loader, s.columns,
+                             row, k.rows, [&](int c) { return s.column[c]; });
+    }
+  else
+    for (; row < k.rows; row += step, at.advance()) {
+      qds_barrier_wait(&ring.full[at.stage], at.round);
+      multiply_slice(shared + at.stage * size, rows - own.slice * QDS_PRODUCT_DEPTH,
+                     QDS_PRODUCT_DEPTH * d.slices, own, sum);
+      qds_barrier_arrive(&ring.empty[at.stage]);
+    }
+  store_partial(k, s, d, shared, own, sum);
+#endif
+}
+
+/* --- launching ---------------------------------------------------------------------------------------------
+ */
+
+size_t stage_bytes(int stages, int columns, qds_stage_shape shape) {
+  return sizeof(double) * stages * columns * shape.stride;
 }
 
 /* As many rows as fit `budget` bytes. */
-int stage_shift(int columns, size_t budget) {
+qds_stage_shape largest_stage(int columns, size_t budget) {
   int shift = FEWEST_SHIFT;
-  while (shift < MOST_SHIFT && stage_bytes(columns, shift + 1) <= budget) shift++;
-  return shift;
+  while (shift < MOST_SHIFT && stage_bytes(STAGES, columns, stage_shape(shift + 1)) <= budget) shift++;
+  return stage_shape(shift);
 }
 
 /* Units that hold so many columns. */
@@ -229,23 +294,40 @@ template <int LEFT, int RIGHT> int pieces_of(const staged_columns &s, int *piece
   return pieces;
 }
 
-template <int LEFT, int RIGHT, int TOGETHER>
-cudaError_t launch_part(const qds_gram_arguments &k, const staged_columns &s, const qds_shared_limits &limits,
-                        int groups, cudaStream_t stream) {
+/* Some columns of each side, and how many blocks share the work on them. */
+struct part {
+  const qds_gram_arguments &k;
+  staged_columns s;
+  const qds_shared_limits &limits;
+  int groups;
+  cudaStream_t stream;
+};
+
+template <int LEFT, int RIGHT, typename KERNEL>
+cudaError_t launch_kernel(KERNEL kernel, int threads, int stages, qds_stage_shape shape, const part &p) {
   division d = {};
-  d.pieces = pieces_of<LEFT, RIGHT>(s, &d.pieces_of_right);
+  d.shape = shape;
+  d.pieces = pieces_of<LEFT, RIGHT>(p.s, &d.pieces_of_right);
   d.slices = QDS_WARPS / d.pieces;
-  d.shape.shift = stage_shift(s.columns, limits.all / TOGETHER - limits.reserved);
-  d.shape.stride = (1 << d.shape.shift) + PADDING;
-  const size_t staged = stage_bytes(s.columns, d.shape.shift),
+  const size_t staged = stage_bytes(stages, p.s.columns, shape),
                sums = sizeof(double) * d.pieces * QDS_PRODUCT_ROWS * LEFT * QDS_PRODUCT_COLUMNS * RIGHT,
                shared = staged > sums ? staged : sums;
-  const auto kernel = gram<LEFT, RIGHT, TOGETHER>;
   const cudaError_t error =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   if (error != cudaSuccess) return error;
-  kernel<<<groups, QDS_THREADS, shared, stream>>>(k, s, d);
+  kernel<<<p.groups, threads, shared, p.stream>>>(p.k, p.s, d);
   return cudaGetLastError();
+}
+
+template <int LEFT, int RIGHT, int TOGETHER> cudaError_t launch_gram(const part &p) {
+  return launch_kernel<LEFT, RIGHT>(gram<LEFT, RIGHT, TOGETHER>, QDS_THREADS, STAGES,
+                                    largest_stage(p.s.columns, p.limits.all / TOGETHER - p.limits.reserved),
+                                    p);
+}
+
+template <int LEFT, int RIGHT> cudaError_t launch_ring(const part &p) {
+  return launch_kernel<LEFT, RIGHT>(gram_ring<LEFT, RIGHT>, QDS_THREADS + QDS_WARP * LOADERS, RING_STAGES,
+                                    RING_SHAPE, p);
 }
 
 /* Products of a block for each eight rows; a great many when its warps are too few. */
@@ -262,12 +344,17 @@ bool is_small(const staged_columns &s) {
   return cost_of<1, 3>(s) <= cost_of<2, 6>(s) && cost_of<1, 3>(s) <= cost_of<3, 5>(s);
 }
 
-cudaError_t launch_cheapest(const qds_gram_arguments &k, const staged_columns &s,
-                            const qds_shared_limits &limits, int groups, cudaStream_t stream) {
-  if (is_small(s)) return launch_part<1, 3, SMALL_TOGETHER>(k, s, limits, groups, stream);
-  if (cost_of<2, 6>(s) <= cost_of<3, 5>(s))
-    return launch_part<2, 6, LARGE_TOGETHER>(k, s, limits, groups, stream);
-  return launch_part<3, 5, LARGE_TOGETHER>(k, s, limits, groups, stream);
+/* Whether the device has what the ring is made of, and room for the columns. */
+bool takes_ring(const part &p) {
+  return p.limits.major >= 9 &&
+         stage_bytes(RING_STAGES, p.s.columns, RING_SHAPE) + sizeof(qds_ring<RING_STAGES>) <=
+             (size_t)(p.limits.all - p.limits.reserved);
+}
+
+cudaError_t launch_cheapest(const part &p) {
+  if (is_small(p.s)) return launch_gram<1, 3, SMALL_TOGETHER>(p);
+  if (cost_of<3, 5>(p.s) < cost_of<2, 6>(p.s)) return launch_gram<3, 5, LARGE_TOGETHER>(p);
+  return takes_ring(p) ? launch_ring<2, 6>(p) : launch_gram<2, 6, LARGE_TOGETHER>(p);
 }
 
 cudaError_t finish(const qds_gram_arguments &k, int groups, cudaStream_t stream) {
@@ -291,13 +378,13 @@ cudaError_t launch_staged(const qds_gram_arguments &k, cudaStream_t stream) {
   cudaError_t error = qds_shared_limits_of(&limits);
   if (error != cudaSuccess) return error;
   const size_t room = limits.all - limits.reserved;
-  const int part = stage_bytes(MOST_STAGED, FEWEST_SHIFT) <= room ? 1 : 2, left = MOST_LEFT / part,
-            right = MOST_RIGHT / part,
+  const int parts = stage_bytes(STAGES, MOST_STAGED, stage_shape(FEWEST_SHIFT)) <= room ? 1 : 2,
+            left = MOST_LEFT / parts, right = MOST_RIGHT / parts,
             together = is_small(stage_columns(k, 0, left, 0, right)) ? SMALL_TOGETHER : LARGE_TOGETHER,
             groups = qds_smaller(limits.multiprocessors * together, k.groups);
   for (int i = 0; i < k.left && error == cudaSuccess; i += left)
     for (int j = 0; j < k.right && error == cudaSuccess; j += right)
-      error = launch_cheapest(k, stage_columns(k, i, left, j, right), limits, groups, stream);
+      error = launch_cheapest({k, stage_columns(k, i, left, j, right), limits, groups, stream});
   return error == cudaSuccess ? finish(k, groups, stream) : error;
 }
 
