@@ -50,6 +50,11 @@ typedef struct {
   twin x, p, w, aw;
 } problem;
 
+static void problem_fill(qds_context *ctx, qds_stream *stream, uint64_t seed, problem *q) {
+  twin *const blocks[] = {&q->x, &q->p, &q->w, &q->aw};
+  for (uint64_t b = 0; b < 4; b++) twin_create(ctx, stream, q->rows, q->m, 100 * b + 1000 * seed, blocks[b]);
+}
+
 static void problem_create(qds_context *ctx, qds_stream *stream, uint64_t seed, problem *q) {
   static const int columns[CASES] = {1,  2,  3,  4,  5,  6,  8,  9,  10,
                                      12, 16, 17, 20, 24, 30, 33, 40, MOST_COLUMNS};
@@ -61,8 +66,7 @@ static void problem_create(qds_context *ctx, qds_stream *stream, uint64_t seed, 
   q->nw = 1 + (int)(uniform(seed, 2) * q->m);
   print_message("seed %llu: %lld rows, %d + %d + %d columns\n", (unsigned long long)seed, (long long)q->rows,
                 q->m, q->np, q->nw);
-  twin *const blocks[] = {&q->x, &q->p, &q->w, &q->aw};
-  for (uint64_t b = 0; b < 4; b++) twin_create(ctx, stream, q->rows, q->m, 100 * b + 1000 * seed, blocks[b]);
+  problem_fill(ctx, stream, seed, q);
 }
 
 static void problem_clear(problem *q) {
@@ -70,23 +74,47 @@ static void problem_clear(problem *q) {
   for (int b = 0; b < 4; b++) twin_clear(blocks[b]);
 }
 
-static void gram_agrees(qds_context *ctx, qds_stream *stream) {
+static void assert_gram_agrees(qds_context *ctx, const problem *q) {
   static double host[6 * MOST_COLUMNS * MOST_COLUMNS], device[6 * MOST_COLUMNS * MOST_COLUMNS];
+  twin p, w, aw;
+  twin_part(&q->p, 0, q->np, &p);
+  twin_part(&q->w, 0, q->nw, &w);
+  twin_part(&q->aw, 0, q->nw, &aw);
+  assert_ok(qds_blocks_gram(ctx, (const qds_block *[]){&w.host, &aw.host},
+                            (const qds_block *[]){&q->x.host, &p.host, &w.host}, host));
+  assert_ok(qds_blocks_gram(ctx, (const qds_block *[]){&w.device, &aw.device},
+                            (const qds_block *[]){&q->x.device, &p.device, &w.device}, device));
+  for (int i = 0; i < 2 * q->nw * (q->m + q->np + q->nw); i++)
+    assert_close(device[i], host[i], 1e-11 * (double)q->rows);
+}
+
+static void gram_agrees(qds_context *ctx, qds_stream *stream) {
   for (uint64_t seed = 0; seed < CASES; seed++) {
     problem q;
-    twin p, w, aw;
     problem_create(ctx, stream, seed, &q);
-    twin_part(&q.p, 0, q.np, &p);
-    twin_part(&q.w, 0, q.nw, &w);
-    twin_part(&q.aw, 0, q.nw, &aw);
-    assert_ok(qds_blocks_gram(ctx, (const qds_block *[]){&w.host, &aw.host},
-                              (const qds_block *[]){&q.x.host, &p.host, &w.host}, host));
-    assert_ok(qds_blocks_gram(ctx, (const qds_block *[]){&w.device, &aw.device},
-                              (const qds_block *[]){&q.x.device, &p.device, &w.device}, device));
-    for (int i = 0; i < 2 * q.nw * (q.m + q.np + q.nw); i++)
-      assert_close(device[i], host[i], 1e-11 * (double)q.rows);
+    assert_gram_agrees(ctx, &q);
     problem_clear(&q);
   }
+}
+
+/* From 25 columns on a device may work in another way, through stages of 64 rows: none of them full, the last
+ * one full or not, and more than are on their way at once. */
+static void gram_of_many_columns_agrees(qds_context *ctx, qds_stream *stream) {
+  static const int64_t rows[] = {1, 2, 63, 64, 65, 128, 191, 513, 5003, 70016};
+  enum { ROWS = sizeof rows / sizeof *rows };
+  for (int m = 25; m <= 33; m++)
+    for (int r = 0; r < ROWS; r++) {
+      if (rows[r] > 10000 && m != 30) continue; /* takes long */
+      problem q = {.rows = rows[r], .m = m};
+      problem_fill(ctx, stream, (uint64_t)(100 * m + r), &q);
+      const int used[][2] = {{0, m}, {7, m}, {m, m}, {m, 25}}; /* of p and of w */
+      for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+        q.np = used[i][0];
+        q.nw = used[i][1];
+        assert_gram_agrees(ctx, &q);
+      }
+      problem_clear(&q);
+    }
 }
 
 static void combinations_agree(qds_context *ctx, qds_stream *stream) {
@@ -149,6 +177,7 @@ static void places_are_not_mixed(qds_context *ctx, qds_stream *stream) {
 }
 
 DEVICE_TEST(gram_agrees)
+DEVICE_TEST(gram_of_many_columns_agrees)
 DEVICE_TEST(combinations_agree)
 DEVICE_TEST(residuals_agree)
 DEVICE_TEST(random_numbers_agree)
@@ -156,9 +185,9 @@ DEVICE_TEST(places_are_not_mixed)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gram_agrees),          cmocka_unit_test(test_combinations_agree),
-      cmocka_unit_test(test_residuals_agree),      cmocka_unit_test(test_random_numbers_agree),
-      cmocka_unit_test(test_places_are_not_mixed),
+      cmocka_unit_test(test_gram_agrees),          cmocka_unit_test(test_gram_of_many_columns_agrees),
+      cmocka_unit_test(test_combinations_agree),   cmocka_unit_test(test_residuals_agree),
+      cmocka_unit_test(test_random_numbers_agree), cmocka_unit_test(test_places_are_not_mixed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
