@@ -326,15 +326,16 @@ static SLOW void settle_return(const qds_class_slab *slab, qds_account_key tag) 
   settle((qds_heap *)slab->header.owner, share_of(slab->cache), tag);
 }
 
-/* The tag of a block that comes back, for counting. It is the same as the slab's last one as a rule. That is
- * tested instead of used: the processor, which guesses the outcome, then knows where the count is before it
- * has the word, and need not hold back what is counted next. */
+/* The tag of a block that comes back, for counting. As a rule its origin is that of the slab's last one; that
+ * is tested instead of looked up: the processor, which guesses the outcome, then knows where the count is
+ * before it has the word, and need not hold back what is counted next. */
 FAST qds_account_key expected_tag(qds_class_slab *slab, uint32_t word) {
-  const qds_account_key tag = tag_in(slab, word);
-  uint32_t expected = slab->hint, compared = expected;
-  __asm__("" : "+r"(compared)); /* or the compiler would see that both are the same, and use the tag */
-  if (UNLIKELY(tag != compared)) slab->hint = expected = tag;
-  return expected;
+  uint32_t tag = slab->hint_value;
+  if (UNLIKELY(slab->hint_key != word >> SLACK_BITS)) {
+    slab->hint_key = word >> SLACK_BITS;
+    slab->hint_value = tag = tag_in(slab, word);
+  }
+  return tag;
 }
 
 FAST void release(qds_class_slab *slab, qds_heap_detail detail, void *block) {

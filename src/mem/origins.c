@@ -5,7 +5,9 @@ enum { WITH_LINES = QDS_ORIGINS - QDS_ACCOUNT_TAGS };
 
 qds_status qds_origins_open(qds_origins *origins, qds_allocator *allocator) {
   pthread_mutex_init(&origins->lock, NULL);
-  return QDS_NEW(allocator, QDS_ORIGINS, "source lines", &origins->origins);
+  QDS_TRY(QDS_NEW(allocator, QDS_ORIGINS, "source lines", &origins->origins));
+  origins->origins[origins->count++] = (qds_origin){NULL, 0, 0};
+  return QDS_OK;
 }
 
 void qds_origins_close(qds_origins *origins) {
@@ -19,7 +21,7 @@ static uint16_t *entry_of(qds_origins *o, const qds_origin *wanted) {
   for (size_t i = (size_t)(key * 0x9e3779b97f4a7c15u >> 32);; i++) {
     uint16_t *entry = &o->table[i % (2 * QDS_ORIGINS)];
     if (!*entry) return entry;
-    const qds_origin *there = &o->origins[*entry - 1];
+    const qds_origin *there = &o->origins[*entry];
     if (there->file == wanted->file && there->line == wanted->line && there->tag == wanted->tag) return entry;
   }
 }
@@ -33,10 +35,10 @@ uint32_t qds_origins_find(qds_origins *o, qds_account_key tag, const char *file,
     entry = entry_of(o, &wanted);
   }
   if (!*entry) {
-    o->origins[o->count++] = wanted;
-    *entry = (uint16_t)o->count;
+    *entry = (uint16_t)o->count++;
+    o->origins[*entry] = wanted;
   }
-  const uint32_t number = *entry - 1u;
+  const uint32_t number = *entry;
   pthread_mutex_unlock(&o->lock);
   return number;
 }

@@ -22,8 +22,8 @@ typedef struct {
 typedef struct {
   pthread_mutex_t lock; /* of what follows; origins with a number stay as they are */
   size_t count;
-  qds_origin *origins;             /* [QDS_ORIGINS], by number */
-  uint16_t table[2 * QDS_ORIGINS]; /* numbers + 1, open addressing with linear probing; 0: free */
+  qds_origin *origins;             /* [QDS_ORIGINS], by number; 0 is nobody's */
+  uint16_t table[2 * QDS_ORIGINS]; /* numbers, open addressing with linear probing; 0: free */
 } qds_origins;
 
 /* What a thread knows of blocks with a tag from a line. */
@@ -37,7 +37,7 @@ typedef struct {
 /* `allocator` outlives the origins, which are all zero before. Errors: MEMORY. */
 qds_status qds_origins_open(qds_origins *origins, qds_allocator *allocator);
 void qds_origins_close(qds_origins *origins);
-/* The number of blocks with this tag from this line (`file` NULL: any). Thread-safe. */
+/* The number of blocks with this tag from this line (`file` NULL: any), never 0. Thread-safe. */
 uint32_t qds_origins_find(qds_origins *origins, qds_account_key tag, const char *file, int line);
 
 /* The memo where a tag and a line are, if they are known. */

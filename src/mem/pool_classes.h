@@ -69,9 +69,9 @@ struct qds_class_slab {
   uint32_t free;      /* blocks: stack[0..free) holds their numbers */
   uint32_t free_most; /* from so many on somebody must look when a block comes back: in a listed slab when it
                          is the last used one, in one that was used up when the slab is to be listed */
-  uint32_t stride, inverse; /* bytes from one block to the next; what to multiply by to divide by it */
-  uint32_t hint;            /* the caller's, 0 at first */
-  uint16_t room, usable;    /* blocks that there are, and those that stand where a block of a slab may */
+  uint32_t stride, inverse;      /* bytes from one block to the next; what to multiply by to divide by it */
+  uint32_t hint_key, hint_value; /* the caller's, 0 at first */
+  uint16_t room, usable;         /* blocks that there are, and those that stand where a block of a slab may */
   uint8_t class;
   uint8_t known; /* the current one, or in its cache's list of those with free blocks */
   /* Other threads write here. */
