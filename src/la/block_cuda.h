@@ -101,10 +101,10 @@ static __host__ __device__ inline double *qds_column_of(const qds_columns (&rang
   return nullptr;
 }
 
-/* Bytes of shared memory that a multiprocessor has, and those that the system takes for each block; `major`
- * is the first number of the device's compute capability. */
+/* Bytes of shared memory that a multiprocessor has, those that the system takes for each block, and the most
+ * that a block may ask for; `major` is the first number of the device's compute capability. */
 struct qds_shared_limits {
-  int multiprocessors, all, reserved, major;
+  int multiprocessors, all, reserved, of_block, major;
 };
 
 static inline cudaError_t qds_shared_limits_of(qds_shared_limits *l) {
@@ -117,8 +117,30 @@ static inline cudaError_t qds_shared_limits_of(qds_shared_limits *l) {
   if (error == cudaSuccess)
     error = cudaDeviceGetAttribute(&l->reserved, cudaDevAttrReservedSharedMemoryPerBlock, device);
   if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&l->of_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (error == cudaSuccess)
     error = cudaDeviceGetAttribute(&l->major, cudaDevAttrComputeCapabilityMajor, device);
   return error;
+}
+
+static inline int qds_smaller(int64_t a, int64_t b) {
+  return (int)(a < b ? a : b);
+}
+
+/* Bytes for each of the blocks that share a multiprocessor. */
+static inline int qds_shared_room(const qds_shared_limits &limits, int together) {
+  return qds_smaller(limits.all / together - limits.reserved, limits.of_block);
+}
+
+/* Allows blocks of a kernel `shared` bytes beside those that it declares; whether one then fits a
+ * multiprocessor, tools that take some of it for themselves considered. */
+template <typename Kernel> static bool qds_block_fits(Kernel kernel, int threads, size_t shared) {
+  int each = 0;
+  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  if (error == cudaSuccess)
+    error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared);
+  if (error != cudaSuccess) (void)cudaGetLastError();
+  return each > 0;
 }
 
 /* Blocks of a kernel without dynamic shared memory that run at the same time: with as many, none waits for
@@ -132,10 +154,6 @@ template <typename Kernel> static cudaError_t qds_resident_blocks(Kernel kernel,
     error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, QDS_THREADS, 0);
   *count = multiprocessors * each > 0 ? multiprocessors * each : 1;
   return error;
-}
-
-static inline int qds_smaller(int64_t a, int64_t b) {
-  return (int)(a < b ? a : b);
 }
 
 #endif

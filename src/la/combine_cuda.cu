@@ -222,7 +222,7 @@ template <int OUTPUTS, int TOGETHER> cudaError_t launch(const qds_combine_argume
   if (error != cudaSuccess) return error;
   for (int i = 0; i < k.inputs; i++) columns.from[i] = qds_column_of(k.from, i);
   const int fixed = (int)sizeof(double *) * OUTPUTS * QDS_PRODUCT_COLUMNS;
-  const size_t shared = divide<OUTPUTS>(k.inputs, limits.all / TOGETHER - limits.reserved - fixed, &c);
+  const size_t shared = divide<OUTPUTS>(k.inputs, qds_shared_room(limits, TOGETHER) - fixed, &c);
   const auto kernel = combine<OUTPUTS, TOGETHER>;
   error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   if (error != cudaSuccess) return error;

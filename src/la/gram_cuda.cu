@@ -225,49 +225,45 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
 /* --- many columns ------------------------------------------------------------------------------------------
  */
 
-/* Where arithmetic takes about as long as memory, neither may wait for the other: LOADERS warps of their own
- * load, and those that compute wait for numbers only. Of [w Aw]^T [x p w] that is from 25 to 32 vectors; with
- * fewer, all warps may as well load, and with more, their pieces leave no registers for more warps. Copies of
- * 512 bytes, a column of 64 rows, arrive at the full rate of the memory, those of 256 at half of it. */
-constexpr int LOADERS = 2, RING_STAGES = 3;
+/* Of [w Aw]^T [x p w] arithmetic takes about as long as memory from 25 to 32 vectors on; with fewer, all
+ * warps may as well load, and with more, their pieces leave no registers for more warps. Copies of 512 bytes,
+ * a column of 64 rows, arrive at the full rate of the memory, those of 256 at half of it. */
 constexpr qds_stage_shape RING_SHAPE = stage_shape(6);
 
 template <int LEFT, int RIGHT>
-__global__ void __launch_bounds__(QDS_THREADS + QDS_WARP * LOADERS)
+__global__ void __launch_bounds__(QDS_RING_THREADS)
     gram_ring(const __grid_constant__ qds_gram_arguments k, const __grid_constant__ staged_columns s,
               const division d) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ double2 shared_pairs[];
-  __shared__ qds_ring<RING_STAGES> ring;
+  __shared__ qds_ring ring;
   double *shared = reinterpret_cast<double *>(shared_pairs);
   /* Slices alternate every eight rows: that takes fewer registers than parts of the rows. */
   const share<LEFT, RIGHT> own = share_of_warp<LEFT, RIGHT>(s, d, QDS_PRODUCT_DEPTH);
-  const int size = s.columns * RING_SHAPE.stride, rows = 1 << RING_SHAPE.shift,
-            loader = (int)(threadIdx.x / QDS_WARP) - QDS_WARPS;
-  const int64_t step = (int64_t)gridDim.x * rows;
+  const int size = s.columns * RING_SHAPE.stride, rows = 1 << RING_SHAPE.shift;
   double sum[LEFT][RIGHT][4] = {};
-  qds_ring_start(ring, LOADERS, QDS_WARPS);
-  qds_ring_place<RING_STAGES> at;
-  int64_t row = (int64_t)blockIdx.x * rows;
-  if (loader >= 0)
-    for (; row < k.rows; row += step, at.advance()) {
-      qds_barrier_wait(&ring.empty[at.stage], at.round ^ 1);
-      qds_ring_load<LOADERS>(shared + at.stage * size, &ring.full[at.stage], RING_SHAPE, loader, s.columns,
-                             row, k.rows, [&](int c) { return s.column[c]; });
-    }
-  else
-    for (; row < k.rows; row += step, at.advance()) {
+  qds_ring_start(ring);
+  if (qds_loader() >= 0) {
+    qds_ring_load(ring, shared, RING_SHAPE, s.columns, s.columns, k.rows, [&](int c) { return s.column[c]; });
+  } else {
+    qds_ring_place at;
+    for (int64_t row = (int64_t)blockIdx.x * rows; row < k.rows;
+         row += (int64_t)gridDim.x * rows, at.advance()) {
       qds_barrier_wait(&ring.full[at.stage], at.round);
       multiply_slice(shared + at.stage * size, rows - own.slice * QDS_PRODUCT_DEPTH,
                      QDS_PRODUCT_DEPTH * d.slices, own, sum);
       qds_barrier_arrive(&ring.empty[at.stage]);
     }
+  }
   store_partial(k, s, d, shared, own, sum);
 #endif
 }
 
 /* --- launching ---------------------------------------------------------------------------------------------
  */
+
+/* Blocks that share a multiprocessor. */
+constexpr int SMALL_TOGETHER = 2, LARGE_TOGETHER = 1;
 
 size_t stage_bytes(int stages, int columns, qds_stage_shape shape) {
   return sizeof(double) * stages * columns * shape.stride;
@@ -303,31 +299,40 @@ struct part {
   cudaStream_t stream;
 };
 
-template <int LEFT, int RIGHT, typename KERNEL>
-cudaError_t launch_kernel(KERNEL kernel, int threads, int stages, qds_stage_shape shape, const part &p) {
+/* How a block works, and its bytes of shared memory. */
+template <int LEFT, int RIGHT>
+division divide(const staged_columns &s, int stages, qds_stage_shape shape, size_t *shared) {
   division d = {};
   d.shape = shape;
-  d.pieces = pieces_of<LEFT, RIGHT>(p.s, &d.pieces_of_right);
+  d.pieces = pieces_of<LEFT, RIGHT>(s, &d.pieces_of_right);
   d.slices = QDS_WARPS / d.pieces;
-  const size_t staged = stage_bytes(stages, p.s.columns, shape),
-               sums = sizeof(double) * d.pieces * QDS_PRODUCT_ROWS * LEFT * QDS_PRODUCT_COLUMNS * RIGHT,
-               shared = staged > sums ? staged : sums;
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-  if (error != cudaSuccess) return error;
-  kernel<<<p.groups, threads, shared, p.stream>>>(p.k, p.s, d);
-  return cudaGetLastError();
+  const size_t staged = stage_bytes(stages, s.columns, shape),
+               sums = sizeof(double) * d.pieces * QDS_PRODUCT_ROWS * LEFT * QDS_PRODUCT_COLUMNS * RIGHT;
+  *shared = staged > sums ? staged : sums;
+  return d;
 }
 
 template <int LEFT, int RIGHT, int TOGETHER> cudaError_t launch_gram(const part &p) {
-  return launch_kernel<LEFT, RIGHT>(gram<LEFT, RIGHT, TOGETHER>, QDS_THREADS, STAGES,
-                                    largest_stage(p.s.columns, p.limits.all / TOGETHER - p.limits.reserved),
-                                    p);
+  const auto kernel = gram<LEFT, RIGHT, TOGETHER>;
+  size_t shared;
+  const division d = divide<LEFT, RIGHT>(
+      p.s, STAGES, largest_stage(p.s.columns, qds_shared_room(p.limits, TOGETHER)), &shared);
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  if (error != cudaSuccess) return error;
+  kernel<<<p.groups, QDS_THREADS, shared, p.stream>>>(p.k, p.s, d);
+  return cudaGetLastError();
 }
 
-template <int LEFT, int RIGHT> cudaError_t launch_ring(const part &p) {
-  return launch_kernel<LEFT, RIGHT>(gram_ring<LEFT, RIGHT>, QDS_THREADS + QDS_WARP * LOADERS, RING_STAGES,
-                                    RING_SHAPE, p);
+/* With the ring, where the device has what it is made of, and room for the columns. */
+template <int LEFT, int RIGHT> cudaError_t launch_large(const part &p) {
+  const auto kernel = gram_ring<LEFT, RIGHT>;
+  size_t shared;
+  const division d = divide<LEFT, RIGHT>(p.s, QDS_RING_STAGES, RING_SHAPE, &shared);
+  if (p.limits.major < 9 || !qds_block_fits(kernel, QDS_RING_THREADS, shared))
+    return launch_gram<LEFT, RIGHT, LARGE_TOGETHER>(p);
+  kernel<<<p.groups, QDS_RING_THREADS, shared, p.stream>>>(p.k, p.s, d);
+  return cudaGetLastError();
 }
 
 /* Products of a block for each eight rows; a great many when its warps are too few. */
@@ -337,24 +342,14 @@ template <int LEFT, int RIGHT> int cost_of(const staged_columns &s) {
   return pieces > QDS_WARPS ? INT_MAX : pieces * LEFT * RIGHT;
 }
 
-/* Blocks that share a multiprocessor. */
-constexpr int SMALL_TOGETHER = 2, LARGE_TOGETHER = 1;
-
 bool is_small(const staged_columns &s) {
   return cost_of<1, 3>(s) <= cost_of<2, 6>(s) && cost_of<1, 3>(s) <= cost_of<3, 5>(s);
-}
-
-/* Whether the device has what the ring is made of, and room for the columns. */
-bool takes_ring(const part &p) {
-  return p.limits.major >= 9 &&
-         stage_bytes(RING_STAGES, p.s.columns, RING_SHAPE) + sizeof(qds_ring<RING_STAGES>) <=
-             (size_t)(p.limits.all - p.limits.reserved);
 }
 
 cudaError_t launch_cheapest(const part &p) {
   if (is_small(p.s)) return launch_gram<1, 3, SMALL_TOGETHER>(p);
   if (cost_of<3, 5>(p.s) < cost_of<2, 6>(p.s)) return launch_gram<3, 5, LARGE_TOGETHER>(p);
-  return takes_ring(p) ? launch_ring<2, 6>(p) : launch_gram<2, 6, LARGE_TOGETHER>(p);
+  return launch_large<2, 6>(p);
 }
 
 cudaError_t finish(const qds_gram_arguments &k, int groups, cudaStream_t stream) {
@@ -377,7 +372,7 @@ cudaError_t launch_staged(const qds_gram_arguments &k, cudaStream_t stream) {
   qds_shared_limits limits;
   cudaError_t error = qds_shared_limits_of(&limits);
   if (error != cudaSuccess) return error;
-  const size_t room = limits.all - limits.reserved;
+  const size_t room = qds_shared_room(limits, LARGE_TOGETHER);
   const int parts = stage_bytes(STAGES, MOST_STAGED, stage_shape(FEWEST_SHIFT)) <= room ? 1 : 2,
             left = MOST_LEFT / parts, right = MOST_RIGHT / parts,
             together = is_small(stage_columns(k, 0, left, 0, right)) ? SMALL_TOGETHER : LARGE_TOGETHER,

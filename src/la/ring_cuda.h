@@ -5,36 +5,56 @@
 
 #include "la/block_cuda.h"
 
+/* Where arithmetic takes about as long as memory, neither may wait for the other: the last QDS_LOADERS warps
+ * of a block load, and the other QDS_WARPS, which compute, wait for numbers only. */
+constexpr int QDS_LOADERS = 2, QDS_RING_STAGES = 3, QDS_RING_THREADS = QDS_THREADS + QDS_WARP * QDS_LOADERS;
+
 /* A stage is full once its numbers have arrived, and empty once every warp that computes is done with it. */
-template <int STAGES> struct qds_ring { uint64_t full[STAGES], empty[STAGES]; };
+struct qds_ring {
+  uint64_t full[QDS_RING_STAGES], empty[QDS_RING_STAGES];
+};
+
+/* Of a warp that loads, its number among them; negative of one that computes. */
+static __device__ inline int qds_loader() {
+  return (int)(threadIdx.x / QDS_WARP) - QDS_WARPS;
+}
 
 static __device__ inline unsigned qds_shared_address(const void *shared) {
   return (unsigned)__cvta_generic_to_shared(shared);
 }
 
-/* Once for all threads of a block, of which `loading` warps load and `computing` compute. */
-template <int STAGES>
-static __device__ inline void qds_ring_start(qds_ring<STAGES> &ring, int loading, int computing) {
+/* Copies that this thread asks for later come after what it has seen done to shared memory until now. */
+static __device__ inline void qds_copies_come_after() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* Once for all threads of a block. */
+static __device__ inline void qds_ring_start(qds_ring &ring) {
   const auto start = [](uint64_t *barrier, int count) {
     asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(qds_shared_address(barrier)), "r"(count)
                  : "memory");
   };
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < STAGES; stage++) {
-      start(&ring.full[stage], loading);
-      start(&ring.empty[stage], computing);
+    for (int stage = 0; stage < QDS_RING_STAGES; stage++) {
+      start(&ring.full[stage], QDS_LOADERS);
+      start(&ring.empty[stage], QDS_WARPS);
     }
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); /* copies see them too */
+    qds_copies_come_after();
   }
   __syncthreads();
 }
 
+/* Waits for all threads that compute. */
+static __device__ inline void qds_computing_wait() {
+  asm volatile("bar.sync 1, %0;" ::"n"(QDS_THREADS) : "memory");
+}
+
 /* Where a warp is in the ring; `round` alternates between 0 and 1. */
-template <int STAGES> struct qds_ring_place {
+struct qds_ring_place {
   int stage = 0;
   unsigned round = 0;
   __device__ inline void advance() {
-    if (++stage < STAGES) return;
+    if (++stage < QDS_RING_STAGES) return;
     stage = 0;
     round ^= 1;
   }
@@ -89,26 +109,42 @@ static __device__ inline void qds_copy_bulk(double *shared, const double *global
       : "memory");
 }
 
-/* Asks for the rows from `row` on of the columns that are left to warp `first` of the LOADING that load:
- * every LOADING-th one; column_at(c) is column c. Rows past the last become 0. Columns start at multiples of
- * 64 bytes, and `row` is even. */
-template <int LOADING, typename COLUMN>
-static __device__ inline void qds_ring_load(double *stage, uint64_t *full, qds_stage_shape shape, int first,
-                                            int columns, int64_t row, int64_t rows, COLUMN column_at) {
+/* Asks for the rows from `row` on of the columns that are left to warp `loader`: every QDS_LOADERS-th one;
+ * column_at(c) is column c. Rows past the last become 0. Columns start at multiples of 64 bytes, and `row` is
+ * even. */
+template <typename COLUMN>
+static __device__ inline void qds_ring_load_stage(double *stage, uint64_t *full, qds_stage_shape shape,
+                                                  int loader, int columns, int64_t row, int64_t rows,
+                                                  COLUMN column_at) {
   const int height = 1 << shape.shift;
   const unsigned bytes = sizeof(double) * height;
   if (row + height <= rows) {
-    qds_barrier_arrive_with(full, bytes * ((columns - first + LOADING - 1) / LOADING), [&] {
+    qds_barrier_arrive_with(full, bytes * ((columns - loader + QDS_LOADERS - 1) / QDS_LOADERS), [&] {
+      qds_copies_come_after();
 #pragma unroll 4
-      for (int c = first; c < columns; c += LOADING)
+      for (int c = loader; c < columns; c += QDS_LOADERS)
         qds_copy_bulk(stage + c * shape.stride, column_at(c) + row, bytes, full);
     });
   } else {
-    for (int c = first; c < columns; c += LOADING)
+    for (int c = loader; c < columns; c += QDS_LOADERS)
       for (int i = threadIdx.x % QDS_WARP; i < height; i += QDS_WARP)
         stage[c * shape.stride + i] = row + i < rows ? column_at(c)[row + i] : 0;
     qds_barrier_arrive(full);
   }
+}
+
+/* All that a warp that loads does: every gridDim.x-th stage height of rows, `each` of the columns in a stage
+ * after the other. */
+template <typename COLUMN>
+static __device__ inline void qds_ring_load(qds_ring &ring, double *stages, qds_stage_shape shape,
+                                            int columns, int each, int64_t rows, COLUMN column_at) {
+  qds_ring_place at;
+  for (int64_t row = (int64_t)blockIdx.x << shape.shift; row < rows; row += (int64_t)gridDim.x << shape.shift)
+    for (int first = 0; first < columns; first += each, at.advance()) {
+      qds_barrier_wait(&ring.empty[at.stage], at.round ^ 1);
+      qds_ring_load_stage(stages + at.stage * each * shape.stride, &ring.full[at.stage], shape, qds_loader(),
+                          min(each, columns - first), row, rows, [&](int c) { return column_at(first + c); });
+    }
 }
 
 #endif
