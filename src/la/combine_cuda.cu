@@ -1,8 +1,9 @@
 /* Combinations of columns on CUDA.
  *
  * From eleven outputs on, through the double-precision matrix units, so that arithmetic hides behind the one
- * pass over memory. `bench_block cuda` measures the passes against a copy. */
-#include "la/block_cuda.h"
+ * pass over memory. From 49 on it takes about as long; some warps only load there, where the device has
+ * barriers and copies for that. `bench_block cuda` measures the passes against a copy. */
+#include "la/ring_cuda.h"
 
 namespace {
 
@@ -60,6 +61,7 @@ __global__ void __launch_bounds__(QDS_THREADS) combine_few(qds_combine_arguments
  */
 
 constexpr int STAGES = 3;
+static_assert(STAGES == QDS_RING_STAGES, "the same division of the inputs");
 /* Rows of a stage: a product of each warp. */
 constexpr int STAGE_SHIFT = 7;
 static_assert(1 << STAGE_SHIFT == QDS_WARPS * QDS_PRODUCT_ROWS, "a product of each warp");
@@ -90,53 +92,66 @@ __device__ inline void advance(place &p, const chunking &c, int64_t step) {
   p.row += step;
 }
 
-/* What the outputs hold, where it is to be added to. */
+/* What the outputs from `first` on hold, where it is to be added to. */
 template <int OUTPUTS>
-__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
+__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
                                   double (&sum)[OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
     for (int n = 0; n < 4; n++) {
-      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n % 2;
+      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n % 2;
       sum[o][n] = k.add && output < k.outputs && row + n / 2 < k.rows ? to[output][row + n / 2] : 0;
     }
 }
 
-/* Sixteen rows of a stage: lane l has rows 2 (l / 4) and 2 (l / 4) + 1, of column l % 4 of every four. The
- * coefficients are in the order in which lanes want them. */
+/* PARTS times sixteen rows of a stage times the coefficients of eight inputs: lane l has rows 2 (l / 4) and
+ * 2 (l / 4) + 1 of two inputs, `low` and `high`. */
+template <int PARTS, int OUTPUTS>
+__device__ inline void multiply_inputs(const double *low, const double *high, const double2 *coefficients,
+                                       double (&sum)[PARTS][OUTPUTS][4]) {
+  double rows[PARTS][4];
+#pragma unroll
+  for (int p = 0; p < PARTS; p++) {
+    const double2 two[] = {*reinterpret_cast<const double2 *>(low + p * QDS_PRODUCT_ROWS),
+                           *reinterpret_cast<const double2 *>(high + p * QDS_PRODUCT_ROWS)};
+    rows[p][0] = two[0].x, rows[p][1] = two[0].y, rows[p][2] = two[1].x, rows[p][3] = two[1].y;
+  }
+#pragma unroll
+  for (int o = 0; o < OUTPUTS; o++) {
+    const double2 c = coefficients[32 * o];
+    const double two[2] = {c.x, c.y};
+#pragma unroll
+    for (int p = 0; p < PARTS; p++) qds_multiply(sum[p][o], rows[p], two);
+  }
+}
+
+/* Sixteen rows of a stage, with column l % 4 of every four for lane l. The coefficients are in the order in
+ * which lanes want them. */
 template <int OUTPUTS>
 __device__ inline void multiply_stage(const double *stage, int stride, const double2 *coefficients,
-                                      int inputs, double (&sum)[OUTPUTS][4]) {
+                                      int inputs, double (&sum)[1][OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
   stage += lane % 4 * stride + 2 * (lane / 4);
   coefficients += lane;
 #pragma unroll 2
   for (int i = 0; i < inputs; i += QDS_PRODUCT_DEPTH) {
-    const double2 low = *reinterpret_cast<const double2 *>(stage),
-                  high = *reinterpret_cast<const double2 *>(stage + 4 * stride);
-    const double rows[4] = {low.x, low.y, high.x, high.y};
-#pragma unroll
-    for (int o = 0; o < OUTPUTS; o++) {
-      const double2 c = coefficients[32 * o];
-      const double two[2] = {c.x, c.y};
-      qds_multiply(sum[o], rows, two);
-    }
+    multiply_inputs(stage, stage + 4 * stride, coefficients, sum);
     stage += QDS_PRODUCT_DEPTH * stride;
     coefficients += 32 * OUTPUTS;
   }
 }
 
 template <int OUTPUTS>
-__device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
+__device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
                                   const double (&sum)[OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
     for (int n = 0; n < 2; n++) {
-      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
+      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
       if (output < k.outputs) store_pair(to[output], row, k.rows, sum[o][n], sum[o][n + 2]);
     }
 }
@@ -180,9 +195,9 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
   stage_coefficients<OUTPUTS>(k, c.inputs * c.chunks, coefficients, to);
   __syncthreads();
   for (int stage = 0; now.row < k.rows;) {
-    double sum[OUTPUTS][4];
+    double sum[1][OUTPUTS][4];
     const int64_t row = now.row + warp * QDS_PRODUCT_ROWS + 2 * (threadIdx.x % 32 / 4);
-    start_sums<OUTPUTS>(k, to, row, sum);
+    start_sums(k, to, 0, row, sum[0]);
     for (int chunk = 0; chunk < c.chunks; chunk++) {
       qds_copies_wait<STAGES - 2>();
       __syncthreads();
@@ -197,10 +212,83 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
       if (!loads_first) load(stage == 0 ? STAGES - 1 : stage - 1);
       stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
-    store_sums<OUTPUTS>(k, to, row, sum);
+    store_sums(k, to, 0, row, sum[0]);
     now.row += step;
   }
 }
+
+/* --- many columns ------------------------------------------------------------------------------------------
+ */
+
+/* Of [x p] = [x p w] c, arithmetic takes about as long as memory from 25 to 32 vectors on; with fewer, two
+ * blocks whose warps all load are faster. Each warp combines RING_PARTS times sixteen rows of a stage to half
+ * of the outputs, so that what it reads of either serves several products. */
+constexpr int RING_PARTS = 2, RING_OUTPUTS = 8, WARP_OUTPUTS = RING_OUTPUTS / 2;
+static_assert(QDS_WARPS * RING_PARTS * QDS_PRODUCT_ROWS == 2 << STAGE_SHIFT, "two warps on the same rows");
+
+/* Past the last input, the last one again, which counts 0. */
+__device__ inline void multiply_ring_stage(const double *stage, int stride, const double2 *coefficients,
+                                           int inputs, double (&sum)[RING_PARTS][WARP_OUTPUTS][4]) {
+  const int lane = threadIdx.x % QDS_WARP;
+  stage += 2 * (lane / 4);
+  coefficients += lane;
+#pragma unroll 2
+  for (int i = 0; i < inputs; i += QDS_PRODUCT_DEPTH, coefficients += QDS_WARP * RING_OUTPUTS) {
+    const int low = min(i + lane % 4, inputs - 1), high = min(i + 4 + lane % 4, inputs - 1);
+    multiply_inputs(stage + low * stride, stage + high * stride, coefficients, sum);
+  }
+}
+
+/* All that a warp that computes does. Before it writes an output, all inputs of the rows have been read. */
+[[maybe_unused]] __device__ inline void combine_stages(const qds_combine_arguments &k, const chunking &c,
+                                                       qds_ring &ring, const double *stages,
+                                                       const double *coefficients, double *const *to) {
+  const int warp = threadIdx.x / QDS_WARP, own_rows = warp % 4 * RING_PARTS * QDS_PRODUCT_ROWS,
+            own_outputs = warp / 4 * WARP_OUTPUTS;
+  const int64_t step = (int64_t)gridDim.x << STAGE_SHIFT;
+  qds_ring_place at;
+  for (int64_t first = (int64_t)blockIdx.x << STAGE_SHIFT; first < k.rows; first += step) {
+    const int64_t row = first + own_rows + 2 * (threadIdx.x % QDS_WARP / 4);
+    double sum[RING_PARTS][WARP_OUTPUTS][4];
+#pragma unroll
+    for (int p = 0; p < RING_PARTS; p++)
+      start_sums(k, to, own_outputs * QDS_PRODUCT_COLUMNS, row + p * QDS_PRODUCT_ROWS, sum[p]);
+    for (int input = 0; input < k.inputs; input += c.inputs, at.advance()) {
+      qds_barrier_wait(&ring.full[at.stage], at.round);
+      multiply_ring_stage(stages + at.stage * c.inputs * c.shape.stride + own_rows, c.shape.stride,
+                          reinterpret_cast<const double2 *>(coefficients) +
+                              QDS_WARP * (input / QDS_PRODUCT_DEPTH * RING_OUTPUTS + own_outputs),
+                          min(c.inputs, k.inputs - input), sum);
+      qds_barrier_arrive(&ring.empty[at.stage]);
+    }
+#pragma unroll
+    for (int p = 0; p < RING_PARTS; p++)
+      store_sums(k, to, own_outputs * QDS_PRODUCT_COLUMNS, row + p * QDS_PRODUCT_ROWS, sum[p]);
+  }
+}
+
+__global__ void __launch_bounds__(QDS_RING_THREADS)
+    combine_ring(const __grid_constant__ qds_combine_arguments k,
+                 const __grid_constant__ column_pointers columns, const chunking c) {
+#if __CUDA_ARCH__ >= 900
+  extern __shared__ double2 shared_pairs[];
+  __shared__ double *to[RING_OUTPUTS * QDS_PRODUCT_COLUMNS];
+  __shared__ qds_ring ring;
+  double *stages = reinterpret_cast<double *>(shared_pairs),
+         *coefficients = stages + QDS_RING_STAGES * c.inputs * c.shape.stride;
+  qds_ring_start(ring);
+  if (qds_loader() >= 0) {
+    qds_ring_load(ring, stages, c.shape, k.inputs, c.inputs, k.rows, [&](int i) { return columns.from[i]; });
+    return;
+  }
+  stage_coefficients<RING_OUTPUTS>(k, c.inputs * c.chunks, coefficients, to);
+  qds_computing_wait();
+  combine_stages(k, c, ring, stages, coefficients, to);
+#endif
+}
+
+/* --- launching ---------------------------------------------------------------------------------------------
+ */
 
 /* As few chunks as fit `budget` bytes beside the coefficients. */
 template <int OUTPUTS> size_t divide(int inputs, int64_t budget, chunking *c) {
@@ -214,22 +302,58 @@ template <int OUTPUTS> size_t divide(int inputs, int64_t budget, chunking *c) {
   }
 }
 
-template <int OUTPUTS, int TOGETHER> cudaError_t launch(const qds_combine_arguments &k, cudaStream_t stream) {
-  qds_shared_limits limits;
+column_pointers columns_of(const qds_combine_arguments &k) {
   column_pointers columns;
-  chunking c;
-  cudaError_t error = qds_shared_limits_of(&limits);
-  if (error != cudaSuccess) return error;
   for (int i = 0; i < k.inputs; i++) columns.from[i] = qds_column_of(k.from, i);
+  return columns;
+}
+
+/* One wave of blocks, or fewer where there are fewer rows. */
+int blocks_of(const qds_combine_arguments &k, const qds_shared_limits &limits, int together) {
+  return qds_smaller(qds_cuda_blocks(k.rows, 1 << STAGE_SHIFT), limits.multiprocessors * together);
+}
+
+template <int OUTPUTS, int TOGETHER>
+cudaError_t launch(const qds_combine_arguments &k, const qds_shared_limits &limits, cudaStream_t stream) {
+  chunking c;
   const int fixed = (int)sizeof(double *) * OUTPUTS * QDS_PRODUCT_COLUMNS;
   const size_t shared = divide<OUTPUTS>(k.inputs, qds_shared_room(limits, TOGETHER) - fixed, &c);
   const auto kernel = combine<OUTPUTS, TOGETHER>;
-  error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   if (error != cudaSuccess) return error;
-  const int64_t wanted = qds_cuda_blocks(k.rows, 1 << STAGE_SHIFT);
-  kernel<<<qds_smaller(wanted, limits.multiprocessors * TOGETHER), QDS_THREADS, shared, stream>>>(k, columns,
-                                                                                                  c);
+  kernel<<<blocks_of(k, limits, TOGETHER), QDS_THREADS, shared, stream>>>(k, columns_of(k), c);
   return cudaGetLastError();
+}
+
+/* With the ring, where the device has what it is made of and room for half of the inputs at a time, and these
+ * are so many that arithmetic counts. */
+cudaError_t launch_large(const qds_combine_arguments &k, const qds_shared_limits &limits,
+                         cudaStream_t stream) {
+  constexpr int MOST_CHUNKS = 2;
+  chunking c;
+  const int fixed = (int)(sizeof(double *) * RING_OUTPUTS * QDS_PRODUCT_COLUMNS + sizeof(qds_ring));
+  const size_t shared = divide<RING_OUTPUTS>(k.inputs, qds_shared_room(limits, 1) - fixed, &c);
+  if (limits.major < 9 || k.inputs < k.outputs || c.chunks > MOST_CHUNKS ||
+      !qds_block_fits(combine_ring, QDS_RING_THREADS, shared))
+    return launch<RING_OUTPUTS, 2>(k, limits, stream);
+  combine_ring<<<blocks_of(k, limits, 1), QDS_RING_THREADS, shared, stream>>>(k, columns_of(k), c);
+  return cudaGetLastError();
+}
+
+cudaError_t launch_staged(const qds_combine_arguments &k, cudaStream_t stream) {
+  qds_shared_limits limits;
+  const cudaError_t error = qds_shared_limits_of(&limits);
+  if (error != cudaSuccess) return error;
+  const int products = (k.outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS;
+  if (products <= 1) return launch<1, 4>(k, limits, stream);
+  if (products <= 2) return launch<2, 2>(k, limits, stream);
+  if (products <= 3) return launch<3, 2>(k, limits, stream);
+  if (products <= 4) return launch<4, 2>(k, limits, stream);
+  if (products <= 6) return launch<6, 2>(k, limits, stream);
+  if (products <= RING_OUTPUTS) return launch_large(k, limits, stream);
+  if (products <= 12) return launch<12, 1>(k, limits, stream);
+  return launch<16, 1>(k, limits, stream);
 }
 
 template <int INPUTS, int OUTPUTS>
@@ -251,13 +375,5 @@ QDS_CUDA_LAUNCHER(COMBINE, qds_combine_arguments) {
     if (a->inputs <= 9 && a->outputs <= 6) return launch_few<9, 6>(*a, stream);
     if (a->inputs <= 15 && a->outputs <= 10) return launch_few<15, 10>(*a, stream);
   }
-  const int products = (a->outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS;
-  if (products <= 1) return launch<1, 4>(*a, stream);
-  if (products <= 2) return launch<2, 2>(*a, stream);
-  if (products <= 3) return launch<3, 2>(*a, stream);
-  if (products <= 4) return launch<4, 2>(*a, stream);
-  if (products <= 6) return launch<6, 2>(*a, stream);
-  if (products <= 8) return launch<8, 2>(*a, stream);
-  if (products <= 12) return launch<12, 1>(*a, stream);
-  return launch<16, 1>(*a, stream);
+  return launch_staged(*a, stream);
 }
