@@ -117,28 +117,78 @@ static void gram_of_many_columns_agrees(qds_context *ctx, qds_stream *stream) {
     }
 }
 
+/* [x p] = [x p w] c, in place. */
+static void assert_combination_agrees(qds_context *ctx, const problem *q, const double *c) {
+  twin p, w, to;
+  twin_part(&q->p, 0, q->np, &p);
+  twin_part(&q->w, 0, q->nw, &w);
+  twin_part(&q->p, 0, q->nw, &to);
+  assert_ok(qds_blocks_combine(ctx, (const qds_block *[]){&q->x.host, &p.host, &w.host}, c,
+                               (const qds_block *[]){&q->x.host, &to.host}));
+  assert_ok(qds_blocks_combine(ctx, (const qds_block *[]){&q->x.device, &p.device, &w.device}, c,
+                               (const qds_block *[]){&q->x.device, &to.device}));
+  assert_twins_agree(ctx, &q->x);
+  assert_twins_agree(ctx, &q->p);
+}
+
+static void assert_added_product_agrees(qds_context *ctx, const twin *x, const double *c, twin *y) {
+  assert_ok(qds_block_add_product(ctx, &x->host, c, &y->host));
+  assert_ok(qds_block_add_product(ctx, &x->device, c, &y->device));
+  assert_twins_agree(ctx, y);
+}
+
+static void fill_coefficients(uint64_t seed, int count, double *c) {
+  for (int i = 0; i < count; i++) c[i] = uniform(seed, 10 + (uint64_t)i) - 0.5;
+}
+
 static void combinations_agree(qds_context *ctx, qds_stream *stream) {
   static double c[6 * MOST_COLUMNS * MOST_COLUMNS];
   for (uint64_t seed = 0; seed < CASES; seed++) {
     problem q;
-    twin p, w;
     problem_create(ctx, stream, seed, &q);
-    twin_part(&q.p, 0, q.np, &p);
-    twin_part(&q.w, 0, q.nw, &w);
-    for (int i = 0; i < (q.m + q.np + q.nw) * (q.m + q.nw); i++) c[i] = uniform(seed, 10 + (uint64_t)i) - 0.5;
-    twin to;
-    twin_part(&q.p, 0, q.nw, &to);
-    assert_ok(qds_blocks_combine(ctx, (const qds_block *[]){&q.x.host, &p.host, &w.host}, c,
-                                 (const qds_block *[]){&q.x.host, &to.host}));
-    assert_ok(qds_blocks_combine(ctx, (const qds_block *[]){&q.x.device, &p.device, &w.device}, c,
-                                 (const qds_block *[]){&q.x.device, &to.device}));
-    assert_twins_agree(ctx, &q.x);
-    assert_twins_agree(ctx, &q.p);
-    assert_ok(qds_block_add_product(ctx, &q.x.host, c, &q.aw.host));
-    assert_ok(qds_block_add_product(ctx, &q.x.device, c, &q.aw.device));
-    assert_twins_agree(ctx, &q.aw);
+    fill_coefficients(seed, (q.m + q.np + q.nw) * (q.m + q.nw), c);
+    assert_combination_agrees(ctx, &q, c);
+    assert_added_product_agrees(ctx, &q.x, c, &q.aw);
     problem_clear(&q);
   }
+}
+
+/* From 49 outputs on a device may work in another way, through stages of 128 rows: none of them full, the
+ * last one full or not, and more than one for a part of the device. */
+static void combinations_of_many_columns_agree(qds_context *ctx, qds_stream *stream) {
+  static const int64_t rows[] = {1, 2, 63, 64, 65, 127, 128, 129, 513, 5003, 70016};
+  enum { ROWS = sizeof rows / sizeof *rows, MOST = 33 };
+  static double c[6 * MOST * MOST];
+  for (int m = 25; m <= MOST; m++)
+    for (int r = 0; r < ROWS; r++) {
+      if (rows[r] > 10000 && m != 30) continue; /* takes long */
+      const uint64_t seed = (uint64_t)(100 * m + r);
+      problem q = {.rows = rows[r], .m = m};
+      problem_fill(ctx, stream, seed, &q);
+      fill_coefficients(seed, 6 * m * m, c);
+      const int used[][2] = {{0, m}, {7, m}, {m, m}, {m, 25}}; /* of p and of w */
+      for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+        q.np = used[i][0];
+        q.nw = used[i][1];
+        assert_combination_agrees(ctx, &q, c);
+      }
+      problem_clear(&q);
+    }
+}
+
+static void added_products_of_many_columns_agree(qds_context *ctx, qds_stream *stream) {
+  static const int64_t rows[] = {1, 2, 63, 64, 65, 127, 128, 129, 513, 5003};
+  static double c[6 * 33 * 33];
+  fill_coefficients(1, sizeof c / sizeof *c, c);
+  for (int m = 25; m <= 33; m++)
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+      twin x, y;
+      twin_create(ctx, stream, rows[r], 3 * m, 1, &x);
+      twin_create(ctx, stream, rows[r], 2 * m, 200, &y);
+      assert_added_product_agrees(ctx, &x, c, &y);
+      twin_clear(&x);
+      twin_clear(&y);
+    }
 }
 
 static void residuals_agree(qds_context *ctx, qds_stream *stream) {
@@ -179,15 +229,22 @@ static void places_are_not_mixed(qds_context *ctx, qds_stream *stream) {
 DEVICE_TEST(gram_agrees)
 DEVICE_TEST(gram_of_many_columns_agrees)
 DEVICE_TEST(combinations_agree)
+DEVICE_TEST(combinations_of_many_columns_agree)
+DEVICE_TEST(added_products_of_many_columns_agree)
 DEVICE_TEST(residuals_agree)
 DEVICE_TEST(random_numbers_agree)
 DEVICE_TEST(places_are_not_mixed)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gram_agrees),          cmocka_unit_test(test_gram_of_many_columns_agrees),
-      cmocka_unit_test(test_combinations_agree),   cmocka_unit_test(test_residuals_agree),
-      cmocka_unit_test(test_random_numbers_agree), cmocka_unit_test(test_places_are_not_mixed),
+      cmocka_unit_test(test_gram_agrees),
+      cmocka_unit_test(test_gram_of_many_columns_agrees),
+      cmocka_unit_test(test_combinations_agree),
+      cmocka_unit_test(test_combinations_of_many_columns_agree),
+      cmocka_unit_test(test_added_products_of_many_columns_agree),
+      cmocka_unit_test(test_residuals_agree),
+      cmocka_unit_test(test_random_numbers_agree),
+      cmocka_unit_test(test_places_are_not_mixed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
