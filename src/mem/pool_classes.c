@@ -2,9 +2,8 @@
 
 #include <string.h>
 
-/* Up to 1 KiB every multiple of a line has a class. Beyond, the sizes are those of which a slab holds 49, 40,
- * 35, 32, 25, 21, 18, 16, 12, 10, 8, 6, 5 and 4, and even numbers of lines: then no block of theirs stands
- * where only one with a header may. */
+/* Up to 1 KiB every multiple of a line has a class. Beyond, the sizes leave at most 3 % of a slab unused, and
+ * are even numbers of lines: then no block of theirs stands where only one with a header may. */
 static const uint16_t strides[QDS_CLASSES] = {64,   128,  192,  256,  320,  384,  448,  512,   576,   640,
                                               704,  768,  832,  896,  960,  1024, 1280, 1536,  1792,  1920,
                                               2432, 2944, 3456, 3840, 5248, 6272, 7808, 10496, 12544, 15744};

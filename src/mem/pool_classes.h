@@ -147,8 +147,8 @@ static inline qds_class_slab *qds_class_slab_of(const void *block) {
   return (qds_class_slab *)qds_slab_of(block);
 }
 
-/* The number of a block in its slab. The product is exact: offsets have 16 bits, the inverse is 2^32 over the
- * stride, rounded up. */
+/* The number of a block in its slab. The product is exact: the inverse is 2^32 over the stride, rounded up,
+ * and an offset times what that adds stays below 2^32. */
 static inline uint32_t qds_class_number(const qds_class_slab *slab, const void *block) {
   return (uint32_t)((uint64_t)((const char *)block - slab->blocks) * slab->inverse >> 32);
 }

@@ -169,7 +169,7 @@ typedef struct {
   size_t odd, even, with_line, wrong;
 } line_list;
 
-/* In the tests below block i comes from line i + 1, with a tag that tells whether i is odd, and has i % 100
+/* In the test below block i comes from line i + 1, with a tag that tells whether i is odd, and has i % 100
  * bytes. */
 static void note_line(void *user, const char *tag, size_t bytes, const char *file, int line) {
   line_list *list = user;
