@@ -1,6 +1,7 @@
 #include "mem/heap.h"
 
 #include "mem/account.h"
+#include "mem/budget.h"
 #include "mem/limits.h"
 #include "mem/origins.h"
 #include "mem/pool_classes.h"
@@ -39,14 +40,8 @@ struct qds_heap {
   qds_allocator interface; /* first, so that a qds_allocator * is a qds_heap * */
   qds_class_pool *small;
   qds_best_fit *pools[QDS_HEAP_POOLS];
-  size_t limit;
   qds_heap_detail detail;
-  /* Smaller blocks have a fast path; 0 while a limit holds or a failure is due. */
-  atomic_size_t fast_bytes;
-  alignas(64) atomic_size_t taken; /* bytes granted, when there is a limit */
-  atomic_size_t peak;
-  pthread_mutex_t lock;
-  atomic_uint_least64_t fail_in; /* 0: never */
+  qds_budget budget;
   qds_account account;
   qds_origins origins;
 };
@@ -83,63 +78,8 @@ static size_t whole_bytes(size_t bytes) {
   return ((bytes ? bytes : 1) + 7) & ~(size_t)7;
 }
 
-/* --- admission ----------------------------------------------------------------------------------------- */
-
-static void set_fast_path(qds_heap *heap) {
-  atomic_store(&heap->fast_bytes, heap->limit || heap->fail_in ? 0 : QDS_CLASS_BLOCK_MOST + 1);
-}
-
-static qds_status inject(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
-  if (!atomic_load(&heap->fail_in)) return QDS_OK;
-  pthread_mutex_lock(&heap->lock);
-  const int fails = heap->fail_in && --heap->fail_in == 0;
-  if (!heap->fail_in) set_fast_path(heap);
-  pthread_mutex_unlock(&heap->lock);
-  if (!fails) return QDS_OK;
-  return qds_raise(QDS_ERROR_MEMORY, file, line, 0, "out of memory: %zu bytes for %s (failure injected)",
-                   bytes, tag);
-}
-
-static int fits(const qds_heap *heap, size_t held, size_t bytes) {
-  return !heap->limit || (bytes <= heap->limit && held <= heap->limit - bytes);
-}
-
-/* Grants the bytes under the limit, so that threads cannot pass it together. */
-static qds_status grant(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
-  size_t held = atomic_load_explicit(&heap->taken, memory_order_relaxed);
-  do {
-    if (!fits(heap, held, bytes)) {
-      char more[QDS_BYTES_TEXT], there[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
-      qds_format_bytes(bytes, more);
-      qds_format_bytes(held, there);
-      qds_format_bytes(heap->limit, limit);
-      return qds_raise(QDS_ERROR_BUDGET, file, line, 0,
-                       "memory budget exceeded: %s for %s on top of %s pass the limit of %s; raise "
-                       "--memory-limit, or use fewer nodes or states",
-                       more, tag, there, limit);
-    }
-  } while (!atomic_compare_exchange_weak_explicit(&heap->taken, &held, held + bytes, memory_order_relaxed,
-                                                  memory_order_relaxed));
-  return QDS_OK;
-}
-
-static qds_status admit(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
-  if (bytes > PTRDIFF_MAX - LARGE_HEADER_BYTES - QDS_REDZONE_BYTES)
-    return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
-                     "out of memory: %zu bytes for %s pass the address range", bytes, tag);
-  if (atomic_load_explicit(&heap->fast_bytes, memory_order_relaxed)) return QDS_OK;
-  QDS_TRY(inject(heap, bytes, tag, file, line));
-  return heap->limit ? grant(heap, bytes, tag, file, line) : QDS_OK;
-}
-
-static void withdraw(qds_heap *heap, size_t bytes) {
-  if (heap->limit) atomic_fetch_sub_explicit(&heap->taken, bytes, memory_order_relaxed);
-}
-
-static void note_peak(qds_heap *heap) {
-  const size_t taken = atomic_load_explicit(&heap->taken, memory_order_relaxed);
-  size_t peak = atomic_load_explicit(&heap->peak, memory_order_relaxed);
-  while (peak < taken && !atomic_compare_exchange_weak(&heap->peak, &peak, taken)) continue;
+static int has_limit(const qds_heap *heap) {
+  return heap->budget.limit != 0;
 }
 
 /* --- allocation ---------------------------------------------------------------------------------------- */
@@ -164,14 +104,14 @@ static void make_way(qds_heap *heap, size_t room) {
     qds_best_fit_read(heap->pools[i], &s);
     reserved += s.reserved_bytes;
   }
-  if (reserved > heap->limit) qds_heap_trim(heap);
+  if (reserved > heap->budget.limit) qds_heap_trim(heap);
 }
 
 static qds_status take_large(qds_heap *heap, size_t bytes, void **block) {
   qds_best_fit *pool = large_pool(heap, bytes);
   const size_t room = large_room(bytes);
   void *memory = NULL;
-  if (heap->limit) {
+  if (has_limit(heap)) {
     QDS_TRY(qds_best_fit_try(pool, room, 0, &memory));
     if (!memory) make_way(heap, room);
   }
@@ -244,6 +184,13 @@ QDS_UNCHECKED static qds_status hand_out_large(qds_heap *heap, qds_class_cache *
   return QDS_OK;
 }
 
+static qds_status admit(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  if (bytes > PTRDIFF_MAX - large_room(0))
+    return qds_raise(QDS_ERROR_MEMORY, file, line, 0,
+                     "out of memory: %zu bytes for %s pass the address range", bytes, tag);
+  return qds_budget_admit(&heap->budget, bytes, tag, file, line);
+}
+
 static SLOW qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char *tag, const char *file,
                                        int line, void **out) {
   qds_class_cache *cache;
@@ -252,12 +199,12 @@ static SLOW qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char 
   QDS_TRY(admit(heap, bytes, tag, file, line));
   if (obtain(heap, bytes, &cache, &taken) != QDS_OK) {
     char size[QDS_BYTES_TEXT];
-    withdraw(heap, bytes);
+    qds_budget_withdraw(&heap->budget, bytes);
     qds_format_bytes(bytes, size);
     return qds_raise(QDS_ERROR_MEMORY, file, line, qds_last_error()->native,
                      "out of memory: the system refused %s for %s", size, tag);
   }
-  if (heap->limit) note_peak(heap);
+  qds_budget_note_peak(&heap->budget);
   const qds_origin_memo *memo = known_memo(heap, cache, tag, file, line);
   if (!taken.word) return hand_out_large(heap, cache, memo, taken.block, bytes, file, line, out);
   return hand_out(heap, heap->detail, cache, memo, &taken, bytes, out);
@@ -270,7 +217,7 @@ static SLOW qds_status allocate_known(qds_heap *heap, size_t bytes, const qds_or
 
 FAST qds_status allocate(qds_heap *heap, qds_heap_detail detail, size_t bytes, const char *tag,
                          const char *file, int line, void **out) {
-  if (UNLIKELY(bytes >= atomic_load_explicit(&heap->fast_bytes, memory_order_relaxed)))
+  if (UNLIKELY(bytes >= atomic_load_explicit(&heap->budget.unasked_below, memory_order_relaxed)))
     return allocate_slowly(heap, bytes, tag, file, line, out);
   const qds_class_pool *pool = heap->small;
   qds_class_cache *cache = qds_class_cache_here(pool);
@@ -288,7 +235,7 @@ FAST qds_status allocate(qds_heap *heap, qds_heap_detail detail, size_t bytes, c
 /* A thread that cannot have a cache gives back all the same. */
 static void count_return(qds_heap *heap, qds_account_key tag, size_t bytes) {
   qds_class_cache *cache;
-  withdraw(heap, bytes);
+  qds_budget_withdraw(&heap->budget, bytes);
   if (heap->detail < QDS_HEAP_STATISTICS) return;
   if (qds_class_pool_cache(heap->small, &cache) != QDS_OK)
     qds_account_return(&heap->account, tag, bytes);
@@ -408,11 +355,9 @@ qds_status qds_heap_create_with(size_t limit, qds_heap_detail detail, qds_heap *
   QDS_TRY(QDS_NEW_ZERO(qds_system_allocator(), 1, "memory account", &heap));
   heap->interface = interfaces[detail];
   if (limit) heap->interface.release_small = release_with_limit;
-  pthread_mutex_init(&heap->lock, NULL);
-  qds_account_open(&heap->account);
-  heap->limit = limit;
   heap->detail = detail;
-  set_fast_path(heap);
+  qds_budget_open(&heap->budget, limit, QDS_CLASS_BLOCK_MOST + 1);
+  qds_account_open(&heap->account);
   qds_status status = qds_origins_open(&heap->origins, qds_system_allocator());
   if (status == QDS_OK) status = create_pools(heap);
   if (status != QDS_OK)
@@ -458,7 +403,7 @@ void qds_heap_destroy(qds_heap *heap, qds_leak_fn leak, void *user) {
   for (int i = 0; i < QDS_HEAP_POOLS; i++) qds_best_fit_destroy(heap->pools[i]);
   qds_origins_close(&heap->origins);
   qds_account_close(&heap->account);
-  pthread_mutex_destroy(&heap->lock);
+  qds_budget_close(&heap->budget);
   qds_release(heap);
 }
 
@@ -474,7 +419,7 @@ static void *numbered_share(void *pool, size_t number) {
 
 void qds_heap_total(qds_heap *heap, qds_memory_row *total) {
   qds_account_total(&heap->account, numbered_share, heap->small, total);
-  if (heap->limit) total->peak_bytes = atomic_load(&heap->peak);
+  if (has_limit(heap)) total->peak_bytes = atomic_load(&heap->budget.peak);
 }
 
 int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row) {
@@ -491,10 +436,7 @@ qds_status qds_heap_check(qds_heap *heap) {
 }
 
 void qds_heap_fail(qds_heap *heap, uint64_t n) {
-  pthread_mutex_lock(&heap->lock);
-  heap->fail_in = n;
-  set_fast_path(heap);
-  pthread_mutex_unlock(&heap->lock);
+  qds_budget_fail(&heap->budget, n);
 }
 
 size_t qds_heap_trim(qds_heap *heap) {
@@ -505,25 +447,15 @@ size_t qds_heap_trim(qds_heap *heap) {
 }
 
 qds_status qds_heap_reserve_check(qds_heap *heap, size_t bytes, const char *purpose) {
-  char needed[QDS_BYTES_TEXT], there[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
-  const size_t held = atomic_load(&heap->taken);
-  qds_format_bytes(bytes, needed);
-  if (!fits(heap, held, bytes)) {
-    qds_format_bytes(held, there);
-    qds_format_bytes(heap->limit, limit);
-    QDS_FAIL(QDS_ERROR_BUDGET,
-             "memory budget exceeded: %s needs %s on top of %s, the limit is %s; raise "
-             "--memory-limit, or use fewer nodes or states",
-             purpose, needed, there, limit);
-  }
+  QDS_TRY(qds_budget_check(&heap->budget, bytes, purpose));
   size_t available = qds_available_memory();
   if (bytes > available && qds_heap_trim(heap)) available = qds_available_memory();
-  if (bytes > available) {
-    qds_format_bytes(available, there);
-    QDS_FAIL(QDS_ERROR_BUDGET,
-             "memory budget exceeded: %s needs %s, %s are free on this machine for this process; use "
-             "fewer nodes or states",
-             purpose, needed, there);
-  }
-  return QDS_OK;
+  if (bytes <= available) return QDS_OK;
+  char needed[QDS_BYTES_TEXT], there[QDS_BYTES_TEXT];
+  qds_format_bytes(bytes, needed);
+  qds_format_bytes(available, there);
+  QDS_FAIL(QDS_ERROR_BUDGET,
+           "memory budget exceeded: %s needs %s, %s are free on this machine for this process; use "
+           "fewer nodes or states",
+           purpose, needed, there);
 }

@@ -9,7 +9,7 @@
  *
  * Concurrency. Small blocks are taken, counted and given back without a lock or an atomic read-modify-write
  * (pool_classes.h, account.h); large ones take one lock of O(log n) steps. With a limit each block also takes
- * two atomic additions, so that the limit is exact however many threads share it.
+ * two atomic read-modify-writes (budget.h).
  *
  * What is given back stays with the heap, at most as much as is in use or QDS_HEAP_IDLE_BYTES, whichever is
  * more; the rest goes back to the system. The pool of large blocks holds at most 1.15 times the most that it
