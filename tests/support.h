@@ -129,9 +129,9 @@ static inline uint64_t fail_each_allocation(qds_context *ctx,
   }
 }
 
-/* The same for what a device does: runs `body` `times` times, the n-th time with the n-th such operation failing.
- * Whether it fails (a pool may try again) or not, it must leave nothing allocated. Returns how often it
- * failed. */
+/* The same for what a device does: runs `body` `times` times, the n-th time with the n-th such operation
+ * failing. Whether it fails (a pool may try again) or not, it must leave nothing allocated. Returns how often
+ * it failed. */
 static inline int fail_each_on_device(qds_context *ctx, qds_injection what, int times,
                                       qds_status (*body)(qds_context *ctx, void *data), void *data) {
   qds_accelerator *accelerator = qds_context_accelerator(ctx);

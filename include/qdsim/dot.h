@@ -105,10 +105,11 @@ QDS_API double qds_result_probability(const qds_result *result, int state, int m
  * positions, spreads and probabilities belong to |psi|^2 on the grid. */
 QDS_API int qds_result_is_complex(const qds_result *result);
 /* The wave function on all nodes, in nm^(-dimension/2), real, normalised by the weights, its largest value
- * positive; owned by the result, in which the states follow each other. The first call for a state makes it, and
- * fetches it when it was found on a device, whose memory the result holds until its last state was asked for or
- * it is destroyed. NULL if the state does not exist or the wave functions are complex; or, with qds_last_error,
- * when there is no memory for it or the device fails, and another call may succeed. Any thread. */
+ * positive; owned by the result, in which the states follow each other. The first call for a state makes it,
+ * and fetches it when it was found on a device, whose memory the result holds until its last state was asked
+ * for or it is destroyed. NULL if the state does not exist or the wave functions are complex; or, with
+ * qds_last_error, when there is no memory for it or the device fails, and another call may succeed. Any
+ * thread. */
 QDS_API const double *qds_result_psi(const qds_result *result, int state);
 /* The same for complex wave functions: real and imaginary part of each node's value in turn. NULL if the
  * state does not exist or the wave functions are real, and as above. */

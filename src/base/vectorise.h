@@ -2,8 +2,8 @@
 #ifndef QDS_BASE_VECTORISE_H
 #define QDS_BASE_VECTORISE_H
 
-/* Levels of the architecture are chosen by what the CPU can do. Names of processors would be compared with its
- * model, so that one newer than the compiler gets the plain code.
+/* Levels of the architecture are chosen by what the CPU can do. Names of processors would be compared with
+ * its model, so that one newer than the compiler gets the plain code.
  *
  * The sanitizers run before the loader has resolved such a choice, so they get the plain code. */
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__) &&                       \

@@ -35,8 +35,8 @@ qds_tensor_operator *qds_magnetic_operator_real(qds_magnetic_operator *operator_
  * states of the one operator to those of the other. Both must have the same field and origin; x may lie on a
  * stream. */
 qds_status qds_magnetic_change_gauge(qds_context *ctx, const qds_tensor_operator *form,
-                               const qds_vector_potential *from, const qds_vector_potential *to,
-                               qds_block *x);
+                                     const qds_vector_potential *from, const qds_vector_potential *to,
+                                     qds_block *x);
 
 /* Bytes of the host that the operator holds beside the form. on_stream: it is applied on a stream only. */
 size_t qds_magnetic_operator_bytes(int64_t rows, int on_stream);

@@ -39,7 +39,8 @@ static inline int qds_stream_on_host(const qds_stream *stream) {
 }
 
 /* Memory of the stream's place, usable by work enqueued from now on: from the device's stream-ordered pool,
- * for which buffers that nobody holds make room, or from the host allocator. `count` elements of `size` bytes; an overflowing product is QDS_ERROR_MEMORY.
+ * for which buffers that nobody holds make room, or from the host allocator. `count` elements of `size`
+ * bytes; an overflowing product is QDS_ERROR_MEMORY.
  */
 qds_status qds_stream_allocate(qds_stream *stream, size_t count, size_t size, const char *tag,
                                const char *file, int line, void **out);

@@ -224,8 +224,8 @@ static size_t mapped_kib(void) {
   return kib;
 }
 
-/* Loading and unloading again and again must leave no mappings behind. The C library's heap comes to rest only
- * after some rounds: it fits aligned slabs of new contexts between what the rounds before left. */
+/* Loading and unloading again and again must leave no mappings behind. The C library's heap comes to rest
+ * only after some rounds: it fits aligned slabs of new contexts between what the rounds before left. */
 static void test_reloading(void **state) {
   (void)state;
 #ifdef QDSIM_THREAD_SANITIZER /* its shadow of what was unloaded stays mapped */
