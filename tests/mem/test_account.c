@@ -1,0 +1,133 @@
+#include "support.h"
+
+#include "base/philox.h"
+#include "mem/account.h"
+
+/* One thread's share and what it must come to. */
+enum { TAGS = 5, SEED = 91 };
+static const char *const names[TAGS] = {"a", "b", "c", "d", "e"};
+typedef struct {
+  size_t bytes, peak, taken, returned;
+} expected_row;
+typedef struct {
+  qds_account account;
+  qds_account_share share;
+  qds_account_key key[TAGS];
+  expected_row tag[TAGS], total;
+} ledger;
+
+static void *only_share(void *share, size_t number) {
+  return number == 0 ? share : NULL;
+}
+
+static int setup(void **state) {
+  ledger *l = calloc(1, sizeof *l);
+  assert_non_null(*state = l);
+  qds_account_open(&l->account);
+  for (int i = 0; i < TAGS; i++) l->key[i] = qds_account_find(&l->account, names[i]);
+  return 0;
+}
+
+static int teardown(void **state) {
+  ledger *l = *state;
+  qds_account_close(&l->account);
+  free(l);
+  return 0;
+}
+
+static void expect_taken(expected_row *row, size_t bytes) {
+  row->bytes += bytes;
+  row->taken++;
+  if (row->peak < row->bytes) row->peak = row->bytes;
+}
+
+static void expect_returned(expected_row *row, size_t bytes) {
+  row->bytes -= bytes;
+  row->returned++;
+}
+
+static void take(ledger *l, int tag, size_t bytes) {
+  if (qds_account_take(&l->share, l->key[tag], bytes))
+    qds_account_settle(&l->account, &l->share, l->key[tag]);
+  expect_taken(&l->tag[tag], bytes);
+  expect_taken(&l->total, bytes);
+}
+
+static void give(ledger *l, int tag, size_t bytes) {
+  if (qds_account_give(&l->share, l->key[tag], bytes))
+    qds_account_settle(&l->account, &l->share, l->key[tag]);
+  expect_returned(&l->tag[tag], bytes);
+  expect_returned(&l->total, bytes);
+}
+
+static void check_row(const qds_memory_row *row, const expected_row *expected, size_t peak_error) {
+  assert_true(row->current_bytes == expected->bytes);
+  assert_true(row->total_blocks == expected->taken);
+  assert_true(row->current_blocks == expected->taken - expected->returned);
+  assert_true(row->peak_bytes <= expected->peak && row->peak_bytes + peak_error >= expected->peak);
+}
+
+/* One thread's counts are exact; a tag's peak is, but for the quantum by which it may have fallen unseen. */
+static void check(ledger *l) {
+  qds_memory_row row;
+  for (size_t i = 0; i < TAGS; i++) {
+    assert_true(qds_account_tag(&l->account, only_share, &l->share, i, &row));
+    check_row(&row, &l->tag[i], QDS_ACCOUNT_QUANTUM);
+  }
+  qds_account_total(&l->account, only_share, &l->share, &row);
+  check_row(&row, &l->total, 0);
+}
+
+/* Blocks of every size at random, small ones mostly, of which up to HELD live. */
+static void counts_follow_a_model(void **state) {
+  enum { ROUNDS = 400000, HELD = 300 };
+  static const size_t scale[] = {16, 1000, 15000, 1000000, (size_t)1 << 34};
+  static size_t bytes[HELD];
+  static int tag[HELD], held[HELD];
+  ledger *l = *state;
+  memset(held, 0, sizeof held);
+  print_message("seed %d\n", SEED);
+  for (uint64_t i = 0; i < ROUNDS; i++) {
+    const size_t at = (size_t)(HELD * qds_random_uniform(SEED, 0, i));
+    const double kind = qds_random_uniform(SEED, 1, i), size = qds_random_uniform(SEED, 2, i);
+    if (held[at]) {
+      give(l, tag[at], bytes[at]);
+    } else {
+      tag[at] = (int)(TAGS * qds_random_uniform(SEED, 3, i));
+      bytes[at] = (size_t)((double)scale[(int)(5 * kind * kind * kind)] * size);
+      take(l, tag[at], bytes[at]);
+    }
+    held[at] = !held[at];
+    if (i % 1000 == 0) check(l);
+  }
+  check(l);
+}
+
+static void blocks_of_no_bytes_count(void **state) {
+  ledger *l = *state;
+  for (int i = 0; i < 100000; i++) take(l, 0, 0);
+  check(l);
+  for (int i = 0; i < 100000; i++) give(l, 0, 0);
+  check(l);
+}
+
+/* What one tag loses another gains, so that the total asks for nothing while the tag falls by 6 GB. */
+static void a_tag_falls_far_while_the_total_stays(void **state) {
+  enum { BLOCKS = 6000, BYTES = 1000000 };
+  ledger *l = *state;
+  for (int i = 0; i < BLOCKS; i++) take(l, 2, BYTES);
+  for (int i = 0; i < BLOCKS; i++) {
+    give(l, 2, BYTES);
+    take(l, 3, BYTES);
+  }
+  check(l);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(counts_follow_a_model, setup, teardown),
+      cmocka_unit_test_setup_teardown(blocks_of_no_bytes_count, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_tag_falls_far_while_the_total_stays, setup, teardown),
+  };
+  return cmocka_run_group_tests_name("account", tests, NULL, NULL);
+}
