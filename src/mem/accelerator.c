@@ -12,9 +12,22 @@ static const qds_host_api host_api = {QDS_BACKEND_ABI, sizeof(qds_host_api), qds
   X(open)                                                                                                    \
   X(close)                                                                                                   \
   X(allocate)                                                                                                \
-  X(release) X(memory) X(copy) X(fill) X(stream_create) X(stream_destroy) X(stream_synchronise)              \
-      X(stream_idle) X(event_create) X(event_destroy) X(event_record) X(event_wait) X(event_synchronise)     \
-          X(event_done) X(event_seconds) X(host_function)
+  X(release)                                                                                                 \
+  X(memory)                                                                                                  \
+  X(copy)                                                                                                    \
+  X(fill)                                                                                                    \
+  X(stream_create)                                                                                           \
+  X(stream_destroy)                                                                                          \
+  X(stream_synchronise)                                                                                      \
+  X(stream_idle)                                                                                             \
+  X(event_create)                                                                                            \
+  X(event_destroy)                                                                                           \
+  X(event_record)                                                                                            \
+  X(event_wait)                                                                                              \
+  X(event_synchronise)                                                                                       \
+  X(event_done)                                                                                              \
+  X(event_seconds)                                                                                           \
+  X(host_function)
 
 static qds_status check_slots(const qds_backend *backend) {
 #define CHECK_SLOT(slot)                                                                                     \
