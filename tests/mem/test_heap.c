@@ -1,9 +1,5 @@
 #include "support.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-
-#include "base/philox.h"
 #include "mem/heap.h"
 
 /* The sanitizers' own allocator must refuse absurd sizes as the system's does, instead of stopping the
@@ -250,83 +246,6 @@ static void reallocation_keeps_contents(void **state) {
   qds_release(zeros);
 }
 
-/* Threads allocate, fill, hand over to each other and release blocks at random within a budget; a block tells
- * by its contents whether it is whole. */
-enum { THREADS = 8, ROUNDS = 4000, SLOTS = 64, LIMIT = 200000, SEED = 20 };
-
-typedef struct {
-  qds_heap *heap;
-  _Atomic(unsigned char *) slots[SLOTS];
-  atomic_size_t granted, refused, damaged;
-} stress;
-
-typedef struct {
-  stress *shared;
-  uint64_t number;
-} stress_thread;
-
-static void release_checked(stress *s, unsigned char *block) {
-  if (!block) return;
-  const size_t bytes = qds_bytes_of(block);
-  for (size_t i = 1; i < bytes; i++) s->damaged += block[i] != block[0];
-  qds_release(block);
-}
-
-static void *stress_run(void *data) {
-  static const char *const tags[] = {"red", "green", "blue"};
-  const stress_thread *self = data;
-  stress *s = self->shared;
-  for (uint64_t i = 0; i < ROUNDS; i++) {
-    const double size = qds_random_uniform(SEED, 3 * self->number, i);
-    const size_t slot = (size_t)(SLOTS * qds_random_uniform(SEED, 3 * self->number + 1, i));
-    const size_t tag = (size_t)(3 * qds_random_uniform(SEED, 3 * self->number + 2, i));
-    const size_t bytes = (size_t)(20000 * size * size * size);
-    unsigned char *block;
-    const qds_status status = QDS_NEW(qds_heap_allocator(s->heap), bytes, tags[tag], &block);
-    if (status == QDS_OK) {
-      s->granted++;
-      memset(block, (int)(i % 256), bytes);
-    } else {
-      s->refused++;
-      s->damaged += status != QDS_ERROR_BUDGET;
-    }
-    release_checked(s, atomic_exchange(&s->slots[slot], block));
-  }
-  return NULL;
-}
-
-static void stress_with_threads(void **state) {
-  (void)state;
-  static stress s;
-  pthread_t threads[THREADS];
-  stress_thread selves[THREADS];
-  qds_memory_row row;
-  print_message("seed %d\n", SEED);
-  assert_ok(qds_heap_create(LIMIT, &s.heap));
-  for (uint64_t i = 0; i < THREADS; i++) {
-    selves[i] = (stress_thread){&s, i};
-    assert_int_equal(pthread_create(&threads[i], NULL, stress_run, &selves[i]), 0);
-  }
-  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-  size_t bytes = 0, blocks = 0, ever = 0;
-  for (size_t i = 0; qds_heap_tag(s.heap, i, &row); i++) {
-    bytes += row.current_bytes;
-    blocks += row.current_blocks;
-    ever += row.total_blocks;
-  }
-  row = total_of(s.heap);
-  assert_true(row.current_bytes == bytes && row.current_blocks == blocks && row.total_blocks == ever);
-  assert_true(row.peak_bytes <= LIMIT && row.peak_bytes > LIMIT / 2);
-  assert_int_equal(ever, s.granted);
-  for (int i = 0; i < SLOTS; i++) release_checked(&s, s.slots[i]);
-  assert_int_equal(s.damaged, 0);
-  assert_true(s.refused > 0 && s.granted + s.refused == THREADS * ROUNDS);
-  assert_true(total_of(s.heap).current_bytes == 0 && total_of(s.heap).current_blocks == 0);
-  leak_list leaks = {0};
-  qds_heap_destroy(s.heap, note_leak, &leaks);
-  assert_int_equal(leaks.count, 0);
-}
-
 #define WITH_HEAP(test) cmocka_unit_test_setup_teardown(test, heap_setup, heap_teardown)
 
 int main(void) {
@@ -340,7 +259,6 @@ int main(void) {
       cmocka_unit_test(lines_beyond_the_most_keep_their_tags),
       WITH_HEAP(the_nth_allocation_fails),
       WITH_HEAP(reallocation_keeps_contents),
-      cmocka_unit_test(stress_with_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ enum { THREADS = 4, GENERATIONS = 8, ROUNDS = 1500, SLOTS = 200, SEED = 77 };
 typedef struct {
   qds_heap *heap;
   _Atomic(unsigned char *) slots[SLOTS];
-  atomic_int damaged;
+  atomic_size_t granted, refused, damaged;
 } stress;
 typedef struct {
   stress *shared;
@@ -44,18 +44,21 @@ static void *stress_run(void *data) {
     const size_t choice = (size_t)(1e6 * qds_random_uniform(SEED, 2 * self->number + 1, i));
     const size_t bytes = (size_t)(choice % 50 == 0 ? 3e6 * size : 60000 * size * size * size * size);
     unsigned char *block;
-    if (QDS_NEW(qds_heap_allocator(s->heap), bytes, tags[choice % 3], &block) != QDS_OK) {
-      s->damaged++;
-      continue;
+    const qds_status status = QDS_NEW(qds_heap_allocator(s->heap), bytes, tags[choice % 3], &block);
+    if (status == QDS_OK) {
+      s->granted++;
+      memset(block, (int)(bytes % 253), bytes);
+    } else {
+      s->refused++;
+      s->damaged += status != QDS_ERROR_BUDGET;
     }
-    memset(block, (int)(bytes % 253), bytes);
     release_checked(s, atomic_exchange(&s->slots[choice % SLOTS], block));
     if (choice % 499 == 0) qds_heap_trim(s->heap);
   }
   return NULL;
 }
 
-static void check_account(const stress *s, uint64_t generation) {
+static void check_account(const stress *s, uint64_t generations) {
   size_t bytes = 0, blocks = 0, counted = 0, ever = 0;
   qds_memory_row row;
   for (int i = 0; i < SLOTS; i++) {
@@ -70,11 +73,13 @@ static void check_account(const stress *s, uint64_t generation) {
   }
   row = total_of(s->heap);
   assert_true(row.current_bytes == bytes && row.current_blocks == blocks && counted == bytes);
-  assert_true(row.total_blocks == ever && ever == (generation + 1) * THREADS * ROUNDS);
+  assert_true(row.total_blocks == ever && ever == s->granted);
+  assert_int_equal(s->granted + s->refused, generations * THREADS * ROUNDS);
   assert_ok(qds_heap_check(s->heap));
 }
 
-static void run_generations(qds_heap_detail detail, size_t limit) {
+/* Returns how many requests were refused. */
+static size_t run_generations(qds_heap_detail detail, size_t limit) {
   static stress s;
   print_message("seed %d\n", SEED);
   memset(&s, 0, sizeof s);
@@ -87,8 +92,9 @@ static void run_generations(qds_heap_detail detail, size_t limit) {
       assert_int_equal(pthread_create(&threads[i], NULL, stress_run, &selves[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-    check_account(&s, g);
+    check_account(&s, g + 1);
   }
+  assert_true(!limit || total_of(s.heap).peak_bytes <= limit);
   for (int i = 0; i < SLOTS; i++) release_checked(&s, s.slots[i]);
   assert_int_equal(s.damaged, 0);
   assert_true(total_of(s.heap).current_bytes == 0 && total_of(s.heap).current_blocks == 0);
@@ -99,16 +105,23 @@ static void run_generations(qds_heap_detail detail, size_t limit) {
     assert_true(figures.used_bytes == 0 && figures.reserved_bytes == 0);
   }
   qds_heap_destroy(s.heap, NULL, NULL);
+  return s.refused;
 }
 
 static void threads_exchange_blocks_and_die(void **state) {
   (void)state;
-  run_generations(QDS_HEAP_TRACKING, 0);
+  assert_int_equal(run_generations(QDS_HEAP_TRACKING, 0), 0);
 }
 
 static void threads_share_a_limit(void **state) {
   (void)state;
-  run_generations(QDS_HEAP_STATISTICS, (size_t)1 << 40);
+  assert_int_equal(run_generations(QDS_HEAP_STATISTICS, (size_t)1 << 40), 0);
+}
+
+static void threads_meet_a_limit(void **state) {
+  (void)state;
+  const size_t refused = run_generations(QDS_HEAP_TRACKING, 2000000);
+  assert_true(refused > 0 && refused < GENERATIONS * THREADS * ROUNDS / 2);
 }
 
 typedef struct {
@@ -281,9 +294,13 @@ static void misuse_of_blocks_is_found(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(threads_exchange_blocks_and_die),    cmocka_unit_test(threads_share_a_limit),
-      cmocka_unit_test(leaks_of_dead_threads_are_reported), cmocka_unit_test(heaps_share_nothing),
-      cmocka_unit_test(free_memory_stays_within_bounds),    cmocka_unit_test(kept_memory_respects_the_limit),
+      cmocka_unit_test(threads_exchange_blocks_and_die),
+      cmocka_unit_test(threads_share_a_limit),
+      cmocka_unit_test(threads_meet_a_limit),
+      cmocka_unit_test(leaks_of_dead_threads_are_reported),
+      cmocka_unit_test(heaps_share_nothing),
+      cmocka_unit_test(free_memory_stays_within_bounds),
+      cmocka_unit_test(kept_memory_respects_the_limit),
 #ifdef QDS_ADDRESS_SANITIZER
       cmocka_unit_test(misuse_of_blocks_is_found),
 #endif
