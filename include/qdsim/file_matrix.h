@@ -71,7 +71,8 @@ typedef enum {
 /* The tile of the matrix that begins at row tile_row * tile_rows and column tile_column * tile_columns, with
  * tile_columns elements from row to row. At the lower and the right edge of the matrix it has room for whole
  * tiles; what lies outside the matrix must stay 0. Errors: FILE (the tile is torn or damaged, and what to
- * do), ARGUMENT (no such tile; it is acquired already, one of both for writing; the file is read-only). */
+ * do; or the disk does not give it, from Linux 5.14 on), ARGUMENT (no such tile; it is acquired already, one
+ * of both for writing; the file is read-only). */
 QDS_API qds_status qds_file_matrix_acquire(qds_file_matrix *matrix, int64_t tile_row, int64_t tile_column,
                                            qds_file_use use, void **out);
 QDS_API qds_status qds_file_matrix_release(qds_file_matrix *matrix, int64_t tile_row, int64_t tile_column);

@@ -52,6 +52,31 @@ static uint64_t checksum_of(const qds_file_matrix *m, int64_t tile) {
   return sum ? sum : 1;
 }
 
+/* Linux 5.14 and later; the headers of a build machine may be older than the kernel that runs it. */
+enum { POPULATE_READ = 22, POPULATE_WRITE = 23 };
+
+/* Has the kernel map the pages of a range now, where what goes wrong is an error; at a touch it would be a
+ * signal. Older kernels refuse the request, and pages come as they are touched. */
+static qds_status bring(const qds_file_matrix *m, int64_t tile, void *data, size_t bytes, int write) {
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE), offset = (size_t)data % page;
+  int refused;
+  do {
+    refused = madvise((char *)data - offset, bytes + offset, write ? POPULATE_WRITE : POPULATE_READ);
+  } while (refused && (errno == EINTR || errno == EAGAIN));
+  if (!refused || errno == EINVAL) return QDS_OK;
+  QDS_FAIL_NATIVE(QDS_ERROR_FILE, errno, "\"%s\": tile (%lld, %lld) cannot be %s: %s; restore the file",
+                  m->path, (long long)(tile / m->across), (long long)(tile % m->across),
+                  write ? "written" : "read",
+                  errno == ENOMEM ? "there is no memory for it"
+                                  : "the disk failed, or another program has shortened the file");
+}
+
+/* A tile with its entry of the table. */
+static qds_status bring_tile(const qds_file_matrix *m, int64_t tile, int write) {
+  QDS_TRY(bring(m, tile, &table_of(m)[tile], sizeof(uint64_t), write));
+  return bring(m, tile, data_of(m, tile), m->header.tile_bytes, write);
+}
+
 static int is_zero(const char *data, size_t bytes) {
   return data[0] == 0 && memcmp(data, data + 1, bytes - 1) == 0;
 }
@@ -290,6 +315,7 @@ qds_status qds_file_matrix_acquire(qds_file_matrix *m, int64_t tile_row, int64_t
   QDS_REQUIRE(!state->writing && !(write && state->readers),
               "\"%s\": tile (%lld, %lld) is acquired already, and a writer must be alone; release it first",
               m->path, (long long)tile_row, (long long)tile_column);
+  if (write || !state->checked) QDS_TRY(bring_tile(m, tile, write));
   if (use != QDS_FILE_OVERWRITE) QDS_TRY(check_tile(m, tile));
   if (write) QDS_TRY(mark_writing(m));
   if (!state->queued) enqueue(m, tile);
@@ -334,6 +360,7 @@ qds_status qds_file_matrix_verify(qds_file_matrix *m) {
   for (int64_t tile = 0; tile < m->down * m->across; tile++) {
     if (m->tile[tile].writing) continue;
     qds_file_matrix_prefetch(m, (tile + 1) / m->across, (tile + 1) % m->across);
+    QDS_TRY(bring_tile(m, tile, 0));
     const int sound = is_sound(m, tile);
     if (!sound && bad++ == 0) first = tile;
     if (!m->tile[tile].queued) drop_tile(m, tile);

@@ -1,6 +1,7 @@
 /* Matrices in files: contents against a model, every kind of damage, and writers that are killed. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -344,6 +345,37 @@ TEST(full_disk_is_an_error_at_once) {
   assert_int_equal(folder_entries(folder), 0);
 }
 
+/* Without the kernel's help (before Linux 5.14) a missing page is a signal, as documented. */
+static int kernel_reports_missing_pages(void) {
+  enum { POPULATE_READ = 22 };
+  char page[1];
+  const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  return madvise(page - (uintptr_t)page % size, size, POPULATE_READ) == 0;
+}
+
+TEST(a_file_that_is_shortened_meanwhile_is_an_error) {
+  const char *path = make_small(ctx, folder);
+  QDS_AUTO(qds_file_matrix) *m = NULL;
+  struct stat status;
+  double *tile, values[70];
+  if (!kernel_reports_missing_pages()) skip();
+  assert_ok(qds_file_matrix_open(ctx, path, QDS_FILE_READ_WRITE, &m));
+  assert_ok(qds_file_matrix_acquire(m, 0, 0, QDS_FILE_READ, (void **)&tile));
+  assert_int_equal(stat(path, &status), 0);
+  assert_int_equal(truncate(path, status.st_size - QDS_FILE_PAGE), 0);
+  assert_fails(qds_file_matrix_acquire(m, 2, 2, QDS_FILE_READ, (void **)&tile), QDS_ERROR_FILE,
+               "tile (2, 2) cannot be read");
+  assert_fails(qds_file_matrix_acquire(m, 2, 2, QDS_FILE_OVERWRITE, (void **)&tile), QDS_ERROR_FILE,
+               "tile (2, 2) cannot be written");
+  assert_fails(qds_file_matrix_read_rows(m, 0, 10, values), QDS_ERROR_FILE, "shortened");
+  assert_fails(qds_file_matrix_verify(m), QDS_ERROR_FILE, "tile (2, 2)");
+  assert_ok(qds_file_matrix_release(m, 0, 0));
+  assert_ok(qds_file_matrix_read_rows(m, 0, 4, values)); /* what is there can be read */
+  qds_file_matrix_set_resident(m, 0);
+  assert_int_equal(truncate(path, QDS_FILE_PAGE), 0); /* the table goes too */
+  assert_fails(qds_file_matrix_acquire(m, 1, 0, QDS_FILE_READ, (void **)&tile), QDS_ERROR_FILE, "shortened");
+}
+
 static qds_status create_commit_open(qds_context *ctx, void *data) {
   const char *path = data;
   const qds_file_matrix_options options = shape(QDS_FILE_FLOAT64, 30, 30, 7, 7);
@@ -484,6 +516,7 @@ int main(void) {
       IN_FOLDER(files_of_another_size_or_kind_are_refused),
       IN_FOLDER(damaged_tiles_are_never_data),
       IN_FOLDER(exchanged_tiles_are_found_out),
+      IN_FOLDER(a_file_that_is_shortened_meanwhile_is_an_error),
       IN_FOLDER(uncommitted_matrix_leaves_nothing),
       IN_FOLDER(full_disk_is_an_error_at_once),
       IN_FOLDER(no_allocation_may_fail_unnoticed),
