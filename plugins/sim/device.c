@@ -77,6 +77,10 @@ static qds_status open_device(const qds_host_api *host, int index, void **state,
   qds_status status = read_environment(device);
   if (status == QDS_OK) status = sim_space_open(device);
   if (status == QDS_OK) status = sim_worker_start(device);
+  if (status == QDS_OK) {
+    status = sim_stream_create(device, (void **)&device->standard);
+    if (status != QDS_OK) sim_worker_stop(device);
+  }
   if (status != QDS_OK) {
     sim_space_close(device);
     free(device);
@@ -105,6 +109,7 @@ static void check_end(const sim_device *device) {
 
 static void close_device(void *state) {
   sim_device *device = state;
+  sim_stream_destroy(device, device->standard);
   sim_worker_stop(device);
   check_end(device);
   sim_space_close(device);

@@ -54,7 +54,7 @@ static qds_status enqueue_ticket(sim_stream *stream, sim_kind kind, sim_ticket *
 qds_status sim_event_record(void *state, void *event_handle, void *stream_handle) {
   sim_device *device = state;
   sim_event *event = event_handle;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   SIM_LOCK(device);
   SIM_TRY(check_pair(device, event, stream, "event_record", "given an event"));
   sim_ticket *ticket = calloc(1, sizeof *ticket);
@@ -73,7 +73,7 @@ qds_status sim_event_record(void *state, void *event_handle, void *stream_handle
 qds_status sim_event_wait(void *state, void *event_handle, void *stream_handle) {
   sim_device *device = state;
   sim_event *event = event_handle;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   SIM_LOCK(device);
   SIM_TRY(check_pair(device, event, stream, "event_wait", "made to wait"));
   return event->ticket ? enqueue_ticket(stream, SIM_WAIT, event->ticket) : QDS_OK;

@@ -30,7 +30,7 @@ qds_status sim_refuse_while_capturing(sim_device *device, const char *what) {
 
 qds_status sim_capture_begin(void *state, void *stream_handle) {
   sim_device *device = state;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   SIM_LOCK(device);
   SIM_TRY(sim_check(device, SIM_STREAM_ALIVE, &stream->life, "capture_begin"));
   SIM_TRY(sim_refuse_capture(stream, "captured again"));
@@ -45,7 +45,7 @@ qds_status sim_capture_begin(void *state, void *stream_handle) {
 
 qds_status sim_capture_end(void *state, void *stream_handle, void **out) {
   sim_device *device = state;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   SIM_LOCK(device);
   SIM_TRY(sim_check(device, SIM_STREAM_ALIVE, &stream->life, "capture_end"));
   sim_graph *graph = stream->capture;
@@ -75,7 +75,7 @@ static qds_status make_launch(sim_device *device, sim_graph *graph, sim_operatio
 
 qds_status sim_graph_launch(void *state, void *graph_handle, void *stream_handle) {
   sim_device *device = state;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   sim_graph *graph = graph_handle;
   sim_operation *launch;
   SIM_LOCK(device);

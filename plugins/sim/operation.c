@@ -80,7 +80,7 @@ static int overlap(const char *a, const char *b, size_t bytes) {
  * reads its sources at each launch. */
 qds_status sim_copy(void *state, void *stream_handle, void *to, const void *from, size_t bytes) {
   sim_device *device = state;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   sim_operation *copy;
   sim_use target, source;
   char *memory, *source_memory;
@@ -104,7 +104,7 @@ qds_status sim_copy(void *state, void *stream_handle, void *to, const void *from
 
 qds_status sim_fill(void *state, void *stream_handle, void *to, int byte, size_t bytes) {
   sim_device *device = state;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   sim_operation *fill;
   sim_use use;
   char *memory;
@@ -122,7 +122,7 @@ qds_status sim_fill(void *state, void *stream_handle, void *to, int byte, size_t
 
 qds_status sim_host_function(void *state, void *stream_handle, void (*function)(void *), void *data) {
   sim_device *device = state;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   sim_operation *call;
   SIM_LOCK(device);
   SIM_TRY(sim_check(device, SIM_STREAM_ALIVE, &stream->life, "host function"));
@@ -153,7 +153,7 @@ static qds_status translate(sim_device *device, sim_operation *operation, size_t
 qds_status sim_run(void *state, void *stream_handle, void (*function)(const void *arguments, int threads),
                    const void *arguments, size_t bytes, int threads) {
   sim_device *device = state;
-  sim_stream *stream = stream_handle;
+  sim_stream *stream = sim_stream_of(state, stream_handle);
   const size_t words = bytes / sizeof(uintptr_t);
   sim_operation *run;
   SIM_LOCK(device);

@@ -203,7 +203,7 @@ struct sim_device {
   size_t used_bytes;
   uint64_t last_id;
 
-  sim_stream *streams;
+  sim_stream *streams, *standard; /* all; the one that NULL names */
   size_t live_streams, live_events, live_graphs;
   void *quarantine[SIM_QUARANTINE]; /* destroyed streams and events, so that their use shows */
   size_t quarantined;
@@ -221,6 +221,10 @@ struct sim_device {
   char misuse[512];
 };
 
+/* NULL names the default stream, as it does for CUDA. */
+static inline sim_stream *sim_stream_of(sim_device *device, void *handle) {
+  return handle ? handle : device->standard;
+}
 /* Keeps the first wrong use since the last report. */
 void sim_misuse(sim_device *device, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Reports a kept wrong use, once. */

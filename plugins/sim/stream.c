@@ -85,7 +85,7 @@ void sim_stream_destroy(void *state, void *handle) {
 
 qds_status sim_stream_synchronise(void *state, void *handle) {
   sim_device *device = state;
-  sim_stream *stream = handle;
+  sim_stream *stream = sim_stream_of(state, handle);
   SIM_LOCK(device);
   SIM_TRY(sim_check(device, SIM_STREAM_ALIVE, &stream->life, "stream_synchronise"));
   SIM_TRY(sim_refuse_capture(stream, "synchronised"));
@@ -98,7 +98,7 @@ qds_status sim_stream_synchronise(void *state, void *handle) {
 
 qds_status sim_stream_idle(void *state, void *handle, int *idle) {
   sim_device *device = state;
-  sim_stream *stream = handle;
+  sim_stream *stream = sim_stream_of(state, handle);
   SIM_LOCK(device);
   SIM_TRY(sim_check(device, SIM_STREAM_ALIVE, &stream->life, "stream_idle"));
   SIM_TRY(sim_refuse_capture(stream, "asked whether it is idle"));

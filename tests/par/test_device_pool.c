@@ -105,6 +105,29 @@ static void test_streams(void **state) {
   on_devices(check_streams);
 }
 
+/* NULL names the default stream: what it gave back is waited for as any other stream's. */
+static void check_default_stream(qds_context *ctx) {
+  qds_device_pool *pool = open_pool(ctx);
+  qds_stream standard = qds_stream_wrap(qds_context_accelerator(ctx), NULL);
+  qds_device_pool_statistics s;
+  unsigned char bytes[64] = {0};
+  void *block;
+  assert_ok(qds_device_pool_allocate(pool, 3 * MIB, NULL, &block));
+  assert_ok(qds_stream_fill(&standard, block, 7, sizeof bytes));
+  assert_ok(qds_stream_fetch(&standard, bytes, block, sizeof bytes));
+  for (size_t i = 0; i < sizeof bytes; i++) assert_int_equal(bytes[i], 7);
+  assert_ok(qds_device_pool_release(pool, block, NULL));
+  assert_ok(qds_device_pool_trim(pool));
+  qds_device_pool_read(pool, &s);
+  assert_true(s.used_bytes == 0 && s.reserved_bytes == 0);
+  qds_device_pool_destroy(pool);
+}
+
+static void test_default_stream(void **state) {
+  (void)state;
+  on_devices(check_default_stream);
+}
+
 typedef struct {
   int errors;
   char text[300];
@@ -181,7 +204,7 @@ static void test_slack(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cupy),     cmocka_unit_test(test_pytorch), cmocka_unit_test(test_streams),
-      cmocka_unit_test(test_refusals), cmocka_unit_test(test_slack),
+      cmocka_unit_test(test_refusals), cmocka_unit_test(test_slack),   cmocka_unit_test(test_default_stream),
   };
   return cmocka_run_group_tests_name("device_pool", tests, NULL, NULL);
 }
