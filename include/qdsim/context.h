@@ -30,12 +30,12 @@ typedef struct {
   size_t struct_size;
   const char *device;         /* "cpu", "cuda", "cuda:1", "sim" or "auto"; NULL: "cpu" */
   int threads;                /* 0: all cores this process may use */
-  size_t memory_limit;        /* bytes that the library may hold at once, 0: no limit of its own */
+  size_t memory_limit;        /* bytes of the host, page-locked ones too, held at once; 0: no limit */
   uint64_t seed;              /* of every random number the context draws */
   qds_log_fn log;             /* NULL: silent */
   qds_progress_fn progress;   /* NULL: none */
   void *user;                 /* handed to log and progress */
-  size_t device_memory_limit; /* bytes that the library may hold on the device, 0: what there is */
+  size_t device_memory_limit; /* bytes of the device, managed ones too; 0: what there is */
   /* A folder on a disk, for the files that take what passes memory_limit. NULL: $TMPDIR, else /var/tmp; "":
    * none, and work that passes the limit is refused. */
   const char *scratch;
@@ -102,8 +102,9 @@ QDS_API void qds_context_files(const qds_context *ctx, qds_memory_files *out);
  * a full disk, is told here, once. Nothing is done in a context without a trace. Errors: FILE, MEMORY. */
 QDS_API qds_status qds_context_end_trace(qds_context *ctx);
 
-/* For tests: the n-th allocation from now (1 is the next) fails with QDS_ERROR_MEMORY; 0 switches it off. */
-QDS_API void qds_context_fail_allocation(qds_context *ctx, uint64_t n);
+/* For tests: the n-th allocation from now (1 is the next) fails with QDS_ERROR_MEMORY; 0 switches it off.
+ * Returns how many were still to come before the failure that was asked for last; 0 when it has happened. */
+QDS_API uint64_t qds_context_fail_allocation(qds_context *ctx, uint64_t n);
 
 /* The peak resident memory of the process in bytes, as the kernel reports it. */
 QDS_API size_t qds_process_peak_bytes(void);

@@ -102,6 +102,20 @@ void qds_accelerator_release(qds_accelerator *accelerator, qds_memory_kind kind,
   if (block) accelerator->backend->release(accelerator->state, kind, block);
 }
 
+qds_status qds_accelerator_hold(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
+                                const char *tag) {
+  if (kind == QDS_MEMORY_MANAGED) return qds_stream_pool_hold(accelerator->pool, bytes, tag);
+  return accelerator->heap ? qds_heap_hold(accelerator->heap, bytes, tag, __FILE__, __LINE__) : QDS_OK;
+}
+
+void qds_accelerator_let_go(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
+                            const char *tag) {
+  if (kind == QDS_MEMORY_MANAGED)
+    qds_stream_pool_let_go(accelerator->pool, bytes);
+  else if (accelerator->heap)
+    qds_heap_let_go(accelerator->heap, bytes, tag);
+}
+
 qds_status qds_accelerator_memory(qds_accelerator *accelerator, size_t *free_bytes, size_t *total_bytes) {
   return accelerator->backend->memory(accelerator->state, free_bytes, total_bytes);
 }

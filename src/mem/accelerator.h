@@ -16,6 +16,7 @@ typedef struct qds_accelerator {
   int index;
   qds_accelerator_properties properties;
   qds_allocator *allocator; /* of the host, for bookkeeping */
+  qds_heap *heap;           /* whose limit page-locked memory counts under; NULL: none */
   qds_stream_pool *pool;    /* of the device's memory; what qds_stream_allocate takes from */
   qds_staging *staging;     /* page-locked memory for copies of pageable memory and files */
   qds_leak_fn leak;         /* told of blocks of the pool that are held at the end; may be NULL */
@@ -24,7 +25,7 @@ typedef struct qds_accelerator {
    * was moved out of the way, so that another try is worth while. May be NULL. */
   qds_status (*reclaim)(void *user, size_t bytes, qds_status lack);
   void *reclaim_user;
-  qds_trace *trace; /* told of every block that streams take and give back; NULL: none */
+  qds_trace *trace; /* told of every block but those of the host's heap; NULL: none */
 } qds_accelerator;
 
 /* What the library gives to its plugins. */
@@ -44,6 +45,12 @@ QDS_AUTO_DEFINE(qds_accelerator)
 qds_status qds_accelerator_allocate(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
                                     void **out);
 void qds_accelerator_release(qds_accelerator *accelerator, qds_memory_kind kind, void *block);
+/* Counts memory outside the device's pool under the limit of where it lies: page-locked and mapped memory
+ * under the host's, managed memory under the device's. Errors: BUDGET, MEMORY. */
+qds_status qds_accelerator_hold(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
+                                const char *tag);
+void qds_accelerator_let_go(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
+                            const char *tag);
 qds_status qds_accelerator_memory(qds_accelerator *accelerator, size_t *free_bytes, size_t *total_bytes);
 /* For tests: the n-th such operation from now fails; 0 switches it off. UNSUPPORTED on real devices. */
 qds_status qds_accelerator_inject(qds_accelerator *accelerator, qds_injection what, uint64_t n);

@@ -18,11 +18,13 @@ void qds_budget_close(qds_budget *b) {
   pthread_mutex_destroy(&b->lock);
 }
 
-void qds_budget_fail(qds_budget *b, uint64_t n) {
+uint64_t qds_budget_fail(qds_budget *b, uint64_t n) {
   pthread_mutex_lock(&b->lock);
+  const uint64_t left = b->fail_in;
   b->fail_in = n;
   set_unasked(b);
   pthread_mutex_unlock(&b->lock);
+  return left;
 }
 
 static qds_status inject(qds_budget *b, size_t bytes, const char *tag, const char *file, int line) {
@@ -72,6 +74,10 @@ void qds_budget_note_peak(qds_budget *b) {
   const size_t taken = atomic_load_explicit(&b->taken, memory_order_relaxed);
   size_t peak = atomic_load_explicit(&b->peak, memory_order_relaxed);
   while (peak < taken && !atomic_compare_exchange_weak(&b->peak, &peak, taken)) continue;
+}
+
+int qds_budget_has_room(const qds_budget *b, size_t bytes) {
+  return fits(b, atomic_load(&b->taken), bytes);
 }
 
 qds_status qds_budget_check(const qds_budget *b, size_t bytes, const char *purpose) {

@@ -35,9 +35,12 @@ qds_status qds_budget_admit(qds_budget *budget, size_t bytes, const char *tag, c
 void qds_budget_withdraw(qds_budget *budget, size_t bytes);
 /* What was granted is in use: the peak is the most at one time. */
 void qds_budget_note_peak(qds_budget *budget);
+/* Whether the limit leaves room for `bytes` more just now. */
+int qds_budget_has_room(const qds_budget *budget, size_t bytes);
 /* Fails with BUDGET when `bytes` more would pass the limit; grants nothing. */
 qds_status qds_budget_check(const qds_budget *budget, size_t bytes, const char *purpose);
-/* The n-th request from now on fails; 0: none does. */
-void qds_budget_fail(qds_budget *budget, uint64_t n);
+/* The n-th request from now on fails; 0: none does. Returns how many requests were still to come before the
+ * failure that was asked for last; 0 when it has happened. */
+uint64_t qds_budget_fail(qds_budget *budget, uint64_t n);
 
 #endif

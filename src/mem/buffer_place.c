@@ -1,5 +1,6 @@
 #include "mem/buffer_internal.h"
 #include "mem/pool_stream.h"
+#include "mem/trace.h"
 #include "qdsim/text.h"
 
 static void count(qds_memory_count *c, size_t bytes) {
@@ -41,11 +42,11 @@ static void count_up(const qds_buffer *b, qds_place slot) {
   pthread_mutex_unlock(&m->lock);
 }
 
+/* Before the memory goes: while it does, others may have it, who count it as theirs. */
 static void count_down(const qds_buffer *b, qds_place slot) {
   qds_buffer_manager *m = b->manager;
   qds_memory_count *const counts[] = {&m->statistics.places[slot], &b->tag->row.places[slot]};
   pthread_mutex_lock(&m->lock);
-  m->granted[slot] -= b->bytes;
   for (int i = 0; i < 2; i++) {
     counts[i]->current_bytes -= b->bytes;
     counts[i]->current_blocks--;
@@ -59,6 +60,22 @@ static void withdraw(const qds_buffer *b, qds_place slot) {
   pthread_mutex_unlock(&b->manager->lock);
 }
 
+/* Page-locked memory from the back end or the pool of it, counted under the host's limit. */
+static qds_status take_pinned(qds_buffer_manager *m, size_t bytes, qds_copy *copy) {
+  QDS_TRY(qds_accelerator_hold(m->accelerator, QDS_MEMORY_PINNED, bytes, QDS_BUFFER_TAG));
+  const qds_status status = qds_best_fit_allocate(m->pinned, bytes, 0, &copy->block);
+  if (status != QDS_OK) qds_accelerator_let_go(m->accelerator, QDS_MEMORY_PINNED, bytes, QDS_BUFFER_TAG);
+  return status;
+}
+
+static qds_status take_of_kind(qds_buffer_manager *m, qds_memory_kind kind, size_t bytes, qds_copy *copy) {
+  copy->kind = kind;
+  QDS_TRY(qds_accelerator_hold(m->accelerator, kind, bytes, QDS_BUFFER_TAG));
+  const qds_status status = qds_accelerator_allocate(m->accelerator, kind, bytes, &copy->block);
+  if (status != QDS_OK) qds_accelerator_let_go(m->accelerator, kind, bytes, QDS_BUFFER_TAG);
+  return status;
+}
+
 /* Managed memory is never more than the device has free: drivers would let it grow into the host's. Devices
  * without it get page-locked memory of the host that both sides address. */
 static qds_status take_unified(qds_buffer_manager *m, size_t bytes, qds_copy *copy) {
@@ -70,21 +87,23 @@ static qds_status take_unified(qds_buffer_manager *m, size_t bytes, qds_copy *co
     qds_format_bytes(free_bytes, there);
     QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: %s of managed memory; the device has %s free", more, there);
   }
-  copy->kind = QDS_MEMORY_MANAGED;
-  const qds_status status = qds_accelerator_allocate(m->accelerator, copy->kind, bytes, &copy->block);
-  if (status != QDS_ERROR_UNSUPPORTED) return status;
-  copy->kind = QDS_MEMORY_MAPPED;
-  return qds_accelerator_allocate(m->accelerator, copy->kind, bytes, &copy->block);
+  const qds_status status = take_of_kind(m, QDS_MEMORY_MANAGED, bytes, copy);
+  return status == QDS_ERROR_UNSUPPORTED ? take_of_kind(m, QDS_MEMORY_MAPPED, bytes, copy) : status;
+}
+
+/* An empty buffer has an address too. */
+static size_t taken_bytes(const qds_buffer *b) {
+  return b->bytes ? b->bytes : 1;
 }
 
 static qds_status take(qds_buffer *b, qds_place slot, qds_stream *stream, qds_copy *copy) {
   qds_buffer_manager *m = b->manager;
-  const size_t bytes = b->bytes ? b->bytes : 1; /* an empty buffer has an address too */
+  const size_t bytes = taken_bytes(b);
   switch (slot) {
   case QDS_PLACE_HOST:
     return qds_allocate(m->allocator, bytes, 1, QDS_BUFFER_TAG, __FILE__, __LINE__, &copy->block);
   case QDS_PLACE_PINNED:
-    return qds_best_fit_allocate(m->pinned, bytes, 0, &copy->block);
+    return take_pinned(m, bytes, copy);
   case QDS_PLACE_UNIFIED:
     return take_unified(m, bytes, copy);
   case QDS_PLACE_DEVICE: {
@@ -97,6 +116,13 @@ static qds_status take(qds_buffer *b, qds_place slot, qds_stream *stream, qds_co
   default:
     return qds_spill_file_open(m->folder, b->bytes, &copy->file);
   }
+}
+
+static void note_taken(const qds_buffer *b, qds_place slot) {
+  count_up(b, slot);
+  if (slot == QDS_PLACE_PINNED || slot == QDS_PLACE_UNIFIED)
+    qds_trace_take(b->manager->accelerator->trace, b->copies[slot].block, taken_bytes(b), b->tag->tag,
+                   slot == QDS_PLACE_PINNED ? QDS_TRACE_PINNED : QDS_TRACE_UNIFIED);
 }
 
 qds_status qds_copy_take(qds_buffer *b, qds_place slot, qds_stream *stream) {
@@ -115,7 +141,7 @@ qds_status qds_copy_take(qds_buffer *b, qds_place slot, qds_stream *stream) {
     withdraw(b, slot);
     return status;
   }
-  count_up(b, slot);
+  note_taken(b, slot);
   copy->held = 1;
   copy->valid = 0;
   copy->batch = 0;
@@ -130,21 +156,29 @@ static void give_device(qds_buffer_manager *m, qds_copy *copy) {
   qds_lane_leave(m, lane);
 }
 
+static void give_of_kind(qds_buffer_manager *m, qds_memory_kind kind, size_t bytes, const qds_copy *copy) {
+  qds_trace_give(m->accelerator->trace, copy->block);
+  if (kind == QDS_MEMORY_PINNED)
+    (void)qds_best_fit_release(m->pinned, copy->block); /* it is one of the pool's */
+  else
+    qds_accelerator_release(m->accelerator, kind, copy->block);
+  qds_accelerator_let_go(m->accelerator, kind, bytes, QDS_BUFFER_TAG);
+}
+
 static void give(qds_buffer *b, qds_place slot) {
   qds_buffer_manager *m = b->manager;
   qds_copy *copy = &b->copies[slot];
+  count_down(b, slot);
   if (slot == QDS_PLACE_DEVICE)
     give_device(m, copy);
   else if (slot == QDS_PLACE_FILE)
     qds_spill_file_close(&copy->file);
   else if (slot == QDS_PLACE_HOST)
     qds_release(copy->block);
-  else if (slot == QDS_PLACE_PINNED)
-    (void)qds_best_fit_release(m->pinned, copy->block); /* it is one of the pool's */
   else
-    qds_accelerator_release(m->accelerator, copy->kind, copy->block);
+    give_of_kind(m, slot == QDS_PLACE_PINNED ? QDS_MEMORY_PINNED : copy->kind, taken_bytes(b), copy);
   qds_fences_clear(m, copy);
-  count_down(b, slot);
+  withdraw(b, slot);
   *copy = (qds_copy){0};
 }
 

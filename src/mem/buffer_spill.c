@@ -10,9 +10,11 @@ static int is_device_side(qds_place slot) {
   return slot == QDS_PLACE_DEVICE || slot == QDS_PLACE_UNIFIED;
 }
 
-/* The places below, in order; returns how many. */
-static int chain_below(const qds_buffer *b, qds_place from, qds_place below[3]) {
+/* The places below, in order; returns how many. Where the host is full, so is its page-locked memory. */
+static int chain_below(const qds_buffer *b, qds_place from, int host_is_full, qds_place below[3]) {
   int n = 0;
+  below[0] = QDS_PLACE_FILE;
+  if (host_is_full) return 1;
   const int pinned = b->manager->accelerator && b->strategy != QDS_MEM_CPU_ONLY;
   if (pinned && is_device_side(from)) below[n++] = QDS_PLACE_PINNED;
   if (from != QDS_PLACE_HOST) below[n++] = QDS_PLACE_HOST;
@@ -37,9 +39,9 @@ static void count_refusal(qds_buffer_manager *m) {
 }
 
 /* Moves the contents of a claimed buffer out of `from`. The old copy goes only when the new one is whole. */
-static qds_status move_down(qds_buffer *b, qds_place from) {
+static qds_status move_down(qds_buffer *b, qds_place from, int host_is_full) {
   qds_place below[3];
-  const int n = chain_below(b, from, below);
+  const int n = chain_below(b, from, host_is_full, below);
   qds_status status = QDS_OK;
   for (int i = 0; i < n; i++) {
     status = qds_buffer_bring(b, below[i], QDS_ACCESS_READ, NULL, 1);
@@ -52,10 +54,15 @@ static qds_status move_down(qds_buffer *b, qds_place from) {
   return status;
 }
 
-qds_status qds_buffer_vacate(qds_buffer *b, qds_place from) {
-  if (b->copies[from].valid && qds_buffer_source(b, from) == QDS_PLACES) QDS_TRY(move_down(b, from));
+static qds_status vacate(qds_buffer *b, qds_place from, int host_is_full) {
+  if (b->copies[from].valid && qds_buffer_source(b, from) == QDS_PLACES)
+    QDS_TRY(move_down(b, from, host_is_full));
   qds_copy_give(b, from);
   return QDS_OK;
+}
+
+qds_status qds_buffer_vacate(qds_buffer *b, qds_place from) {
+  return vacate(b, from, 0);
 }
 
 /* The buffer whose copy at the place is the least recently used, memory without contents before all; not one
@@ -75,7 +82,7 @@ typedef struct {
   qds_buffer_manager *manager;
   uint64_t number;
   size_t freed;
-  int one_by_one;
+  int one_by_one, host_is_full;
   qds_status status; /* of the last buffer that could not be moved */
   char reason[512];
 } search;
@@ -106,7 +113,7 @@ static void unclaim_victim(qds_buffer *b, int refused) {
 }
 
 static void spill_alone(search *s, qds_buffer *b, qds_place place) {
-  s->status = qds_buffer_vacate(b, place);
+  s->status = vacate(b, place, s->host_is_full);
   if (s->status == QDS_OK)
     s->freed += b->bytes;
   else
@@ -129,10 +136,10 @@ typedef struct {
 } batch;
 
 /* Adds a claimed buffer whose contents lie only at the place, if there is page-locked memory for it. */
-static int join(batch *together, qds_buffer *b, qds_place place) {
+static int join(const search *s, batch *together, qds_buffer *b, qds_place place) {
   qds_copy *to = &b->copies[QDS_PLACE_PINNED], *from = &b->copies[place];
   qds_place below[3];
-  if (!is_device_side(place) || chain_below(b, place, below) < 3) return 0;
+  if (!is_device_side(place) || chain_below(b, place, s->host_is_full, below) < 3) return 0;
   (void)qds_copy_is_whole(b->manager, to);
   if (!from->valid || from->batch || qds_buffer_source(b, place) != QDS_PLACES) return 0;
   const int i = together->count, fresh = !to->held;
@@ -175,7 +182,7 @@ static int spill_some(search *s, qds_place place, size_t wanted) {
   batch together = {.count = 0};
   qds_buffer *b = NULL;
   while (together.count < BATCH && together.bytes < wanted && (b = claim_victim(s, place)) &&
-         !s->one_by_one && join(&together, b, place))
+         !s->one_by_one && join(s, &together, b, place))
     b = NULL;
   move_batch(s, &together, place);
   if (b) spill_alone(s, b, place);
@@ -187,6 +194,19 @@ static void spill_until(search *s, qds_place place, size_t bytes) {
   }
 }
 
+/* Host and page-locked memory share a limit: what is moved for its sake has to leave both. */
+static int is_host_full(const qds_buffer_manager *m, qds_place slot, size_t bytes, qds_status status) {
+  const qds_accelerator *a = m->accelerator;
+  return status == QDS_ERROR_BUDGET && slot != QDS_PLACE_DEVICE && a && a->heap &&
+         !qds_heap_has_room(a->heap, bytes);
+}
+
+static void spill_of_host(search *s, qds_place first, size_t bytes) {
+  static const qds_place both[] = {QDS_PLACE_HOST, QDS_PLACE_PINNED};
+  for (int i = 0; i < 2; i++)
+    if (both[i] != first) spill_until(s, both[i], bytes);
+}
+
 int qds_buffer_make_room(qds_buffer_manager *m, qds_place slot, size_t bytes, qds_status status) {
   if (status != QDS_ERROR_MEMORY && status != QDS_ERROR_BUDGET) return 0;
   const qds_error why = *qds_last_error();
@@ -194,7 +214,9 @@ int qds_buffer_make_room(qds_buffer_manager *m, qds_place slot, size_t bytes, qd
   snprintf(message, sizeof message, "%s", why.message);
   if (qds_copies_reap(m, 1) > 0) return 1;
   search s = begin_search(m);
+  s.host_is_full = is_host_full(m, slot, bytes, status);
   if (m->spill && slot != QDS_PLACE_FILE) spill_until(&s, slot, bytes);
+  if (m->spill && s.host_is_full) spill_of_host(&s, slot, bytes);
   /* Managed memory and the device's own come from the same chips. */
   if (m->spill && is_device_side(slot))
     spill_until(&s, slot == QDS_PLACE_DEVICE ? QDS_PLACE_UNIFIED : QDS_PLACE_DEVICE, bytes);

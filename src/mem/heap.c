@@ -243,6 +243,29 @@ static void count_return(qds_heap *heap, qds_account_key tag, size_t bytes) {
     settle(heap, share_of(cache), tag);
 }
 
+qds_status qds_heap_hold(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
+  qds_class_cache *cache;
+  QDS_TRY(admit(heap, bytes, tag, file, line));
+  const qds_status status = qds_class_pool_cache(heap->small, &cache);
+  if (status != QDS_OK) {
+    qds_budget_withdraw(&heap->budget, bytes);
+    return status;
+  }
+  qds_budget_note_peak(&heap->budget);
+  const qds_account_key key = qds_account_find(&heap->account, tag);
+  if (heap->detail >= QDS_HEAP_STATISTICS && qds_account_take(share_of(cache), key, bytes))
+    settle(heap, share_of(cache), key);
+  return QDS_OK;
+}
+
+void qds_heap_let_go(qds_heap *heap, size_t bytes, const char *tag) {
+  count_return(heap, qds_account_find(&heap->account, tag), bytes);
+}
+
+int qds_heap_has_room(const qds_heap *heap, size_t bytes) {
+  return qds_budget_has_room(&heap->budget, bytes);
+}
+
 QDS_UNCHECKED static void release_large(qds_allocator *self, void *block) {
   qds_heap *heap = (qds_heap *)self;
   const record *r = record_of(block);
@@ -435,8 +458,8 @@ qds_status qds_heap_check(qds_heap *heap) {
   return qds_class_pool_check(heap->small);
 }
 
-void qds_heap_fail(qds_heap *heap, uint64_t n) {
-  qds_budget_fail(&heap->budget, n);
+uint64_t qds_heap_fail(qds_heap *heap, uint64_t n) {
+  return qds_budget_fail(&heap->budget, n);
 }
 
 size_t qds_heap_trim(qds_heap *heap) {

@@ -48,7 +48,15 @@ qds_allocator *qds_heap_allocator(qds_heap *heap);
  * thread uses. */
 void qds_heap_total(qds_heap *heap, qds_memory_row *total);
 int qds_heap_tag(qds_heap *heap, size_t index, qds_memory_row *row);
-void qds_heap_fail(qds_heap *heap, uint64_t n);
+/* The n-th request from now on fails; 0: none does. Returns how many requests were still to come before the
+ * failure that was asked for last; 0 when it has happened. */
+uint64_t qds_heap_fail(qds_heap *heap, uint64_t n);
+/* Counts memory of the host that others took, under the tag and the limit, as if it were a block of the heap:
+ * page-locked memory. Thread-safe. Errors: those of an allocation. */
+qds_status qds_heap_hold(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line);
+void qds_heap_let_go(qds_heap *heap, size_t bytes, const char *tag);
+/* Whether the limit leaves room for `bytes` more just now. */
+int qds_heap_has_room(const qds_heap *heap, size_t bytes);
 /* Fails with QDS_ERROR_BUDGET when `bytes` more would pass the limit, or what the machine has free: called
  * with the whole need of a computation before it starts, so that the refusal comes first and names
  * the sum. */

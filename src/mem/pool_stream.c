@@ -2,6 +2,7 @@
 
 #include "mem/pool_stream_parts.h"
 #include "mem/provider_device.h"
+#include "mem/trace.h"
 
 static void dismantle(qds_stream_pool *pool) {
   qds_pool_destroy_lanes(pool);
@@ -160,6 +161,7 @@ qds_status qds_stream_pool_allocate(qds_stream_pool *pool, qds_stream *stream, s
     *out = (void *)block->range->begin;
   }
   pthread_mutex_unlock(&pool->lock);
+  if (status == QDS_OK) qds_trace_take(pool->accelerator->trace, *out, bytes, tag, QDS_TRACE_DEVICE);
   return status;
 }
 
@@ -186,6 +188,7 @@ static void give_back(qds_stream_pool *pool, pool_lane *lane, pool_block *block)
 
 qds_status qds_stream_pool_release(qds_stream_pool *pool, qds_stream *stream, void *memory) {
   pool_lane *lane = NULL;
+  qds_trace_give(pool->accelerator->trace, memory);
   /* Without room for the record of a new stream the host waits, so that a release never fails for that. */
   if (qds_pool_enter(pool, stream->native, &lane) != QDS_OK) {
     QDS_TRY(qds_stream_synchronise(stream));
@@ -253,7 +256,8 @@ qds_status qds_stream_pool_available(qds_stream_pool *pool, size_t *bytes) {
   pthread_mutex_lock(&pool->lock);
   const qds_stream_pool_statistics *s = &pool->statistics;
   *bytes = free_bytes + s->reserved_bytes - s->used_bytes;
-  const size_t allowed = pool->limit > s->used_bytes ? pool->limit - s->used_bytes : 0;
+  const size_t counted = s->used_bytes + pool->outside,
+               allowed = pool->limit > counted ? pool->limit - counted : 0;
   if (pool->limit && allowed < *bytes) *bytes = allowed;
   pthread_mutex_unlock(&pool->lock);
   return QDS_OK;
@@ -304,7 +308,8 @@ static const char *find_fault(const qds_stream_pool *pool) {
   if (s->used_bytes > s->peak_used_bytes || s->reserved_bytes > s->peak_reserved_bytes)
     return "a peak is lower than the present";
   if (pool->space.bytes && qds_pieces_fault(pool)) return qds_pieces_fault(pool);
-  if (pool->limit && s->reserved_bytes + pool->growing > pool->limit) return "the limit is passed";
+  if (pool->limit && s->reserved_bytes + pool->growing + pool->outside > pool->limit)
+    return "the limit is passed";
   return NULL;
 }
 

@@ -59,6 +59,10 @@ typedef struct {
   double fragmentation; /* 1 - largest free range / free bytes; 0 when nothing is free */
 } qds_stream_pool_statistics;
 void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_statistics *out);
+/* Counts `bytes` of the device that others take under the pool's limit: managed memory. What the pool keeps
+ * for reuse goes back to the device when that makes room. Thread-safe. Errors: BUDGET; those of a trim. */
+qds_status qds_stream_pool_hold(qds_stream_pool *pool, size_t bytes, const char *tag);
+void qds_stream_pool_let_go(qds_stream_pool *pool, size_t bytes);
 /* Bytes that may still be taken: what the limit leaves, and what the device has free or the pool holds and
  * nobody uses. Errors: those of the device. */
 qds_status qds_stream_pool_available(qds_stream_pool *pool, size_t *bytes);

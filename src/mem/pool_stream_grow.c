@@ -101,13 +101,36 @@ qds_status qds_pool_refuse(const qds_stream_pool *pool, const pool_request *r) {
   char more[QDS_BYTES_TEXT], used[QDS_BYTES_TEXT], held[QDS_BYTES_TEXT], limit[QDS_BYTES_TEXT];
   qds_format_bytes(r->bytes, more);
   qds_format_bytes(pool->statistics.used_bytes, used);
-  qds_format_bytes(pool->statistics.reserved_bytes + pool->growing, held);
+  qds_format_bytes(pool->statistics.reserved_bytes + pool->growing + pool->outside, held);
   qds_format_bytes(pool->limit, limit);
   return qds_raise(
       QDS_ERROR_BUDGET, r->file, r->line, 0,
       "device memory budget exceeded: %s for %s; %s are in use, %s are held with what lies between "
       "them, and the limit is %s; raise the limit, or use fewer nodes or states",
       more, r->tag, used, held, limit);
+}
+
+static int hold(qds_stream_pool *pool, size_t bytes) {
+  pthread_mutex_lock(&pool->lock);
+  const size_t held = pool->statistics.reserved_bytes + pool->growing + pool->outside;
+  const int fits = !pool->limit || (bytes <= pool->limit && held <= pool->limit - bytes);
+  if (fits) pool->outside += bytes;
+  pthread_mutex_unlock(&pool->lock);
+  return fits;
+}
+
+qds_status qds_stream_pool_hold(qds_stream_pool *pool, size_t bytes, const char *tag) {
+  if (hold(pool, bytes)) return QDS_OK;
+  QDS_TRY(qds_stream_pool_trim(pool));
+  if (hold(pool, bytes)) return QDS_OK;
+  const pool_request r = {.bytes = bytes, .tag = tag, .file = __FILE__, .line = __LINE__};
+  return qds_pool_refuse(pool, &r);
+}
+
+void qds_stream_pool_let_go(qds_stream_pool *pool, size_t bytes) {
+  pthread_mutex_lock(&pool->lock);
+  pool->outside -= bytes;
+  pthread_mutex_unlock(&pool->lock);
 }
 
 qds_status qds_pool_explain(qds_stream_pool *pool, const pool_request *r, qds_status status) {
@@ -132,12 +155,13 @@ static size_t without(size_t bytes, size_t taken) {
 
 size_t qds_pool_room(const qds_stream_pool *pool, const pool_request *r, int beyond) {
   const size_t used = pool->statistics.used_bytes + r->size, peak = pool->statistics.peak_used_bytes;
-  const size_t held = pool->statistics.reserved_bytes + pool->growing;
+  const size_t held = pool->statistics.reserved_bytes + pool->growing,
+               own_limit = pool->limit - pool->outside;
   const double bound = (pool->slack - rounding) * (double)(used > peak ? used : peak);
   size_t allowed = bound < (double)PTRDIFF_MAX ? (size_t)bound : SIZE_MAX;
   if (allowed < always_allowed) allowed = always_allowed;
   if (beyond) allowed = SIZE_MAX;
-  if (pool->limit && pool->limit < allowed) allowed = pool->limit;
+  if (pool->limit && own_limit < allowed) allowed = own_limit;
   return without(allowed, held);
 }
 

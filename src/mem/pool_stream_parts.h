@@ -92,6 +92,7 @@ struct qds_stream_pool {
   pool_slab *slabs;
   pool_space space;
   size_t growing; /* bytes that the device is being asked for */
+  size_t outside; /* bytes that others hold of the device, under the limit */
   qds_stream_pool_statistics statistics;
   qds_tag_table tags;
 };

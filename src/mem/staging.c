@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "mem/lease.h"
+#include "mem/trace.h"
 
-enum { PIECES = 2 /* of a copy */, LEASES = 4 };
+enum { PIECES = 2 /* of a copy */, LEASES = 4, ROOM = 8 /* times what is taken must be there */ };
 #define PIECE_BYTES ((size_t)8 << 20)
 #define BOUNCE_BYTES ((size_t)64 << 10)              /* on the stack, when no memory can be page-locked */
 static const size_t least_bytes = (size_t)1 << 20;   /* below it there is little to overlap */
 static const size_t share_bytes = (size_t)512 << 10; /* what one thread copies at a time */
 static const double patience_s = 1;
+static const char tag[] = "staging memory";
 
 struct qds_staging {
   qds_accelerator *accelerator;
@@ -28,6 +30,27 @@ typedef struct {
 
 /* --- the pool ------------------------------------------------------------------------------------------- */
 
+/* They stay until the end, so where the host's limit leaves little room, copies do without. */
+static qds_status take_pieces(qds_accelerator *a, void **out) {
+  *out = NULL;
+  if (a->heap && !qds_heap_has_room(a->heap, ROOM * PIECES * PIECE_BYTES))
+    QDS_FAIL(QDS_ERROR_BUDGET, "the memory limit leaves no room for page-locked staging memory");
+  QDS_TRY(qds_accelerator_hold(a, QDS_MEMORY_PINNED, PIECES * PIECE_BYTES, tag));
+  const qds_status status = qds_accelerator_allocate(a, QDS_MEMORY_PINNED, PIECES * PIECE_BYTES, out);
+  if (status == QDS_OK)
+    qds_trace_take(a->trace, *out, PIECES * PIECE_BYTES, tag, QDS_TRACE_PINNED);
+  else
+    qds_accelerator_let_go(a, QDS_MEMORY_PINNED, PIECES * PIECE_BYTES, tag);
+  return status;
+}
+
+static void give_pieces(qds_accelerator *a, void *memory) {
+  if (!memory) return;
+  qds_trace_give(a->trace, memory);
+  qds_accelerator_release(a, QDS_MEMORY_PINNED, memory);
+  qds_accelerator_let_go(a, QDS_MEMORY_PINNED, PIECES * PIECE_BYTES, tag);
+}
+
 static void destroy_pair(void *user, void *thing) {
   qds_accelerator *a = user;
   pair *p = thing;
@@ -35,13 +58,13 @@ static void destroy_pair(void *user, void *thing) {
     (void)qds_event_synchronise(&p->events[i]);
     a->backend->event_destroy(a->state, p->events[i].native);
   }
-  qds_accelerator_release(a, QDS_MEMORY_PINNED, p->pieces[0]);
+  give_pieces(a, p->pieces[0]);
   free(p);
 }
 
 static qds_status fill_pair(qds_accelerator *a, pair *p) {
   void *memory;
-  QDS_TRY(qds_accelerator_allocate(a, QDS_MEMORY_PINNED, PIECES * PIECE_BYTES, &memory));
+  QDS_TRY(take_pieces(a, &memory));
   for (int i = 0; i < PIECES; i++) p->pieces[i] = (char *)memory + (size_t)i * PIECE_BYTES;
   for (int i = 0; i < PIECES; i++) {
     QDS_TRY(a->backend->event_create(a->state, &p->events[i].native));

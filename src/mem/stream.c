@@ -57,7 +57,6 @@ qds_status qds_stream_allocate(qds_stream *stream, size_t count, size_t size, co
   do status = qds_stream_pool_allocate(a->pool, stream, bytes, tag, file, line, out);
   while ((status == QDS_ERROR_MEMORY || status == QDS_ERROR_BUDGET) && a->reclaim &&
          a->reclaim(a->reclaim_user, bytes, status) == QDS_OK);
-  if (status == QDS_OK) qds_trace_take(a->trace, *out, bytes, tag);
   return status;
 }
 
@@ -67,7 +66,6 @@ void qds_stream_release(qds_stream *stream, void *block) {
     qds_release(block);
     return;
   }
-  qds_trace_give(stream->accelerator->trace, block);
   qds_stream_pool_release(stream->accelerator->pool, stream, block);
 }
 

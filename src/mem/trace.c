@@ -239,8 +239,8 @@ void qds_trace_watch(qds_trace *t, qds_allocator *allocator) {
   allocator->observer = w;
 }
 
-void qds_trace_take(qds_trace *t, const void *block, size_t bytes, const char *tag) {
-  if (t) take(t, block, bytes, tag, QDS_TRACE_DEVICE);
+void qds_trace_take(qds_trace *t, const void *block, size_t bytes, const char *tag, qds_trace_place place) {
+  if (t) take(t, block, bytes, tag, place);
 }
 
 void qds_trace_give(qds_trace *t, const void *block) {

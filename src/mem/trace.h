@@ -16,14 +16,24 @@
 
 typedef struct qds_trace qds_trace;
 
+#define QDS_TRACE_NAME "qdsim memory trace "
+#define QDS_TRACE_VERSION "2"
 #define QDS_TRACE_HEADER                                                                                     \
-  "qdsim memory trace 1\n"                                                                                   \
-  "record, little-endian: u8 kind (1 take, 2 give back, 3 tag, 4 end), u8 place (0 host, 1 device),\n"       \
-  "u16 tag, u32 thread, u64 block (end: blocks), u64 bytes (tag: length, end: records), u64 nanoseconds\n\n"
+  QDS_TRACE_NAME QDS_TRACE_VERSION                                                                           \
+      "\n"                                                                                                   \
+      "record, little-endian: u8 kind (1 take, 2 give back, 3 tag, 4 end), u8 place (0 host, 1 device,\n"    \
+      "2 pinned, 3 unified), u16 tag, u32 thread, u64 block (end: blocks), u64 bytes (tag: length,\n"        \
+      "end: records), u64 nanoseconds\n\n"
 enum { QDS_TRACE_RECORD_BYTES = 32 };
 
 typedef enum { QDS_TRACE_TAKE = 1, QDS_TRACE_GIVE, QDS_TRACE_TAG, QDS_TRACE_END } qds_trace_kind;
-typedef enum { QDS_TRACE_HOST, QDS_TRACE_DEVICE, QDS_TRACE_PLACES } qds_trace_place;
+typedef enum {
+  QDS_TRACE_HOST,
+  QDS_TRACE_DEVICE,
+  QDS_TRACE_PINNED,
+  QDS_TRACE_UNIFIED,
+  QDS_TRACE_PLACES
+} qds_trace_place;
 enum { QDS_TRACE_ALLOCATORS = 2 };
 
 /* Errors: FILE (cannot be written, with the reason), MEMORY. */
@@ -31,9 +41,10 @@ qds_status qds_trace_create(const char *path, qds_trace **out);
 /* Watches the allocator, at most QDS_TRACE_ALLOCATORS of them, which outlives the trace. No other thread uses
  * it meanwhile. */
 void qds_trace_watch(qds_trace *trace, qds_allocator *allocator);
-/* Blocks of a device, which have no header: after one was taken, and before it is given back. `trace` may be
+/* Blocks of a device's back end and pools: after one was taken, and before it is given back. `trace` may be
  * NULL. */
-void qds_trace_take(qds_trace *trace, const void *block, size_t bytes, const char *tag);
+void qds_trace_take(qds_trace *trace, const void *block, size_t bytes, const char *tag,
+                    qds_trace_place place);
 void qds_trace_give(qds_trace *trace, const void *block);
 
 /* Completes the file; what happens to the memory later is not recorded. A trace that could not be written to
@@ -50,7 +61,7 @@ typedef struct {
   uint64_t block, bytes, nanoseconds; /* since the trace began */
   uint32_t thread;
   uint16_t tag;
-  uint8_t kind, place; /* TAKE or GIVE; HOST or DEVICE */
+  uint8_t kind, place; /* TAKE or GIVE; a qds_trace_place */
 } qds_trace_event;
 
 typedef struct {

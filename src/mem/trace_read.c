@@ -22,11 +22,12 @@ static uint64_t get(const unsigned char *from, int bytes) {
 
 static qds_status check_header(const reader *r) {
   static const char header[] = QDS_TRACE_HEADER;
-  const size_t length = sizeof header - 1, name = strcspn(header, "1");
+  const size_t length = sizeof header - 1, name = strlen(QDS_TRACE_NAME);
   if (r->end < length || memcmp(r->bytes, header, name) != 0)
     QDS_FAIL(QDS_ERROR_FILE, "\"%s\" is no memory trace, or an unfinished one", r->path);
   if (memcmp(r->bytes, header, length) != 0)
-    QDS_FAIL(QDS_ERROR_FILE, "\"%s\" is a memory trace of another version; this library reads version 1",
+    QDS_FAIL(QDS_ERROR_FILE,
+             "\"%s\" is a memory trace of another version; this library reads version " QDS_TRACE_VERSION,
              r->path);
   return QDS_OK;
 }

@@ -106,6 +106,7 @@ static qds_status open_device(qds_context *ctx, const char *name, int index,
   QDS_TRY(qds_accelerator_create(ctx->plugin.backend, index, options->device_memory_limit,
                                  qds_context_allocator(ctx), &ctx->accelerator));
   QDS_TRY(qds_stream_pool_set_slack(ctx->accelerator->pool, options->device_pool_slack));
+  ctx->accelerator->heap = ctx->heap;
   ctx->accelerator->trace = ctx->trace;
   ctx->accelerator->leak = report_leak;
   ctx->accelerator->leak_user = ctx;
@@ -301,8 +302,8 @@ qds_status qds_context_end_trace(qds_context *ctx) {
 void qds_context_memory(const qds_context *ctx, qds_memory_row *total) {
   qds_heap_total(ctx->heap, total);
 }
-void qds_context_fail_allocation(qds_context *ctx, uint64_t n) {
-  qds_heap_fail(ctx->heap, n);
+uint64_t qds_context_fail_allocation(qds_context *ctx, uint64_t n) {
+  return qds_heap_fail(ctx->heap, n);
 }
 
 int qds_context_memory_tag(const qds_context *ctx, size_t index, qds_memory_row *row) {

@@ -59,7 +59,7 @@ def test_trace_is_a_file(tmp_path):
     assert f"wrote {trace}" in done.stdout
     data = trace.read_bytes()
     header, records = data.split(b"\n\n", 1)
-    assert header.startswith(b"qdsim memory trace 1\n")
+    assert header.startswith(b"qdsim memory trace 2\n")
     assert len(records) % 32 == 0
     kind, _, _, _, blocks, events, _ = struct.unpack("<BBHIQQQ", records[-32:])
     assert kind == 4 and 0 < blocks < events <= len(records) // 32 - 1

@@ -211,6 +211,48 @@ static void blocks_of_a_device_are_in_it(void **state) {
   assert_int_equal(d.errors, 0);
 }
 
+/* How often a block of a buffer with this tag was taken at the place; as often it must have gone back. */
+static size_t taken_at(const qds_trace_log *log, qds_trace_place place, const char *tag, size_t bytes) {
+  size_t taken = 0, given = 0;
+  for (size_t i = 0; i < log->count; i++) {
+    const qds_trace_event *e = &log->events[i];
+    if (e->place != place || strcmp(log->tags[e->tag], tag) != 0) continue;
+    assert_int_equal(e->bytes, bytes);
+    taken += e->kind == QDS_TRACE_TAKE;
+    given += e->kind == QDS_TRACE_GIVE;
+  }
+  assert_int_equal(taken, given);
+  return taken;
+}
+
+static void buffers_are_in_it_wherever_they_lie(void **state) {
+  diary d;
+  const char *path = in_folder(*state, "run.trace");
+  qds_context *ctx = create("sim", path, 0, NULL, &d);
+  static const qds_mem_strategy strategies[] = {QDS_MEM_CPU_ONLY, QDS_MEM_UNIFIED, QDS_MEM_ADAPTIVE};
+  static const char *const tags[] = {"on the host", "unified", "adaptive"};
+  enum { BYTES = 3000000 };
+  for (int i = 0; i < 3; i++) {
+    qds_buffer *buffer;
+    void *data;
+    assert_ok(qds_buffer_create(ctx, BYTES, strategies[i], tags[i], &buffer));
+    assert_ok(qds_buffer_fill(buffer, 1, NULL));
+    if (i > 0) {
+      assert_ok(qds_buffer_acquire(buffer, QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, &data));
+      assert_ok(qds_buffer_release(buffer, NULL));
+    }
+    assert_ok(qds_buffer_destroy(buffer));
+  }
+  qds_context_destroy(ctx);
+  qds_trace_log *log = read_trace(path);
+  assert_int_equal(taken_at(log, QDS_TRACE_HOST, "buffers", BYTES), 1);
+  assert_int_equal(taken_at(log, QDS_TRACE_UNIFIED, "unified", BYTES), 1);
+  assert_int_equal(taken_at(log, QDS_TRACE_PINNED, "adaptive", BYTES), 1);
+  assert_int_equal(taken_at(log, QDS_TRACE_DEVICE, "buffers", BYTES), 1);
+  qds_trace_log_destroy(log);
+  assert_int_equal(d.errors, 0);
+}
+
 static void leaks_are_still_found(void **state) {
   diary d;
   const char *path = in_folder(*state, "run.trace");
@@ -316,7 +358,7 @@ static void damaged_traces_are_refused(void **state) {
       bytes[at + broken[i]] ^= 0x70;
     }
   }
-  bytes[19]++;
+  bytes[19]--;
   write_bytes(path, bytes, length);
   assert_fails(qds_trace_read(system, path, &log), QDS_ERROR_FILE, "another version");
 }
@@ -329,6 +371,7 @@ int main(void) {
       IN_FOLDER(a_replay_has_the_peaks_of_the_run),
       IN_FOLDER(threads_share_a_trace),
       IN_FOLDER(blocks_of_a_device_are_in_it),
+      IN_FOLDER(buffers_are_in_it_wherever_they_lie),
       IN_FOLDER(leaks_are_still_found),
       IN_FOLDER(every_allocation_may_fail),
       IN_FOLDER(files_that_cannot_be_written_are_named),
