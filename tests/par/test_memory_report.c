@@ -27,6 +27,48 @@ static void report_names_what_holds_memory(qds_context *ctx) {
   qds_text_destroy(json);
 }
 
+static void expect_row(const char *text, const char *place, const char *tag, const char *most,
+                       const char *now) {
+  char row[128];
+  snprintf(row, sizeof row, "\n%-8s %-22s %12s %12s %10d\n", place, tag, most, now, 1);
+  if (!strstr(text, row)) puts(text);
+  if (!strstr(text, row)) fail_msg("there is no row%s", row);
+}
+
+/* A buffer stands under its own tag at each place where it was, and what passed the limit under files. */
+static void test_report_knows_buffers_and_files(void **state) {
+  (void)state;
+  qds_context *ctx = NULL;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  qds_buffer *buffer = NULL;
+  double *array = NULL;
+  char *text = NULL, *json = NULL;
+  options.device = "sim";
+  options.threads = 1;
+  options.memory_limit = 16 << 20;
+  assert_ok(qds_context_create(&options, &ctx));
+  assert_ok(qds_buffer_create(ctx, 2 << 20, QDS_MEM_ADAPTIVE, "mine", &buffer));
+  assert_ok(qds_buffer_fill(buffer, 0, NULL));
+  assert_ok(qds_buffer_acquire(buffer, QDS_PLACE_DEVICE, QDS_ACCESS_READ, NULL, (void **)&array));
+  assert_ok(qds_buffer_release(buffer, NULL));
+  assert_ok(qds_buffer_spill(buffer, QDS_PLACE_FILE));
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 5 << 20, "large", &array));
+  assert_ok(qds_memory_report(ctx, 0, &text));
+  assert_ok(qds_memory_report(ctx, 1, &json));
+  expect_row(text, "pinned", "mine", "2 MiB", "0 bytes");
+  expect_row(text, "device", "mine", "2 MiB", "0 bytes");
+  expect_row(text, "file", "mine", "2 MiB", "2 MiB");
+  expect_row(text, "file", "beyond the limit", "40 MiB", "40 MiB");
+  assert_null(strstr(text, " buffers "));
+  assert_non_null(strstr(json, "\"beyond the limit\": {\n      \"current_bytes\": 41943040,"));
+  assert_non_null(strstr(json, "\"mine\": {\n        \"pinned\": {"));
+  qds_text_destroy(text);
+  qds_text_destroy(json);
+  qds_release(array);
+  assert_ok(qds_buffer_destroy(buffer));
+  qds_context_destroy(ctx);
+}
+
 static const double *series(const qds_memory_profile *p, const char *wanted) {
   const double *bytes;
   const char *name;
@@ -223,6 +265,7 @@ TEST_IN_CONTEXT(memory_runs_out)
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_report_names_what_holds_memory),
+      cmocka_unit_test(test_report_knows_buffers_and_files),
       cmocka_unit_test(test_timeline_shows_a_block_come_and_go),
       cmocka_unit_test(test_timeline_knows_the_tags_of_buffers),
       cmocka_unit_test(test_contexts_join_and_leave),
