@@ -29,7 +29,7 @@ typedef struct {
   size_t struct_size;
   qds_file_type type;
   int64_t rows, columns;           /* at least 1 */
-  int64_t tile_rows, tile_columns; /* 0: tiles of 1 MiB, or what the matrix has */
+  int64_t tile_rows, tile_columns; /* 0: chosen, for tiles of nearly 1 MiB; never more than the matrix has */
 } qds_file_matrix_options;
 #define QDS_FILE_MATRIX_OPTIONS_INIT                                                                         \
   { .struct_size = sizeof(qds_file_matrix_options), .type = QDS_FILE_FLOAT64 }

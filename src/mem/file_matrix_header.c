@@ -7,7 +7,7 @@
 
 /* As in PNG files: a byte beyond ASCII and line ends of both kinds show what a careless copy did. */
 static const char magic[8] = {'\x89', 'Q', 'D', 'S', 'F', 'M', '\r', '\n'};
-enum { TILE_SIDE = 256, TILE_DOUBLES = 512 * TILE_SIDE };
+enum { TILE_BYTES = 1 << 20, WIDE_BYTES = 4096 /* of a row of a tile, where the matrix has more rows */ };
 
 static uint64_t element_bytes(uint32_t type) {
   return type == QDS_FILE_COMPLEX128 ? 2 * sizeof(double) : sizeof(double);
@@ -44,6 +44,25 @@ static int lay_out(qds_file_header *h) {
   return h->file_bytes <= INT64_MAX;
 }
 
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+/* As many parts of equal size as `most` needs: the last one is not left nearly empty. */
+static int64_t part_of(int64_t count, int64_t most) {
+  const int64_t part = smaller(count, larger(most, 1));
+  return pieces(count, pieces(count, part));
+}
+
+/* What the caller leaves open makes tiles of nearly TILE_BYTES; a matrix of few rows has long ones. */
+static void choose_tiles(const qds_file_matrix_options *o, qds_file_header *out) {
+  const int64_t element = (int64_t)element_bytes(out->type), most = TILE_BYTES / element;
+  const int64_t rows = o->tile_rows ? o->tile_rows : smaller(o->rows, TILE_BYTES / WIDE_BYTES);
+  out->tile_columns =
+      o->tile_columns ? smaller(o->columns, o->tile_columns) : part_of(o->columns, most / rows);
+  out->tile_rows = o->tile_rows ? smaller(o->rows, o->tile_rows) : part_of(o->rows, most / out->tile_columns);
+}
+
 qds_status qds_file_header_make(const qds_file_matrix_options *o, qds_file_header *out) {
   memset(out, 0, sizeof *out);
   QDS_REQUIRE(o->struct_size == sizeof *o,
@@ -64,9 +83,7 @@ qds_status qds_file_header_make(const qds_file_matrix_options *o, qds_file_heade
   out->type = (uint32_t)o->type;
   out->rows = o->rows;
   out->columns = o->columns;
-  const int64_t wide = TILE_DOUBLES / TILE_SIDE / (int64_t)(element_bytes(out->type) / sizeof(double));
-  out->tile_rows = smaller(o->rows, o->tile_rows ? o->tile_rows : TILE_SIDE);
-  out->tile_columns = smaller(o->columns, o->tile_columns ? o->tile_columns : wide);
+  choose_tiles(o, out);
   QDS_REQUIRE(lay_out(out), "a file matrix of %lld x %lld elements in tiles of %lld x %lld passes 2^63 bytes",
               (long long)o->rows, (long long)o->columns, (long long)out->tile_rows,
               (long long)out->tile_columns);

@@ -80,6 +80,33 @@ TEST(options_are_checked) {
   assert_int_equal(folder_entries(folder), 0);
 }
 
+/* Whatever the shape, a file is hardly larger than what is in it. */
+TEST(chosen_tiles_suit_the_shape) {
+  static const struct {
+    int64_t rows, columns, tile_rows, tile_columns; /* 0: to be chosen */
+  } shapes[] = {{4000000, 1, 0, 0}, {1, 4000000, 0, 0}, {1000000, 3, 0, 0}, {3, 1000000, 0, 0},
+                {437, 300, 0, 0},   {4000, 4000, 0, 0}, {257, 513, 0, 0},   {5000, 5000, 100, 0},
+                {5000, 5000, 0, 7}, {300000, 2, 0, 1},  {8, 400000, 2, 0},  {100000, 17, 0, 0}};
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (int complex_numbers = 0; complex_numbers < 2; complex_numbers++) {
+      QDS_AUTO(qds_file_matrix) *m = NULL;
+      qds_file_matrix_info info;
+      const qds_file_matrix_options options =
+          shape(complex_numbers ? QDS_FILE_COMPLEX128 : QDS_FILE_FLOAT64, shapes[i].rows, shapes[i].columns,
+                shapes[i].tile_rows, shapes[i].tile_columns);
+      assert_ok(qds_file_matrix_create(ctx, in_folder(folder, "shape.qdsm"), &options, &m));
+      qds_file_matrix_get_info(m, &info);
+      const int64_t element = complex_numbers ? 16 : 8, tile = element * info.tile_rows * info.tile_columns;
+      const double data = (double)element * (double)info.rows * (double)info.columns;
+      assert_true(tile <= 1 << 20);
+      if (shapes[i].tile_rows) assert_int_equal(info.tile_rows, shapes[i].tile_rows);
+      if (shapes[i].tile_columns) assert_int_equal(info.tile_columns, shapes[i].tile_columns);
+      if ((double)info.file_bytes > 1.05 * data + 3 * QDS_FILE_PAGE)
+        fail_msg("%lld x %lld elements take %.0f bytes in a file of %llu", (long long)info.rows,
+                 (long long)info.columns, data, (unsigned long long)info.file_bytes);
+    }
+}
+
 static int64_t draw(uint64_t seed, uint64_t *draws, int64_t below) {
   return (int64_t)(qds_random_uniform(seed, 1, (*draws)++) * (double)below);
 }
@@ -136,9 +163,8 @@ TEST(contents_match_a_model) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      IN_FOLDER(strips_and_tiles),
-      IN_FOLDER(wrong_use_is_refused),
-      IN_FOLDER(options_are_checked),
+      IN_FOLDER(strips_and_tiles),       IN_FOLDER(wrong_use_is_refused),
+      IN_FOLDER(options_are_checked),    IN_FOLDER(chosen_tiles_suit_the_shape),
       IN_FOLDER(contents_match_a_model),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
