@@ -138,6 +138,8 @@ typedef struct {
 /* Finds out before a long solve whether files can be written into a folder (which need not exist) without
  * leaving anything there. Returns CLI_CONTINUE or, after a message, an exit status. */
 int cli_folder_check(const char *path, cli_folder *folder);
+/* Makes what is missing of it. Returns CLI_CONTINUE or, after a message, an exit status. */
+int cli_folder_make(const cli_folder *folder);
 /* Takes away what was made of the folder since, as far as it is empty. */
 void cli_folder_undo(const cli_folder *folder);
 

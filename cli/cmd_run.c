@@ -10,7 +10,7 @@
 #include "qdsim/text.h"
 
 typedef struct {
-  const char *folder;
+  const char *file, *folder;
   const char **assignments;
   cli_resources resources;
   int json, no_plot, memory_report, memory_profile;
@@ -267,19 +267,34 @@ static int end_trace(cli_session *session, const run_options *options) {
   return 0;
 }
 
-static int run_file(cli_session *session, const run_options *options, const char *file) {
+static int run_file(cli_session *session, const run_options *options) {
   qds_device *device = NULL;
-  qds_status status = qds_device_read(session->ctx, file, options->assignments, &device);
-  if (status != QDS_OK) return cli_fail(session, status);
-  cli_folder folder;
-  int code = cli_folder_check(options->folder, &folder);
-  if (code == CLI_CONTINUE) {
-    status = solve_and_deliver(session, options, device);
-    code = status == QDS_OK ? 0 : cli_fail(session, status);
-    if (code != 0) cli_folder_undo(&folder);
-  }
+  qds_status status = qds_device_read(session->ctx, options->file, options->assignments, &device);
+  if (status == QDS_OK) status = solve_and_deliver(session, options, device);
+  int code = status == QDS_OK ? 0 : cli_fail(session, status);
   qds_device_destroy(device);
   if (code == 0 && cli_session_interrupted()) code = qds_status_exit(QDS_ERROR_INTERRUPTED);
+  return code;
+}
+
+static int run(const run_options *options) {
+  cli_session session;
+  int code = cli_session_open(&session, &options->resources);
+  if (code != CLI_CONTINUE) return code;
+  code = run_file(&session, options);
+  if (code == 0) code = end_trace(&session, options);
+  cli_session_close(&session);
+  return code;
+}
+
+/* A trace, which is begun before the results, may lie in the folder. */
+static int run_in_folder(const run_options *options) {
+  cli_folder folder;
+  int code = cli_folder_check(options->folder, &folder);
+  if (code != CLI_CONTINUE) return code;
+  if (options->resources.memory_trace) code = cli_folder_make(&folder);
+  if (code == CLI_CONTINUE) code = run(options);
+  if (code != 0) cli_folder_undo(&folder);
   return code;
 }
 
@@ -301,15 +316,10 @@ int cmd_run(int argc, char **argv) {
        &o.resources.memory_trace},
       {0},
   };
-  cli_session session;
   int operand;
   assignments[0] = NULL;
-  int code = cli_parse(&syntax, options, argc, argv, &operand);
+  const int code = cli_parse(&syntax, options, argc, argv, &operand);
   if (code != CLI_CONTINUE) return code;
-  code = cli_session_open(&session, &o.resources);
-  if (code != CLI_CONTINUE) return code;
-  code = run_file(&session, &o, argv[operand]);
-  if (code == 0) code = end_trace(&session, &o);
-  cli_session_close(&session);
-  return code;
+  o.file = argv[operand];
+  return run_in_folder(&o);
 }

@@ -85,6 +85,19 @@ int cli_folder_check(const char *path, cli_folder *folder) {
   return code ? refuse(path, existing, code) : CLI_CONTINUE;
 }
 
+int cli_folder_make(const cli_folder *folder) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s", folder->path);
+  for (char *end = path + 1;; end++) {
+    const char separator = *end;
+    if (separator && separator != '/') continue;
+    *end = 0;
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) return refuse(folder->path, path, errno);
+    if (!separator) return CLI_CONTINUE;
+    *end = separator;
+  }
+}
+
 void cli_folder_undo(const cli_folder *folder) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s", folder->path);

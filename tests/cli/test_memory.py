@@ -1,7 +1,6 @@
 """What a run tells of its memory."""
 
 import json
-import struct
 import subprocess
 
 import pytest
@@ -50,30 +49,3 @@ def test_profile_that_cannot_be_written_is_an_error(tmp_path):
     done = run(tmp_path, "--memory-profile")
     assert done.returncode == 3
     assert "device.memory.h5" in done.stderr
-
-
-def test_trace_is_a_file(tmp_path):
-    trace = tmp_path / "run.trace"
-    done = run(tmp_path, "--memory-trace", str(trace))
-    assert done.returncode == 0, done.stderr
-    assert f"wrote {trace}" in done.stdout
-    data = trace.read_bytes()
-    header, records = data.split(b"\n\n", 1)
-    assert header.startswith(b"qdsim memory trace 2\n")
-    assert len(records) % 32 == 0
-    kind, _, _, _, blocks, events, _ = struct.unpack("<BBHIQQQ", records[-32:])
-    assert kind == 4 and 0 < blocks < events <= len(records) // 32 - 1
-    assert b"hamiltonian" in records
-
-
-def test_trace_changes_no_result(tmp_path):
-    plain, traced = run(tmp_path, "--json"), run(tmp_path, "--json", "--memory-trace", str(tmp_path / "run.trace"))
-    assert [state["energy_eV"] for state in json.loads(plain.stdout)["states"]] == [
-        state["energy_eV"] for state in json.loads(traced.stdout)["states"]]
-
-
-def test_trace_that_cannot_be_written_is_an_error(tmp_path):
-    done = run(tmp_path, "--memory-trace", str(tmp_path / "nowhere" / "run.trace"))
-    assert done.returncode == 3
-    assert "nowhere" in done.stderr
-    assert not (tmp_path / "out").exists()
