@@ -21,17 +21,20 @@ static const cli_syntax syntax = {
     .purpose = "Solves the device that FILE describes for its lowest states, prints them, and writes "
                "FOLDER/NAME.json,\n"
                "FOLDER/NAME.vtkhdf (the fields, for ParaView) and FOLDER/NAME.png (the picture).\n",
-    .ending = "examples:\n"
-              "  qdsim run examples/lens_dot.yaml\n"
-              "  qdsim run dot.yaml --set regions.0.radius_nm=12 --set states=8 -o results/r12\n"
-              "  qdsim run dot.yaml --json --no-plot | jq '.states[].energy_eV'\n"
-              "  qdsim run dot.yaml --device cuda:1\n"
-              "\n"
-              "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged, 5 out of memory or "
-              "budget,\n"
-              "130 interrupted (Ctrl-C; a second one kills). Whatever fails leaves no output files behind; a "
-              "picture\n"
-              "that fails or is interrupted leaves the other two.\n",
+    .ending =
+        "examples:\n"
+        "  qdsim run examples/lens_dot.yaml\n"
+        "  qdsim run dot.yaml --set regions.0.radius_nm=12 --set states=8 -o results/r12\n"
+        "  qdsim run dot.yaml --json --no-plot | jq '.states[].energy_eV'\n"
+        "  qdsim run dot.yaml --device cuda:1\n"
+        "\n"
+        "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged, 5 out of memory or "
+        "budget,\n"
+        "130 interrupted (Ctrl-C; a second one kills). Whatever fails leaves no output files behind; a "
+        "picture\n"
+        "that fails or is interrupted leaves the other two. A memory trace is also written of a run that "
+        "fails\n"
+        "or is interrupted, unless it is refused before the solve begins.\n",
     .least_operands = 1,
     .most_operands = 1,
 };
@@ -258,22 +261,43 @@ static qds_status solve_and_deliver(cli_session *session, const run_options *opt
   return status;
 }
 
-/* After the device is gone, so that its blocks are given back in the trace. */
-static int end_trace(cli_session *session, const run_options *options) {
+/* Also of a run that failed: where the memory went is what one may want to know then. Called after the device
+ * is gone, so that its blocks are given back in the trace. */
+static int end_trace(cli_session *session, const run_options *options, int code) {
+  const char *trace = options->resources.memory_trace;
   const qds_status status = qds_context_end_trace(session->ctx);
-  if (status != QDS_OK) return cli_fail(session, status);
-  if (options->resources.memory_trace && !options->json && !options->resources.quiet)
-    printf("wrote %s\n", options->resources.memory_trace);
-  return 0;
+  if (status != QDS_OK) {
+    const int failed = cli_fail(session, status);
+    return code ? code : failed;
+  }
+  if (!trace || options->resources.quiet) return code;
+  if (code != 0)
+    fprintf(stderr, "qdsim: wrote the memory trace %s all the same\n", trace);
+  else if (!options->json)
+    printf("wrote %s\n", trace);
+  return code;
+}
+
+/* Reads the device and finds out what would be refused later. Returns CLI_CONTINUE or an exit status. */
+static int prepare(cli_session *session, const run_options *options, qds_device **device) {
+  size_t file_bytes;
+  qds_status status = qds_device_read(session->ctx, options->file, options->assignments, device);
+  if (status == QDS_OK) status = qds_device_reserve(*device, &file_bytes);
+  return status == QDS_OK ? CLI_CONTINUE : cli_fail(session, status);
 }
 
 static int run_file(cli_session *session, const run_options *options) {
   qds_device *device = NULL;
-  qds_status status = qds_device_read(session->ctx, options->file, options->assignments, &device);
-  if (status == QDS_OK) status = solve_and_deliver(session, options, device);
-  int code = status == QDS_OK ? 0 : cli_fail(session, status);
+  int code = prepare(session, options, &device);
+  const int began = code == CLI_CONTINUE;
+  if (began) {
+    const qds_status status = solve_and_deliver(session, options, device);
+    code = status == QDS_OK ? 0 : cli_fail(session, status);
+  }
   qds_device_destroy(device);
   if (code == 0 && cli_session_interrupted()) code = qds_status_exit(QDS_ERROR_INTERRUPTED);
+  if (began) return end_trace(session, options, code);
+  qds_context_drop_trace(session->ctx);
   return code;
 }
 
@@ -282,7 +306,6 @@ static int run(const run_options *options) {
   int code = cli_session_open(&session, &options->resources);
   if (code != CLI_CONTINUE) return code;
   code = run_file(&session, options);
-  if (code == 0) code = end_trace(&session, options);
   cli_session_close(&session);
   return code;
 }

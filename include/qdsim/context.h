@@ -39,7 +39,8 @@ typedef struct {
   /* A folder on a disk, for the files that take what passes memory_limit. NULL: $TMPDIR, else /var/tmp; "":
    * none, and work that passes the limit is refused. */
   const char *scratch;
-  /* A file for a trace of every block that is taken and given back (docs/memory.md); NULL: none. */
+  /* A file for a trace of every block that is taken and given back (docs/memory.md); NULL: none. A context
+   * that cannot be created leaves no file. */
   const char *memory_trace;
   /* How much the device pool may hold of the device, over the most that was ever used at once: 1 or more,
    * 0: 1.15. Within little slack, scattered free memory is put behind new addresses or goes back to the
@@ -101,6 +102,9 @@ QDS_API void qds_context_files(const qds_context *ctx, qds_memory_files *out);
  * does it and logs what fails. No context's work fails for its trace: what went wrong with the file, such as
  * a full disk, is told here, once. Nothing is done in a context without a trace. Errors: FILE, MEMORY. */
 QDS_API qds_status qds_context_end_trace(qds_context *ctx);
+/* Gives the trace up: unless it was completed, no file is left of it. Meanwhile no other thread uses the
+ * context. Nothing is done in a context without a trace. */
+QDS_API void qds_context_drop_trace(qds_context *ctx);
 
 /* For tests: the n-th allocation from now (1 is the next) fails with QDS_ERROR_MEMORY; 0 switches it off.
  * Returns how many were still to come before the failure that was asked for last; 0 when it has happened. */

@@ -163,6 +163,12 @@ static qds_status create_memory(const qds_context_options *options, qds_context 
   return QDS_OK;
 }
 
+void qds_context_drop_trace(qds_context *ctx) {
+  if (ctx->accelerator) ctx->accelerator->trace = NULL;
+  qds_trace_destroy(ctx->trace);
+  ctx->trace = NULL;
+}
+
 static void destroy_memory(qds_context *ctx) {
   if (qds_context_end_trace(ctx) != QDS_OK) qds_log(ctx, QDS_LOG_ERROR, "%s", qds_last_error()->message);
   qds_trace_destroy(ctx->trace);
@@ -192,6 +198,7 @@ qds_status qds_context_create(const qds_context_options *options, qds_context **
   qds_communicator_make_serial(&ctx->communicator);
   status = choose_device(ctx, options);
   if (status != QDS_OK) {
+    qds_context_drop_trace(ctx);
     qds_context_destroy(ctx);
     return status;
   }

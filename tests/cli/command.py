@@ -2,6 +2,11 @@
 
 import os
 import pathlib
+import pty
+import select
+import signal
+import subprocess
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND = pathlib.Path(os.environ.get("QDSIM_COMMAND", ROOT / "build/release/bin/qdsim"))
@@ -20,6 +25,24 @@ grid:
   x: {from_nm: -30, to_nm: 30, nodes: 121}
   order: 2
 states: 2
+output: {plot: false}
+"""
+
+# Does not get done before the signal arrives: it iterates towards a tolerance below rounding.
+LONG = """\
+dimension: 3
+materials:
+  well: {mass: 0.067, band_edge_eV: 0.0}
+  barrier: {mass: 0.09, band_edge_eV: 0.3}
+background: barrier
+regions:
+  - {shape: ellipsoid, center_nm: [0, 0, 0], radii_nm: [9, 7, 5], material: well}
+grid:
+  x: {from_nm: -20, to_nm: 20, nodes: 101}
+  y: {from_nm: -20, to_nm: 20, nodes: 101}
+  z: {from_nm: -20, to_nm: 20, nodes: 101}
+states: 6
+tolerance_eV: 1.0e-30
 output: {plot: false}
 """
 
@@ -50,3 +73,31 @@ class Outcome:
 
 def files_below(folder):
     return [str(path.relative_to(folder)) for path in pathlib.Path(folder).rglob("*")]
+
+
+def read_ready(terminal, patience):
+    if not select.select([terminal], [], [], patience)[0]:
+        return b""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def read_terminal(command, folder, seconds, until=None):
+    """Runs on a pseudo-terminal for at most `seconds`, or until it has written `until`; all that it wrote, and its
+    exit status."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=slave,
+                               env={**os.environ, "TERM": "xterm"})
+    os.close(slave)
+    end, text = time.monotonic() + seconds, b""
+    while time.monotonic() < end and process.poll() is None and not (until and until in text):
+        text += read_ready(master, 0.2)
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    while more := read_ready(master, 0):
+        text += more
+    os.close(master)
+    return text.decode(), process.returncode

@@ -1,15 +1,12 @@
 """The trace of a run's memory: when there is one, and what its name must not be."""
 
 import json
-import os
-import signal
+import re
 import struct
-import subprocess
-import sys
 
 import pytest
 
-from command import COMMAND, GOOD, files_below
+from command import COMMAND, GOOD, LONG, files_below, read_terminal
 
 # The last record of a whole trace.
 END = 4
@@ -48,3 +45,61 @@ def test_trace_in_an_output_folder_that_is_made(qdsim, device, tmp_path, folder)
     outcome.assert_status(0)
     read_trace(tmp_path / folder / "run.trace")
     assert (tmp_path / folder / "device.json").exists()
+
+
+# --- runs that fail ---
+
+
+@pytest.mark.parametrize(
+    "arguments, status",
+    [
+        (["nothing.yaml"], 3),
+        (["device.yaml", "--set", "state=2"], 3),
+        (["device.yaml", "--device", "simm"], 2),
+        (["device.yaml", "--device", "sim:99"], 2),
+        (["device.yaml", "-o", "device.yaml"], 3),
+        (["device.yaml", "--set", "grid.x.nodes=2000001", "--memory-limit", "20MiB", "--scratch", ""], 5),
+    ],
+    ids=["no_file", "bad_input", "unknown_device", "missing_device", "impossible_folder", "budget"],
+)
+def test_run_that_is_refused_has_no_trace(qdsim, device, arguments, status):
+    device()
+    qdsim("run", *arguments, "--memory-trace", "run.trace").assert_refused(status)
+
+
+def test_trace_in_a_folder_that_was_made_goes_with_it(qdsim, device):
+    arguments = ["run", device(), "-o", "new", "--memory-trace", "new/run.trace"]
+    qdsim(*arguments, "--device", "simm").assert_refused(2)
+    qdsim(*arguments, "--set", "state=2").assert_refused(3)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_run_that_fails_has_a_trace_and_says_so(qdsim, device, tmp_path, options):
+    path = device(GOOD.replace("nodes: 121", "nodes: 1001"))
+    outcome = qdsim("run", path, "--set", "tolerance_eV=1.0e-30", "--memory-trace", "run.trace", *options)
+    outcome.assert_status(4)
+    assert "converge" in outcome.stderr and "wrote the memory trace run.trace" in outcome.stderr
+    assert outcome.stdout == "" and outcome.new_files == ["run.trace"]
+    assert b"eigensolver" in read_trace(tmp_path / "run.trace")
+
+
+def test_quiet_run_that_fails_prints_its_error_only(qdsim, device, tmp_path):
+    path = device(GOOD.replace("nodes: 121", "nodes: 1001"))
+    outcome = qdsim("run", path, "--set", "tolerance_eV=1.0e-30", "--memory-trace", "run.trace", "--quiet")
+    outcome.assert_status(4)
+    assert outcome.stderr.count("\n") == 1 and "converge" in outcome.stderr
+    read_trace(tmp_path / "run.trace")
+
+
+def test_interrupted_run_has_a_trace_and_says_so(device, tmp_path):
+    command = [COMMAND, "run", device(LONG), "--memory-trace", "run.trace"]
+    text, status = read_terminal(command, tmp_path, 60, until=b"solve")
+    assert status == 130
+    assert "interrupted" in text and "wrote the memory trace run.trace" in text
+    assert sorted(files_below(tmp_path)) == ["device.yaml", "run.trace"]
+    read_trace(tmp_path / "run.trace")
+
+
+def test_help_says_which_failed_runs_leave_what(qdsim):
+    text = re.sub(r"\s+", " ", qdsim("run", "--help").stdout)
+    assert "A memory trace is also written of a run that fails or is interrupted" in text

@@ -3,36 +3,15 @@
 import contextlib
 import json
 import os
-import pty
 import re
 import resource
-import select
 import signal
 import subprocess
 import time
 
 import pytest
 
-from command import COMMAND, GOOD, files_below
-
-# Does not get done before the signal arrives: it iterates towards a tolerance below rounding.
-LONG = """\
-dimension: 3
-materials:
-  well: {mass: 0.067, band_edge_eV: 0.0}
-  barrier: {mass: 0.09, band_edge_eV: 0.3}
-background: barrier
-regions:
-  - {shape: ellipsoid, center_nm: [0, 0, 0], radii_nm: [9, 7, 5], material: well}
-grid:
-  x: {from_nm: -20, to_nm: 20, nodes: 101}
-  y: {from_nm: -20, to_nm: 20, nodes: 101}
-  z: {from_nm: -20, to_nm: 20, nodes: 101}
-states: 6
-tolerance_eV: 1.0e-30
-output: {plot: false}
-"""
-
+from command import COMMAND, GOOD, LONG, files_below, read_terminal
 
 def limit_file_size(size):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -240,34 +219,6 @@ def test_second_interruption_kills(device, tmp_path):
 
 
 # --- progress ---
-
-
-def read_ready(terminal, patience):
-    if not select.select([terminal], [], [], patience)[0]:
-        return b""
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # the other end is closed
-        return b""
-
-
-def read_terminal(command, folder, seconds, until=None):
-    """Runs on a pseudo-terminal for at most `seconds`, or until it has written `until`; all that it wrote, and its
-    exit status."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=slave,
-                               env={**os.environ, "TERM": "xterm"})
-    os.close(slave)
-    end, text = time.monotonic() + seconds, b""
-    while time.monotonic() < end and process.poll() is None and not (until and until in text):
-        text += read_ready(master, 0.2)
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    process.wait(timeout=60)
-    while more := read_ready(master, 0):
-        text += more
-    os.close(master)
-    return text.decode(), process.returncode
 
 
 def test_progress_on_a_terminal(device, tmp_path):

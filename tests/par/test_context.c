@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <signal.h>
 
+#include "folder.h"
+
 /* Everything that a context tells its user. */
 typedef struct {
   int logs, reports, answer;
@@ -222,6 +224,34 @@ static void budget_is_checked_before_the_work(void **state) {
   qds_context_destroy(ctx);
 }
 
+/* What is given up while blocks are held, and what belongs to a context that cannot be created. */
+static void trace_that_is_dropped_leaves_no_file(void **state) {
+  qds_context *ctx;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  char *before[2], *after;
+  const int descriptors = open_descriptors();
+  options.memory_trace = in_folder(*state, "run.trace");
+  options.device = "sim:99";
+  assert_fails(qds_context_create(&options, &ctx), QDS_ERROR_UNSUPPORTED, "sim:99");
+  assert_int_equal(folder_entries(*state), 0);
+  options.device = "sim";
+  assert_ok(qds_context_create(&options, &ctx));
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 100, "small", &before[0]));
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 1 << 21, "large", &before[1]));
+  assert_int_equal(folder_entries(*state), 1);
+  qds_context_drop_trace(ctx);
+  assert_int_equal(folder_entries(*state), 0);
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 100, "small", &after));
+  qds_release(before[0]);
+  qds_release(before[1]);
+  qds_release(after);
+  assert_ok(qds_context_end_trace(ctx));
+  qds_context_drop_trace(ctx);
+  qds_context_destroy(ctx);
+  assert_int_equal(folder_entries(*state), 0);
+  assert_int_equal(open_descriptors(), descriptors);
+}
+
 static int destroyed;
 static void count_destroyed(void *object) {
   destroyed += *(int *)object;
@@ -263,6 +293,7 @@ int main(void) {
       cmocka_unit_test(interrupts_from_signals_and_threads),
       cmocka_unit_test(two_contexts_share_nothing),
       cmocka_unit_test(budget_is_checked_before_the_work),
+      cmocka_unit_test_setup_teardown(trace_that_is_dropped_leaves_no_file, folder_setup, folder_teardown),
       cmocka_unit_test(slots_die_with_the_context),
       cmocka_unit_test(peak_covers_touched_memory),
   };
