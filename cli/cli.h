@@ -4,8 +4,11 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "qdsim/context.h"
+#include "qdsim/dot.h"
 
 /* The commands; argv[0] is the command's name. They return the exit status. */
 int cmd_run(int argc, char **argv);
@@ -47,6 +50,8 @@ enum { CLI_CONTINUE = -1 };
  * end, the first at argv[*operand]. Returns CLI_CONTINUE, or the exit status when help was printed or a
  * message was. */
 int cli_parse(const cli_syntax *syntax, const cli_option *options, int argc, char **argv, int *operand);
+/* Prints what is wrong with the arguments, and where to look; returns the exit status for it. */
+int cli_complain(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* What the commands that compute have in common. `device` is what the context is to use; NULL: auto. */
 typedef struct {
@@ -142,6 +147,44 @@ int cli_folder_check(const char *path, cli_folder *folder);
 int cli_folder_make(const cli_folder *folder);
 /* Takes away what was made of the folder since, as far as it is empty. */
 void cli_folder_undo(const cli_folder *folder);
+
+/* --- outputs.c --- */
+
+/* The files that a run may write into its folder, in the order in which it does. */
+typedef enum {
+  CLI_RESULT,
+  CLI_FIELDS,
+  CLI_PICTURE,
+  CLI_PROFILE,
+  CLI_PROFILE_PICTURE,
+  CLI_OUTPUTS
+} cli_output;
+
+/* Which file stands under a name: a file that was written anew differs from the one before. */
+typedef struct {
+  int there;
+  ino_t inode;
+  struct timespec changed;
+} cli_file_state;
+
+typedef struct {
+  char *paths[CLI_OUTPUTS];
+  cli_file_state before[CLI_OUTPUTS];
+} cli_outputs;
+
+/* The files of a device, and what stands under their names; `files` is zero before. */
+qds_status cli_outputs_find(cli_outputs *files, const qds_device *device, const char *folder);
+/* Also after a cli_outputs_find that failed. */
+void cli_outputs_clear(cli_outputs *files);
+/* Tells which files from `first` to `last` were written since they were looked for. */
+void cli_outputs_print(const cli_outputs *files, cli_output first, cli_output last);
+
+/* --- trace.c --- */
+
+/* Refuse a file for the trace that is a folder, that the run reads, or that it writes: the trace would take
+ * its place. Return CLI_CONTINUE or, after a message, an exit status. */
+int cli_trace_check(const char *trace, const char *device_file);
+int cli_trace_check_outputs(const char *trace, const cli_outputs *files);
 
 /* --- plot.c --- */
 

@@ -1,7 +1,5 @@
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "cli.h"
@@ -38,59 +36,6 @@ static const cli_syntax syntax = {
     .least_operands = 1,
     .most_operands = 1,
 };
-
-/* --- the files that a run writes --- */
-
-static const char *const suffixes[] = {".json", ".vtkhdf", ".png"};
-enum { FILES = sizeof suffixes / sizeof *suffixes };
-
-/* Which file stands under a name: a file that was written anew differs from the one before. */
-typedef struct {
-  int there;
-  ino_t inode;
-  struct timespec changed;
-} file_state;
-
-static file_state state_of(const char *path) {
-  struct stat status;
-  if (stat(path, &status) != 0) return (file_state){0};
-  return (file_state){1, status.st_ino, status.st_mtim};
-}
-
-static int was_written(const char *path, const file_state *before) {
-  const file_state now = state_of(path);
-  return now.there &&
-         (!before->there || now.inode != before->inode || now.changed.tv_sec != before->changed.tv_sec ||
-          now.changed.tv_nsec != before->changed.tv_nsec);
-}
-
-typedef struct {
-  char *paths[FILES];
-  file_state before[FILES];
-} outputs;
-
-static qds_status outputs_find(outputs *files, const qds_result *result, const char *folder) {
-  for (int i = 0; i < FILES; i++) {
-    const qds_status status = qds_result_path(result, folder, suffixes[i], &files->paths[i]);
-    if (status != QDS_OK) return status;
-    files->before[i] = state_of(files->paths[i]);
-  }
-  return QDS_OK;
-}
-
-static void outputs_clear(outputs *files) {
-  for (int i = 0; i < FILES; i++) qds_text_destroy(files->paths[i]);
-}
-
-static void print_written(const outputs *files) {
-  const char *separator = "wrote ";
-  for (int i = 0; i < FILES; i++) {
-    if (!was_written(files->paths[i], &files->before[i])) continue;
-    printf("%s%s", separator, files->paths[i]);
-    separator = ", ";
-  }
-  printf("\n");
-}
 
 /* --- the table --- */
 
@@ -202,9 +147,8 @@ static qds_status print_json(const qds_result *result, double output_s) {
 
 /* Writes and prints; the picture is drawn last, from the file. */
 static qds_status deliver(cli_session *session, const run_options *options, const qds_device *device,
-                          const qds_result *result, outputs *files) {
-  qds_status status = outputs_find(files, result, options->folder);
-  if (status != QDS_OK) return status;
+                          const qds_result *result, const cli_outputs *files) {
+  qds_status status;
   const double start = seconds_now();
   if ((status = qds_result_write(result, options->folder)) != QDS_OK) return status;
   const double output_s = seconds_now() - start;
@@ -219,22 +163,21 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
     print_device(result);
     fflush(stdout);
   }
-  if (!options->no_plot && qds_device_wants_plot(device)) cli_plot(session, files->paths[0]);
-  if (!options->json && !options->resources.quiet) print_written(files);
+  if (!options->no_plot && qds_device_wants_plot(device)) cli_plot(session, files->paths[CLI_RESULT]);
+  if (!options->json && !options->resources.quiet) cli_outputs_print(files, CLI_RESULT, CLI_PICTURE);
   return QDS_OK;
 }
 
 /* The timeline of the memory, in a file of its own, and its picture. */
-static qds_status deliver_profile(cli_session *session, const run_options *options, const qds_result *result,
+static qds_status deliver_profile(cli_session *session, const run_options *options, const cli_outputs *files,
                                   qds_memory_profile *profile) {
-  char *path = NULL;
+  const char *path = files->paths[CLI_PROFILE];
   qds_memory_profile_stop(profile);
-  qds_status status = qds_result_path(result, options->folder, ".memory.h5", &path);
-  if (status == QDS_OK) status = qds_memory_profile_write(profile, path);
-  if (status == QDS_OK && !options->no_plot) cli_plot(session, path);
-  if (status == QDS_OK && !options->json && !options->resources.quiet) printf("wrote %s\n", path);
-  qds_text_destroy(path);
-  return status;
+  const qds_status status = qds_memory_profile_write(profile, path);
+  if (status != QDS_OK) return status;
+  if (!options->no_plot) cli_plot(session, path);
+  if (!options->json && !options->resources.quiet) cli_outputs_print(files, CLI_PROFILE, CLI_PROFILE_PICTURE);
+  return QDS_OK;
 }
 
 static qds_status print_memory(const cli_session *session, const run_options *options) {
@@ -245,18 +188,17 @@ static qds_status print_memory(const cli_session *session, const run_options *op
   return status;
 }
 
-static qds_status solve_and_deliver(cli_session *session, const run_options *options, qds_device *device) {
+static qds_status solve_and_deliver(cli_session *session, const run_options *options, qds_device *device,
+                                    const cli_outputs *files) {
   qds_result *result = NULL;
   qds_memory_profile *profile = NULL;
-  outputs files = {0};
   qds_status status = QDS_OK;
   if (options->memory_profile) status = qds_memory_profile_start(session->ctx, 0, &profile);
   if (status == QDS_OK) status = qds_device_solve(device, &result);
-  if (status == QDS_OK) status = deliver(session, options, device, result, &files);
-  if (status == QDS_OK && profile) status = deliver_profile(session, options, result, profile);
+  if (status == QDS_OK) status = deliver(session, options, device, result, files);
+  if (status == QDS_OK && profile) status = deliver_profile(session, options, files, profile);
   if (status == QDS_OK && options->memory_report) status = print_memory(session, options);
   qds_memory_profile_destroy(profile);
-  outputs_clear(&files);
   qds_result_destroy(result);
   return status;
 }
@@ -279,21 +221,27 @@ static int end_trace(cli_session *session, const run_options *options, int code)
 }
 
 /* Reads the device and finds out what would be refused later. Returns CLI_CONTINUE or an exit status. */
-static int prepare(cli_session *session, const run_options *options, qds_device **device) {
+static int prepare(cli_session *session, const run_options *options, qds_device **device,
+                   cli_outputs *files) {
+  const char *trace = options->resources.memory_trace;
   size_t file_bytes;
   qds_status status = qds_device_read(session->ctx, options->file, options->assignments, device);
   if (status == QDS_OK) status = qds_device_reserve(*device, &file_bytes);
-  return status == QDS_OK ? CLI_CONTINUE : cli_fail(session, status);
+  if (status == QDS_OK) status = cli_outputs_find(files, *device, options->folder);
+  if (status != QDS_OK) return cli_fail(session, status);
+  return trace ? cli_trace_check_outputs(trace, files) : CLI_CONTINUE;
 }
 
 static int run_file(cli_session *session, const run_options *options) {
   qds_device *device = NULL;
-  int code = prepare(session, options, &device);
+  cli_outputs files = {0};
+  int code = prepare(session, options, &device, &files);
   const int began = code == CLI_CONTINUE;
   if (began) {
-    const qds_status status = solve_and_deliver(session, options, device);
+    const qds_status status = solve_and_deliver(session, options, device, &files);
     code = status == QDS_OK ? 0 : cli_fail(session, status);
   }
+  cli_outputs_clear(&files);
   qds_device_destroy(device);
   if (code == 0 && cli_session_interrupted()) code = qds_status_exit(QDS_ERROR_INTERRUPTED);
   if (began) return end_trace(session, options, code);
@@ -312,10 +260,12 @@ static int run(const run_options *options) {
 
 /* A trace, which is begun before the results, may lie in the folder. */
 static int run_in_folder(const run_options *options) {
+  const char *trace = options->resources.memory_trace;
   cli_folder folder;
   int code = cli_folder_check(options->folder, &folder);
   if (code != CLI_CONTINUE) return code;
-  if (options->resources.memory_trace) code = cli_folder_make(&folder);
+  if (trace) code = cli_folder_make(&folder);
+  if (trace && code == CLI_CONTINUE) code = cli_trace_check(trace, options->file);
   if (code == CLI_CONTINUE) code = run(options);
   if (code != 0) cli_folder_undo(&folder);
   return code;

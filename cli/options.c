@@ -24,8 +24,7 @@ static void print_help(const cli_syntax *syntax, const cli_option *options) {
   if (syntax->ending) printf("\n%s", syntax->ending);
 }
 
-static int complain(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int complain(const char *command, const char *format, ...) {
+int cli_complain(const char *command, const char *format, ...) {
   char text[1024];
   va_list arguments;
   va_start(arguments, format);
@@ -37,7 +36,7 @@ static int complain(const char *command, const char *format, ...) {
 
 static int refuse_value(const char *command, const cli_option *option, const char *given,
                         const char *allowed) {
-  return complain(command, "--%s %s: expected %s", option->name, given, allowed);
+  return cli_complain(command, "--%s %s: expected %s", option->name, given, allowed);
 }
 
 static int store(const char *command, const cli_option *option, const char *given) {
@@ -110,8 +109,8 @@ static int refuse_long(const char *command, const cli_option *options, const cha
   snprintf(word, sizeof word, "%s", given + strspn(given, "-"));
   word[strcspn(word, "=")] = 0;
   const char *nearest = qds_nearest(word, names);
-  if (!nearest) return complain(command, "no option --%s", word);
-  return complain(command, "no option --%s (did you mean --%s?)", word, nearest);
+  if (!nearest) return cli_complain(command, "no option --%s", word);
+  return cli_complain(command, "no option --%s (did you mean --%s?)", word, nearest);
 }
 
 /* What getopt_long could not place: `code` is '?' or ':', optopt tells which option, 0 for a long one it does
@@ -121,9 +120,10 @@ static int refuse_option(const char *command, const cli_option *options, int cod
   const cli_option *option = optopt == HELP         ? NULL
                              : optopt >= FIRST_LONG ? &options[optopt - FIRST_LONG]
                                                     : find_letter(options, optopt);
-  if (code == ':') return complain(command, "--%s wants a value: %s", option->name, option->argument);
-  if (optopt >= FIRST_LONG) return complain(command, "--%s takes no value", option ? option->name : "help");
-  return complain(command, "no option -%c", optopt);
+  if (code == ':') return cli_complain(command, "--%s wants a value: %s", option->name, option->argument);
+  if (optopt >= FIRST_LONG)
+    return cli_complain(command, "--%s takes no value", option ? option->name : "help");
+  return cli_complain(command, "no option -%c", optopt);
 }
 
 int cli_parse(const cli_syntax *syntax, const cli_option *options, int argc, char **argv, int *operand) {
@@ -146,8 +146,8 @@ int cli_parse(const cli_syntax *syntax, const cli_option *options, int argc, cha
   }
   *operand = optind;
   if (argc - optind > syntax->most_operands)
-    return complain(command, "unexpected argument \"%s\"", argv[optind + syntax->most_operands]);
+    return cli_complain(command, "unexpected argument \"%s\"", argv[optind + syntax->most_operands]);
   if (argc - optind < syntax->least_operands)
-    return complain(command, "no file given: qdsim %s", syntax->usage);
+    return cli_complain(command, "no file given: qdsim %s", syntax->usage);
   return CLI_CONTINUE;
 }

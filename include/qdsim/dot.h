@@ -160,6 +160,9 @@ QDS_API qds_status qds_result_write(const qds_result *result, const char *folder
 /* The path qds_result_write gives to a suffix (".json", ".vtkhdf", ".png"); free with qds_text_destroy. */
 QDS_API qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix,
                                    char **out);
+/* The same before there is a result. */
+QDS_API qds_status qds_device_result_path(const qds_device *device, const char *folder, const char *suffix,
+                                          char **out);
 
 #ifdef __cplusplus
 }

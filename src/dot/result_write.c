@@ -120,11 +120,21 @@ qds_status qds_result_json(const qds_result *r, double output_s, char **out) {
   return QDS_STRDUP(qds_context_allocator(r->ctx), text, "text", out);
 }
 
+static qds_status output_path(qds_context *ctx, const char *folder, const char *stem, const char *suffix,
+                              char **out) {
+  const size_t length = strlen(folder);
+  return qds_format(qds_context_allocator(ctx), out, "%s%s%s%s", folder,
+                    length && folder[length - 1] != '/' ? "/" : "", stem, suffix);
+}
+
 qds_status qds_result_path(const qds_result *r, const char *folder, const char *suffix, char **out) {
   QDS_REQUIRE(r && folder && suffix && out, "qds_result_path: a NULL argument");
-  const size_t length = strlen(folder);
-  return qds_format(qds_context_allocator(r->ctx), out, "%s%s%s%s", folder,
-                    length && folder[length - 1] != '/' ? "/" : "", r->stem, suffix);
+  return output_path(r->ctx, folder, r->stem, suffix, out);
+}
+
+qds_status qds_device_result_path(const qds_device *d, const char *folder, const char *suffix, char **out) {
+  QDS_REQUIRE(d && folder && suffix && out, "qds_device_result_path: a NULL argument");
+  return output_path(d->ctx, folder, d->stem, suffix, out);
 }
 
 /* One field of every state: name_0, name_1, ... with a suffix. `value` stands for (psi re, psi im). */

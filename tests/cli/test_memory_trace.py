@@ -47,6 +47,53 @@ def test_trace_in_an_output_folder_that_is_made(qdsim, device, tmp_path, folder)
     assert (tmp_path / folder / "device.json").exists()
 
 
+# --- names that it must not have ---
+
+
+@pytest.mark.parametrize("name", ["device.yaml", "./device.yaml", "folder/../device.yaml", "symbolic", "hard"])
+def test_trace_that_would_replace_the_device_file(qdsim, device, tmp_path, name):
+    path = tmp_path / device()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "symbolic").symlink_to(path)
+    (tmp_path / "hard").hardlink_to(path)
+    qdsim("run", path, "--memory-trace", name).assert_refused(2, f"--memory-trace {name}", "device file")
+    assert path.read_text() == GOOD
+
+
+@pytest.mark.parametrize("name", ["folder", "folder/", ".", "out"])
+def test_trace_that_is_a_folder(qdsim, device, tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    qdsim("run", device(), "--memory-trace", name).assert_refused(2, f"--memory-trace {name}", "folder")
+
+
+RESULTS = ["device.json", "device.vtkhdf", "device.png", "device.memory.h5", "device.memory.png"]
+
+
+@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("folder", ["out", "./out/", "link", "{tmp_path}/out"])
+def test_trace_that_would_replace_a_result(qdsim, device, tmp_path, folder, name):
+    (tmp_path / "link").symlink_to("out")
+    folder = folder.format(tmp_path=tmp_path)
+    qdsim("run", device(), "--memory-trace", f"{folder}/{name}").assert_refused(2, name, "results")
+
+
+@pytest.mark.parametrize("name", ["out/device.json", "hard", "out/device.png"])
+def test_trace_that_would_replace_an_earlier_result(qdsim, device, tmp_path, name):
+    qdsim("run", device()).assert_status(0)
+    (tmp_path / "out/device.png").symlink_to("device.json")
+    (tmp_path / "hard").hardlink_to(tmp_path / "out/device.json")
+    before = (tmp_path / "out/device.json").read_bytes()
+    qdsim("run", device(), "--memory-trace", name).assert_refused(2, name, "results")
+    assert (tmp_path / "out/device.json").read_bytes() == before
+
+
+def test_trace_beside_the_results(qdsim, device, tmp_path):
+    """Names that are near to those of results, and a name of the results in another folder."""
+    for name in ["out/device", "out/device.json.trace", "device.json"]:
+        qdsim("run", device(), "--memory-trace", name).assert_status(0)
+        read_trace(tmp_path / name)
+
+
 # --- runs that fail ---
 
 

@@ -299,16 +299,19 @@ static qds_status whole_errand(qds_context *ctx, void *data) {
   QDS_AUTO(qds_device) *device = NULL;
   QDS_AUTO(qds_result) *result = NULL;
   qds_device_cost cost;
-  char *json = NULL, *path = NULL;
+  char *json = NULL, *path = NULL, *expected = NULL;
   qds_status status = qds_device_parse(ctx, "tiny.yaml", e->text, NULL, &device);
   if (status == QDS_OK) status = qds_device_estimate(device, &cost);
+  if (status == QDS_OK) status = qds_device_result_path(device, e->folder, ".png", &expected);
   if (status == QDS_OK) status = qds_device_solve(device, &result);
   if (status == QDS_OK) status = qds_result_json(result, 0, &json);
   if (status == QDS_OK) status = qds_result_path(result, e->folder, ".png", &path);
+  if (status == QDS_OK) assert_string_equal(path, expected);
   if (status == QDS_OK) status = qds_result_write(result, e->folder);
   if (status != QDS_OK && device == NULL) assert_null(result);
   qds_text_destroy(json);
   qds_text_destroy(path);
+  qds_text_destroy(expected);
   return status;
 }
 
