@@ -174,6 +174,9 @@ typedef struct {
 
 /* The files of a device, and what stands under their names; `files` is zero before. */
 qds_status cli_outputs_find(cli_outputs *files, const qds_device *device, const char *folder);
+/* Finds out before a long solve whether something stands under a file's name that is no file. Returns
+ * CLI_CONTINUE or, after a message, an exit status. */
+int cli_outputs_check(const cli_outputs *files, cli_output which);
 /* Also after a cli_outputs_find that failed. */
 void cli_outputs_clear(cli_outputs *files);
 /* Tells which files from `first` to `last` were written since they were looked for. */

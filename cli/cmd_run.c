@@ -19,20 +19,18 @@ static const cli_syntax syntax = {
     .purpose = "Solves the device that FILE describes for its lowest states, prints them, and writes "
                "FOLDER/NAME.json,\n"
                "FOLDER/NAME.vtkhdf (the fields, for ParaView) and FOLDER/NAME.png (the picture).\n",
-    .ending =
-        "examples:\n"
-        "  qdsim run examples/lens_dot.yaml\n"
-        "  qdsim run dot.yaml --set regions.0.radius_nm=12 --set states=8 -o results/r12\n"
-        "  qdsim run dot.yaml --json --no-plot | jq '.states[].energy_eV'\n"
-        "  qdsim run dot.yaml --device cuda:1\n"
-        "\n"
-        "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged, 5 out of memory or "
-        "budget,\n"
-        "130 interrupted (Ctrl-C; a second one kills). Whatever fails leaves no output files behind; a "
-        "picture\n"
-        "that fails or is interrupted leaves the other two. A memory trace is also written of a run that "
-        "fails\n"
-        "or is interrupted, unless it is refused before the solve begins.\n",
+    .ending = "examples:\n"
+              "  qdsim run examples/lens_dot.yaml\n"
+              "  qdsim run dot.yaml --set regions.0.radius_nm=12 --set states=8 -o results/r12\n"
+              "  qdsim run dot.yaml --json --no-plot | jq '.states[].energy_eV'\n"
+              "  qdsim run dot.yaml --device cuda:1\n"
+              "\n"
+              "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged,\n"
+              "5 out of memory or budget, 130 interrupted (Ctrl-C; a second one kills).\n"
+              "What fails before the results are written leaves no output files behind; what fails later\n"
+              "(a picture, the memory profile, standard output) leaves those that are complete. A memory\n"
+              "trace is also written of a run that fails or is interrupted, unless it is refused before\n"
+              "the solve begins.\n",
     .least_operands = 1,
     .most_operands = 1,
 };
@@ -229,7 +227,8 @@ static int prepare(cli_session *session, const run_options *options, qds_device 
   if (status == QDS_OK) status = qds_device_reserve(*device, &file_bytes);
   if (status == QDS_OK) status = cli_outputs_find(files, *device, options->folder);
   if (status != QDS_OK) return cli_fail(session, status);
-  return trace ? cli_trace_check_outputs(trace, files) : CLI_CONTINUE;
+  const int code = options->memory_profile ? cli_outputs_check(files, CLI_PROFILE) : CLI_CONTINUE;
+  return trace && code == CLI_CONTINUE ? cli_trace_check_outputs(trace, files) : code;
 }
 
 static int run_file(cli_session *session, const run_options *options) {

@@ -28,6 +28,15 @@ qds_status cli_outputs_find(cli_outputs *files, const qds_device *device, const 
   return QDS_OK;
 }
 
+int cli_outputs_check(const cli_outputs *files, cli_output which) {
+  struct stat status;
+  const char *path = files->paths[which];
+  if (stat(path, &status) != 0 || S_ISREG(status.st_mode)) return CLI_CONTINUE;
+  fprintf(stderr, "qdsim: cannot write %s: a %s has that name; choose another folder with -o\n", path,
+          S_ISDIR(status.st_mode) ? "folder" : "device or pipe");
+  return qds_status_exit(QDS_ERROR_FILE);
+}
+
 void cli_outputs_clear(cli_outputs *files) {
   for (int i = 0; i < CLI_OUTPUTS; i++) qds_text_destroy(files->paths[i]);
 }

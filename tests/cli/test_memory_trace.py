@@ -1,7 +1,6 @@
 """The trace of a run's memory: when there is one, and what its name must not be."""
 
 import json
-import re
 import struct
 
 import pytest
@@ -148,5 +147,5 @@ def test_interrupted_run_has_a_trace_and_says_so(device, tmp_path):
 
 
 def test_help_says_which_failed_runs_leave_what(qdsim):
-    text = re.sub(r"\s+", " ", qdsim("run", "--help").stdout)
+    text = " ".join(qdsim("run", "--help").stdout.split())
     assert "A memory trace is also written of a run that fails or is interrupted" in text

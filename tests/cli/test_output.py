@@ -123,6 +123,20 @@ def test_both_files_or_neither(qdsim, device, tmp_path):
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out/device.json"]
 
 
+def test_standard_output_that_cannot_be_written_leaves_the_files(device, tmp_path):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run([COMMAND, "run", device()], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 3 and "standard output cannot be written" in process.stderr
+    json.loads((tmp_path / "out/device.json").read_text())
+    assert (tmp_path / "out/device.vtkhdf").exists()
+
+
+def test_help_says_what_a_failure_leaves(qdsim):
+    text = " ".join(qdsim("run", "--help").stdout.split())
+    assert "What fails before the results are written leaves no output files behind" in text
+    assert "what fails later (a picture, the memory profile, standard output) leaves those that are complete" in text
+
+
 # --- memory ---
 
 
