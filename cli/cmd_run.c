@@ -135,9 +135,10 @@ static double seconds_now(void) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static qds_status print_json(const qds_result *result, double output_s) {
+static qds_status print_json(const run_options *options, const qds_result *result, double output_s) {
   char *text = NULL;
-  const qds_status status = qds_result_json(result, output_s, &text);
+  const qds_status status = options->memory_report ? qds_result_json_with_memory(result, output_s, &text)
+                                                   : qds_result_json(result, output_s, &text);
   if (status == QDS_OK) fputs(text, stdout);
   qds_text_destroy(text);
   return status;
@@ -152,7 +153,7 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
   const double output_s = seconds_now() - start;
   cli_progress_clear(&session->progress);
   if (options->json) {
-    if ((status = print_json(result, output_s)) != QDS_OK) return status;
+    if ((status = print_json(options, result, output_s)) != QDS_OK) return status;
   } else if (!options->resources.quiet) {
     print_table(device, result);
     print_electrons(result);
@@ -178,10 +179,10 @@ static qds_status deliver_profile(cli_session *session, const run_options *optio
   return QDS_OK;
 }
 
-static qds_status print_memory(const cli_session *session, const run_options *options) {
+static qds_status print_memory(const cli_session *session) {
   char *text = NULL;
-  const qds_status status = qds_memory_report(session->ctx, options->json, &text);
-  if (status == QDS_OK) fprintf(options->json ? stderr : stdout, "\n%s", text);
+  const qds_status status = qds_memory_report(session->ctx, 0, &text);
+  if (status == QDS_OK) printf("\n%s", text);
   qds_text_destroy(text);
   return status;
 }
@@ -195,7 +196,7 @@ static qds_status solve_and_deliver(cli_session *session, const run_options *opt
   if (status == QDS_OK) status = qds_device_solve(device, &result);
   if (status == QDS_OK) status = deliver(session, options, device, result, files);
   if (status == QDS_OK && profile) status = deliver_profile(session, options, files, profile);
-  if (status == QDS_OK && options->memory_report) status = print_memory(session, options);
+  if (status == QDS_OK && options->memory_report && !options->json) status = print_memory(session);
   qds_memory_profile_destroy(profile);
   qds_result_destroy(result);
   return status;
@@ -280,7 +281,7 @@ int cmd_run(int argc, char **argv) {
       {"quiet", 0, CLI_FLAG, NULL, "print errors only", &o.resources.quiet},
       {"no-plot", 0, CLI_FLAG, NULL, "draw no picture", &o.no_plot},
       {"memory-report", 0, CLI_FLAG, NULL,
-       "print what held memory, by place, tag and pool; with --json on standard error, as JSON",
+       "print what held memory, by place, tag and pool; with --json under its key memory_report",
        &o.memory_report},
       {"memory-profile", 0, CLI_FLAG, NULL,
        "look at the memory every 0.1 s: FOLDER/NAME.memory.h5, and its picture", &o.memory_profile},

@@ -154,6 +154,8 @@ QDS_API const char *qds_result_electrostatics_device_reason(const qds_result *re
 /* The result as JSON (the file format of docs/result.md); `output_s` is the time spent writing so far. Free
  * the text with qds_text_destroy. */
 QDS_API qds_status qds_result_json(const qds_result *result, double output_s, char **out);
+/* The same with what qds_memory_report tells of the context's memory, under the key "memory_report". */
+QDS_API qds_status qds_result_json_with_memory(const qds_result *result, double output_s, char **out);
 /* Writes FOLDER/NAME.json and, if the device asks for fields, FOLDER/NAME.vtkhdf, whole or not at all; makes
  * the folder. NAME is the device file's name without its suffix. */
 QDS_API qds_status qds_result_write(const qds_result *result, const char *folder);

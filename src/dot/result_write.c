@@ -9,6 +9,7 @@
 #include "base/vtkhdf.h"
 #include "dot/device.h"
 #include "dot/result.h"
+#include "par/memory_report.h"
 
 /* The lifetime of a bound state is infinite, which JSON writes as null. */
 static void write_width(qds_json *json, const qds_result *r, int s) {
@@ -76,6 +77,7 @@ static void write_statistics(qds_json *json, const qds_result *r) {
   qds_json_close_map(json);
 }
 
+/* The map that a result's JSON is, still open. */
 static void write_result(qds_json *json, const qds_result *r, double output_s) {
   const qds_result_statistics *s = &r->statistics;
   qds_json_open_map(json, NULL);
@@ -106,18 +108,28 @@ static void write_result(qds_json *json, const qds_result *r, double output_s) {
   qds_json_close_map(json);
   qds_json_int(json, "memory_peak_bytes", (int64_t)qds_process_peak_bytes());
   write_statistics(json, r);
-  qds_json_close_map(json);
 }
 
-qds_status qds_result_json(const qds_result *r, double output_s, char **out) {
+static qds_status make_json(const qds_result *r, double output_s, int with_memory, char **out) {
   QDS_AUTO(qds_json) *json = NULL;
   const char *text;
-  QDS_REQUIRE(r && out, "qds_result_json: a NULL argument");
   *out = NULL;
   QDS_TRY(qds_json_create(qds_context_allocator(r->ctx), &json));
   write_result(json, r, output_s);
+  if (with_memory) qds_memory_report_write(json, "memory_report", r->ctx);
+  qds_json_close_map(json);
   QDS_TRY(qds_json_text(json, &text));
   return QDS_STRDUP(qds_context_allocator(r->ctx), text, "text", out);
+}
+
+qds_status qds_result_json(const qds_result *r, double output_s, char **out) {
+  QDS_REQUIRE(r && out, "qds_result_json: a NULL argument");
+  return make_json(r, output_s, 0, out);
+}
+
+qds_status qds_result_json_with_memory(const qds_result *r, double output_s, char **out) {
+  QDS_REQUIRE(r && out, "qds_result_json_with_memory: a NULL argument");
+  return make_json(r, output_s, 1, out);
 }
 
 static qds_status output_path(qds_context *ctx, const char *folder, const char *stem, const char *suffix,

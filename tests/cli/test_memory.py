@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from command import COMMAND, GOOD
+from command import COMMAND, GOOD, ROOT
 
 
 def run(folder, *options):
@@ -23,13 +23,27 @@ def test_report_is_a_table(tmp_path):
     assert "host     hamiltonian" in done.stdout
 
 
-def test_report_is_json_beside_a_result_in_json(tmp_path):
+def test_report_is_part_of_a_result_in_json(tmp_path):
     done = run(tmp_path, "--memory-report", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["converged"]
-    report = json.loads(done.stderr)
+    assert done.returncode == 0 and done.stderr == ""
+    result = json.loads(done.stdout)
+    report = result["memory_report"]
+    assert result["converged"]
     assert report["host"]["total"]["peak_bytes"] >= report["host"]["hamiltonian"]["peak_bytes"] > 0
     assert report["pools"]["large"]["peak_reserved_bytes"] >= report["pools"]["large"]["peak_used_bytes"]
+    assert "memory_report" not in json.loads((tmp_path / "out" / "device.json").read_text())
+
+
+def test_report_is_json_also_beside_a_warning(qdsim):
+    outcome = qdsim("run", ROOT / "examples/double_barrier.yaml", "--no-plot", "--device", "sim", "--json",
+                    "--memory-report")
+    outcome.assert_status(0)
+    assert "warning" in outcome.stderr
+    assert json.loads(outcome.stdout)["memory_report"]["process_peak_bytes"] > 0
+
+
+def test_no_report_where_none_is_wanted(tmp_path):
+    assert "memory_report" not in json.loads(run(tmp_path, "--json").stdout)
 
 
 def test_profile_is_a_file(tmp_path):
