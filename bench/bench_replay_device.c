@@ -1,7 +1,7 @@
 /* The device's part of a trace of the memory (qdsim run --device D --memory-trace) replayed on pools of a
  * device, as JSON and a table.
  *
- *   bench_replay_device [DEVICE [TRACE]]     DEVICE: sim (default), cuda, cuda:N
+ *   bench_replay_device [DEVICE [TRACE]]     DEVICE: sim (default), sim:N, cuda, cuda:N
  *
  * Without TRACE it solves a small dot on the device and replays that. One thread takes and gives back the
  * blocks in their order on one stream and touches none of them. Times are medians of rounds, each on a fresh

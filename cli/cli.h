@@ -65,7 +65,7 @@ typedef struct {
 
 #define CLI_DEVICE_OPTION(resources)                                                                         \
   {                                                                                                          \
-    "device", 0, CLI_TEXT, "DEVICE", "auto (default: a GPU, else the CPU), cpu, cuda, cuda:N or sim",        \
+    "device", 0, CLI_TEXT, "DEVICE", "auto (default: a GPU, else the CPU), cpu, cuda, cuda:N, sim or sim:N", \
         &(resources)->device                                                                                 \
   }
 

@@ -28,7 +28,7 @@ typedef int (*qds_progress_fn)(void *user, const char *phase, double fraction, c
 
 typedef struct {
   size_t struct_size;
-  const char *device;         /* "cpu", "cuda", "cuda:1", "sim" or "auto"; NULL: "cpu" */
+  const char *device;         /* "cpu", "cuda", "cuda:1", "sim", "sim:1" or "auto"; NULL: "cpu" */
   int threads;                /* 0: all cores this process may use */
   size_t memory_limit;        /* bytes of the host, page-locked ones too, held at once; 0: no limit */
   uint64_t seed;              /* of every random number the context draws */

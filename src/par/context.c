@@ -72,8 +72,8 @@ static qds_status refuse_device(const char *text, size_t length) {
   const char *nearest = *word ? qds_nearest(word, words) : NULL;
   if (nearest && strcmp(nearest, text) != 0) snprintf(hint, sizeof hint, " (did you mean \"%s\"?)", nearest);
   QDS_FAIL(QDS_ERROR_ARGUMENT,
-           "no device \"%s\"%s; allowed are auto, cpu, cuda, cuda:N (the N-th GPU, from 0) and sim", text,
-           hint);
+           "no device \"%s\"%s; allowed are auto, cpu, cuda, cuda:N (the N-th GPU, from 0), sim and sim:N",
+           text, hint);
 }
 
 /* Reads "NAME" or "NAME:N" where NAME is one of the plugins. */

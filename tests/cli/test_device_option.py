@@ -20,7 +20,7 @@ def path(device):
 @pytest.mark.parametrize(
     "name, fragments",
     [
-        ("cup", ['"cup"', 'did you mean "cpu"?', "allowed are auto, cpu, cuda, cuda:N"]),
+        ("cup", ['"cup"', 'did you mean "cpu"?', "allowed are auto, cpu, cuda, cuda:N (the N-th GPU, from 0), sim and sim:N"]),
         ("gpu", ['"gpu"', "allowed are auto, cpu, cuda, cuda:N"]),
         ("", ['no device ""']),
         ("cuda:first", ['"cuda:first"', "cuda:N"]),
@@ -40,6 +40,18 @@ def test_missing_device_is_an_error(qdsim, path, name):
 
 def test_number_of_a_device_that_is_not_there(qdsim, path):
     qdsim("run", path, "--device", "sim:7").assert_refused(2, '"sim:7"', "this machine has 1, numbered from 0")
+
+
+def test_device_by_number(qdsim, path):
+    outcome = qdsim("run", path, "--device", "sim:2", environment={"QDSIM_SIM_DEVICES": "3"})
+    outcome.assert_status(0)
+    assert "\ndevice sim:2\n" in outcome.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "check", "info"])
+def test_help_names_every_form(qdsim, command):
+    line = next(line for line in qdsim(command, "--help").stdout.splitlines() if "--device" in line)
+    assert line.endswith("auto (default: a GPU, else the CPU), cpu, cuda, cuda:N, sim or sim:N")
 
 
 def test_auto_says_why_it_took_the_cpu(qdsim, path):
