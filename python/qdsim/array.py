@@ -200,7 +200,7 @@ def empty(shape, dtype=np.float64, *, strategy="adaptive", tag="array", device="
 
     strategy  "adaptive": copies where it is used; "cpu_only", "gpu_only"; "unified": one address for both sides
     tag       what it is listed under in qdsim.memory_stats
-    device    what it can be used on besides the host: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:N" or "sim"
+    device    what it can be used on besides the host: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:N", "sim" or "sim:N"
     """
     return _create(Array, shared_context(device), _shape(shape), _dtype(dtype), strategy, tag)
 

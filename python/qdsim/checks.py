@@ -39,5 +39,5 @@ def path(what, value):
 
 def device_name(value):
     if not isinstance(value, str):
-        raise ArgumentError(f'device: {value!r}; "auto", "cpu", "cuda", "cuda:N" and "sim" are allowed')
+        raise ArgumentError(f'device: {value!r}; "auto", "cpu", "cuda", "cuda:N", "sim" and "sim:N" are allowed')
     return value

@@ -44,7 +44,7 @@ class Device:
     memory_limit  bytes, or text such as "2GiB", to hold in memory; the rest goes to files; None: no limit of its own
     scratch       the folder for these files, on a disk; None: TMPDIR, or /var/tmp; "": none, what passes the limit is
                   refused
-    device        what computes: "auto" (a GPU, else the CPU), "cpu", "cuda", "cuda:N" or "sim"
+    device        what computes: "auto" (a GPU, else the CPU), "cpu", "cuda", "cuda:N", "sim" or "sim:N"
 
     Raises InputError with file, line, key and what is allowed when the description is wrong.
     """

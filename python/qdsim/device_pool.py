@@ -23,7 +23,7 @@ class PoolStatistics(NamedTuple):
 class DevicePool:
     """A pool of GPU memory for other libraries.
 
-    device        "cuda" or "cuda:N"
+    device        "cuda" or "cuda:N"; for tests "sim" or "sim:N"
     memory_limit  the most that the pool may hold of the GPU, in bytes or as text such as "20GiB"; None: what there is
     slack         how much it may hold over the most that was used at once: 1 or more. The default keeps memory for others,
                   but takes time for blocks of hundreds of MiB and more; float("inf") is the fastest

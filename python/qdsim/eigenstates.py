@@ -28,7 +28,7 @@ def eigenstates(potential_eV, mass=1.0, spacing_nm=None, *, coordinates=None, st
     order         1 to 4, of the elements; nodes along an axis: a multiple of the order, plus 1. From 2 on, give the
                   coordinates of the Gauss-Lobatto nodes
     tolerance_eV  bound on the residual norms ||H psi - E psi||; None: the library's default
-    device        "auto" (a GPU, else the CPU), "cpu", "cuda", "cuda:N" or "sim"
+    device        "auto" (a GPU, else the CPU), "cpu", "cuda", "cuda:N", "sim" or "sim:N"
     progress      as in Device.solve
 
     Returns (energies_eV, psi). psi has the shape (states, *potential_eV.shape), is real and normalised so that

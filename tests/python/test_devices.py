@@ -40,7 +40,7 @@ def test_unknown_device(well):
     with pytest.raises(qdsim.ArgumentError, match='no device "cup" .did you mean "cpu".*allowed are auto, cpu'):
         qdsim.Device(well, device="cup")
     for wrong in (None, 0, b"cpu"):
-        with pytest.raises(qdsim.ArgumentError, match="device: .*are allowed"):
+        with pytest.raises(qdsim.ArgumentError, match='device: .*"sim" and "sim:N" are allowed'):
             qdsim.Device(well, device=wrong)
 
 
