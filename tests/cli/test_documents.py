@@ -1,10 +1,12 @@
 """Commands and variables in the documents: what they name is there, and prints what the documents say."""
 
+import os
 import re
+import subprocess
 
 import pytest
 
-from command import ROOT
+from command import COMMAND, ROOT
 
 # Where environment variables of ours are read: quoted in C and Python, ${...} in scripts.
 SOURCES = [path for folder in ("src", "cli", "plugins", "python", "tests") for path in (ROOT / folder).rglob("*")
@@ -32,3 +34,16 @@ def test_every_environment_variable_is_in_the_table():
 
 def test_help_names_the_python_of_the_pictures(qdsim):
     assert "QDSIM_PYTHON" in qdsim("run", "--help").stdout
+
+
+# The memory that qdsim check tells, and the part of it in files.
+MEMORY = r"memory: about (\d+ MiB), of which at least (\d+ MiB) in files in /var/tmp"
+
+
+def test_check_prints_the_memory_that_the_page_quotes():
+    """Without plugins, as a GPU would take the vectors."""
+    quoted = re.search(r'^ +qdsim (check .*\S) +# ".*' + MEMORY + '"$', (ROOT / "docs/memory.md").read_text(), re.M)
+    environment = {**os.environ, "QDSIM_PLUGIN_DIR": "/nonexistent", "TMPDIR": ""}
+    process = subprocess.run([COMMAND, *quoted[1].split()], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert re.search(MEMORY, process.stdout).groups() == quoted.groups()[1:]
