@@ -58,6 +58,24 @@ def test_profile_is_a_file(tmp_path):
         assert all(len(values) == count for place in ("host", "process") for values in group[place].values())
 
 
+def test_profile_is_drawn(qdsim, device, tmp_path):
+    image = pytest.importorskip("matplotlib.image")
+    pytest.importorskip("h5py")
+    outcome = qdsim("run", device(), "--memory-profile")
+    outcome.assert_status(0)
+    assert outcome.stderr == ""
+    assert "wrote out/device.memory.h5, out/device.memory.png\n" in outcome.stdout
+    colours = image.imread(tmp_path / "out" / "device.memory.png").reshape(-1, 4)
+    assert len(set(map(tuple, colours))) > 10
+
+
+def test_profile_is_drawn_only_when_wanted(qdsim, device):
+    outcome = qdsim("run", device(), "--memory-profile", "--no-plot")
+    outcome.assert_status(0)
+    assert outcome.stderr == "" and "wrote out/device.memory.h5\n" in outcome.stdout
+    assert "out/device.memory.png" not in outcome.new_files
+
+
 # A tolerance below the rounding error of the energies: the solve ends with status 4.
 ENDLESS = ["--set", "grid.x.nodes=1001", "--set", "tolerance_eV=1.0e-30"]
 

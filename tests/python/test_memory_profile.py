@@ -105,11 +105,37 @@ def test_it_is_kept_and_drawn(tmp_path):
     for picture in (p.plot(tmp_path / "a.png"), plot(p, tmp_path / "b.png"), plot(tmp_path / "again.h5", tmp_path / "c.png")):
         assert picture.read_bytes().startswith(b"\x89PNG")
     assert "memory over time" in p.plot()._suptitle.get_text()
-    with pytest.raises(qdsim.ArgumentError, match="without options; there is no states"):
+    with pytest.raises(qdsim.ArgumentError, match="without options; it has no states"):
         plot(p, states=3)
+    assert plot(p, tmp_path / "d.png", states=None) == tmp_path / "d.png"
     with pytest.raises(qdsim.ArgumentError, match="a dict cannot be drawn"):
         plot({})
     del a
+
+
+def test_command_draws_it(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("h5py")
+    path = tmp_path / "mine.memory.h5"
+    with qdsim.memory_profile(path):
+        a = qdsim.zeros(MIB, "uint8", tag="mine", device="cpu")
+    command = [sys.executable, "-m", "qdsim.plot", str(path)]
+    refused = subprocess.run([*command, "--states", "2"], capture_output=True, text=True)
+    assert refused.returncode == 1 and "a memory profile is drawn without options; it has no states" in refused.stderr
+    assert list(tmp_path.iterdir()) == [path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / 'mine.memory.png'}\n", "")
+    assert_drawn(tmp_path / "mine.memory.png")
+    subprocess.run([*command, "-o", str(tmp_path / "other.pdf")], check=True)
+    assert (tmp_path / "other.pdf").read_bytes().startswith(b"%PDF")
+    del a
+
+
+def assert_drawn(path):
+    """A picture of several colours."""
+    from matplotlib import image
+
+    assert len(np.unique(image.imread(path).reshape(-1, 4), axis=0)) > 10
 
 
 def test_an_exception_ends_it_and_is_kept_apart(tmp_path, no_thread_left):

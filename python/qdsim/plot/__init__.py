@@ -19,15 +19,16 @@ def plot(result, path=None, **options):
     file, given by the path of NAME.memory.h5.
 
     path None: returns a matplotlib Figure, on the screen where there is one. Else writes it, whole or not at all, as
-    .png, .pdf or .svg, and returns the path. Options of a result: those of draw; a timeline has none.
+    .png, .pdf or .svg, and returns the path. Options of a result: those of draw; a timeline has none (None is not given).
     """
     from_disk = isinstance(result, (str, os.PathLike))
     if isinstance(result, MemoryProfile) or (from_disk and Path(result).suffix == ".h5"):
         from . import memory
 
-        if options:
-            raise ArgumentError(f"a memory profile is drawn without options; there is no {', '.join(options)}")
-        picture, fill = (memory.from_file if from_disk else memory.from_profile)(result), memory.draw
+        given = [name for name, value in options.items() if value is not None]
+        if given:
+            raise ArgumentError(f"a memory profile is drawn without options; it has no {', '.join(given)}")
+        picture, fill, options = (memory.from_file if from_disk else memory.from_profile)(result), memory.draw, {}
     elif from_disk or isinstance(result, Result):
         picture, fill = (from_files if from_disk else from_result)(result), draw
     else:

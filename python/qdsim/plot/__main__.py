@@ -1,4 +1,4 @@
-"""python -m qdsim.plot RESULT.json [-o PICTURE]: the picture of a result's files."""
+"""python -m qdsim.plot FILE [-o PICTURE]: the picture of a result's files, or of a memory profile's."""
 
 import argparse
 import signal
@@ -11,19 +11,19 @@ from . import plot
 def main():
     parser = argparse.ArgumentParser(
         prog="python -m qdsim.plot",
-        description="Draws a result: RESULT.json, with the fields of RESULT.vtkhdf where there is one.")
-    parser.add_argument("result", type=Path, metavar="RESULT.json")
+        description="Draws a result: NAME.json, with the fields of NAME.vtkhdf where there is one; or a memory profile: "
+                    "NAME.memory.h5.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="NAME.json or NAME.memory.h5")
     parser.add_argument("-o", "--output", type=Path, metavar="PICTURE",
-                        help=".png, .pdf or .svg (default: RESULT.png beside the result)")
-    parser.add_argument("--states", type=int, metavar="N", help="draw the lowest N states")
+                        help=".png, .pdf or .svg (default: NAME.png or NAME.memory.png beside the file)")
+    parser.add_argument("--states", type=int, metavar="N", help="draw the lowest N states of a result")
     arguments = parser.parse_args()
     # An exception, unlike the signal's own way to end a process, lets half a picture be taken away.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        written = plot(arguments.result, arguments.output or arguments.result.with_suffix(".png"),
-                       states=arguments.states)
-    except ModuleNotFoundError as error:
-        sys.exit(f"a picture needs {error.name}: pip install 'qdsim-native[plot]'")
+        written = plot(arguments.file, arguments.output or arguments.file.with_suffix(".png"), states=arguments.states)
+    except ModuleNotFoundError as error:  # the command knows these words (cli/plot.c)
+        sys.exit(f"No module named {error.name!r}, which a picture needs: pip install 'qdsim-native[plot]'")
     except KeyboardInterrupt:
         sys.exit(130)
     except (OSError, ValueError) as error:
