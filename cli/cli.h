@@ -191,7 +191,8 @@ int cli_trace_check_outputs(const char *trace, const cli_outputs *files);
 
 /* --- plot.c --- */
 
-/* Draws the picture of a result file with the Python package, and says in one line why not if that fails. */
+/* Draws the picture of a result file, or of a memory profile, with the Python package. Says in one line why
+ * not if that fails, and what to install if that is the reason. */
 void cli_plot(cli_session *session, const char *result_path);
 
 /* --- text.c --- */

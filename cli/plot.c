@@ -9,7 +9,7 @@
 
 #include "cli.h"
 
-enum { REASON_SIZE = 512 };
+enum { REASON_SIZE = 512, NO_INTERPRETER = 127 /* as shells say it */ };
 
 /* The child: its messages go into the pipe, nothing to standard output, which may carry JSON. */
 static void become_plotter(const char *python, const char *result_path, int messages) {
@@ -23,7 +23,7 @@ static void become_plotter(const char *python, const char *result_path, int mess
   setenv("PYTHONSAFEPATH", "1", 1);
   execlp(python, python, "-m", "qdsim.plot", result_path, (char *)NULL);
   dprintf(STDERR_FILENO, "%s: %s\n", python, strerror(errno));
-  _exit(127);
+  _exit(NO_INTERPRETER);
 }
 
 /* Reads to the end and keeps the last line that is not empty: a Python traceback ends with its reason. Ctrl-C
@@ -56,6 +56,27 @@ static int wait_for(pid_t child) {
   return status;
 }
 
+/* Whether the picture needs what is not there: an interpreter, or a package, of which Python speaks in these
+ * words and qdsim.plot too. */
+static int is_missing(int status, const char *reason) {
+  return (WIFEXITED(status) && WEXITSTATUS(status) == NO_INTERPRETER) || strstr(reason, "No module named");
+}
+
+static void say_failure(const char *python, int status, const char *reason) {
+  fprintf(stderr, "qdsim: no picture: %s -m qdsim.plot: ", python);
+  if (WIFSIGNALED(status))
+    fprintf(stderr, "it was ended by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  else if (is_missing(status, reason))
+    fprintf(stderr,
+            "%s; install the Python package qdsim-native with matplotlib and name its interpreter in "
+            "QDSIM_PYTHON, or use --no-plot\n",
+            reason);
+  else if (*reason)
+    fprintf(stderr, "%s\n", reason);
+  else
+    fprintf(stderr, "it failed with status %d and without a message\n", WEXITSTATUS(status));
+}
+
 void cli_plot(cli_session *session, const char *result_path) {
   const char *chosen = getenv("QDSIM_PYTHON");
   const char *python = chosen && *chosen ? chosen : "python3";
@@ -68,20 +89,16 @@ void cli_plot(cli_session *session, const char *result_path) {
   }
   const pid_t child = fork();
   if (child == 0) become_plotter(python, result_path, messages[1]);
+  const int refused = errno;
   close(messages[1]);
-  if (child < 0)
-    snprintf(reason, sizeof reason, "%s", strerror(errno));
-  else
-    read_last_line(messages[0], child, reason);
+  if (child > 0) read_last_line(messages[0], child, reason);
   close(messages[0]);
-  const int failed = child < 0 || wait_for(child) != 0;
+  const int status = child > 0 ? wait_for(child) : 0;
   cli_progress_clear(&session->progress);
-  if (failed && cli_session_interrupted())
+  if (child < 0)
+    fprintf(stderr, "qdsim: no picture: %s\n", strerror(refused));
+  else if (status != 0 && cli_session_interrupted())
     fprintf(stderr, "qdsim: interrupted before the picture was drawn; the other files are complete\n");
-  else if (failed)
-    fprintf(stderr,
-            "qdsim: no picture: %s -m qdsim.plot: %s; install the Python package qdsim-native with "
-            "matplotlib and "
-            "name its interpreter in QDSIM_PYTHON, or use --no-plot\n",
-            python, *reason ? reason : "it failed without a message");
+  else if (status != 0)
+    say_failure(python, status, reason);
 }

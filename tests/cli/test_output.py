@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -268,22 +269,63 @@ def test_no_picture_when_not_wanted(qdsim, device, tmp_path, how):
     assert not (tmp_path / "asked").exists() and outcome.stderr == ""
 
 
+def assert_no_picture(outcome, *fragments):
+    """The run is fine, and one line says why there is no picture."""
+    outcome.assert_status(0)
+    assert outcome.stderr.count("\n") == 1 and "no picture" in outcome.stderr
+    for fragment in fragments:
+        assert fragment in outcome.stderr
+    assert ".png" not in outcome.stdout and "out/device.json" in outcome.stdout
+
+
 @pytest.mark.parametrize(
     "script, reason",
     [
-        ("echo Traceback >&2; echo 'ModuleNotFoundError: no matplotlib' >&2; exit 1\n", "no matplotlib"),
-        ("exit 3\n", "without a message"),
+        ("echo \"$0: No module named qdsim.plot\" >&2; exit 1\n", "No module named qdsim.plot"),
+        ("echo Traceback >&2; echo \"ModuleNotFoundError: No module named 'numpy'\" >&2; exit 1\n", "'numpy'"),
         (None, "No such file"),
     ],
-    ids=["traceback", "silent", "no_python"],
+    ids=["no_package", "no_module", "no_python"],
 )
-def test_missing_picture_is_explained_in_one_line(qdsim, device, tmp_path, script, reason):
+def test_what_the_picture_needs_is_named(qdsim, device, tmp_path, script, reason):
     environment = fake_python(tmp_path, script) if script else {"QDSIM_PYTHON": "/nonexistent/python"}
     outcome = qdsim("run", device(PLOTTING), environment=environment)
-    outcome.assert_status(0)
-    assert outcome.stderr.count("\n") == 1 and "no picture" in outcome.stderr
-    assert reason in outcome.stderr and "--no-plot" in outcome.stderr
-    assert ".png" not in outcome.stdout and "out/device.json" in outcome.stdout
+    assert_no_picture(outcome, reason, "install the Python package qdsim-native", "QDSIM_PYTHON", "--no-plot")
+
+
+def test_a_module_that_the_picture_needs_is_named(qdsim, device, tmp_path):
+    """A matplotlib that is found first, and is not there."""
+    pytest.importorskip("qdsim")
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')\n")
+    outcome = qdsim("run", device(PLOTTING), environment={"PYTHONPATH": str(tmp_path / "without")})
+    assert_no_picture(outcome, "matplotlib", "install the Python package qdsim-native")
+
+
+@pytest.mark.parametrize(
+    "script, reason",
+    [
+        ("echo Traceback >&2; echo 'ValueError: a fault of the plotter' >&2; exit 1\n", "ValueError: a fault of the plotter\n"),
+        ("exit 3\n", "it failed with status 3 and without a message\n"),
+        ("kill -KILL $$\n", "it was ended by signal 9 (Killed)\n"),
+    ],
+    ids=["traceback", "silent", "killed"],
+)
+def test_why_the_plotter_failed_is_told(qdsim, device, tmp_path, script, reason):
+    outcome = qdsim("run", device(PLOTTING), environment=fake_python(tmp_path, script))
+    assert_no_picture(outcome, reason)
+    assert "install" not in outcome.stderr
+
+
+def test_a_broken_file_of_fields_is_named(qdsim, device, tmp_path):
+    """The plotter is the real one; something has cut the file off before it looks."""
+    pytest.importorskip("qdsim")
+    pytest.importorskip("h5py")
+    cut = f'truncate -s 100 out/device.vtkhdf; exec "{sys.executable}" "$@"\n'
+    text = GOOD.replace("plot: false", "fields: [psi]")
+    outcome = qdsim("run", device(text), environment=fake_python(tmp_path, cut))
+    assert_no_picture(outcome, "out/device.vtkhdf: ")
+    assert "install" not in outcome.stderr
 
 
 def test_plot_messages_do_not_spoil_json(qdsim, device, tmp_path):

@@ -88,6 +88,42 @@ def test_command_says_in_one_line_what_is_wrong(content, message, tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+def broken_fields(path):
+    import h5py
+
+    yield "cut off", lambda: path.write_bytes(path.read_bytes()[:100])
+    for name, group in (("no axes", "qdsim"), ("no fields", "VTKHDF/PointData")):
+        def remove(group=group):
+            with h5py.File(path, "r+") as file:
+                del file[group]
+        yield name, remove
+    for name, change in (("a field is gone", None), ("a field is too short", np.zeros(3))):
+        def replace(change=change):
+            with h5py.File(path, "r+") as file:
+                del file["VTKHDF/PointData/psi_1"]
+                if change is not None:
+                    file["VTKHDF/PointData/psi_1"] = change
+        yield name, replace
+
+
+def test_command_names_the_file_of_fields_that_is_broken(plane, tmp_path):
+    result, fields = tmp_path / "plane.json", tmp_path / "plane.vtkhdf"
+    qdsim.run(with_fields(plane, *ALL), tmp_path, progress=False)
+    whole = fields.read_bytes()
+    for name, break_it in broken_fields(fields):
+        fields.write_bytes(whole)
+        break_it()
+        with pytest.raises((qdsim.FileError, qdsim.InputError), match="plane.vtkhdf: "):
+            pytest.fail(f"drawn: {name}, {draw_file(result, tmp_path / 'plane.png')}")
+    assert not (tmp_path / "plane.png").exists()
+
+
+def draw_file(*paths):
+    from qdsim import plot
+
+    return plot.plot(*paths)
+
+
 SLOW_SAVE = """
 import pathlib, sys, time
 import matplotlib.figure

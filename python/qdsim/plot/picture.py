@@ -1,5 +1,6 @@
 """What a picture shows, from a Result in memory or from the files of one."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,24 +61,23 @@ def from_files(path):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         states = content["states"]
-        return Picture(content.get("name") or path.stem.replace("_", " "), tuple(content["nodes"]),
-                       np.array([state["energy_eV"] for state in states]), content["reference_eV"],
-                       np.array([state["position_nm"] for state in states]),
-                       np.array([state["spread_nm"] for state in states]),
-                       tuple(states[0]["probability"]), _read_fields(path.with_suffix(".vtkhdf")))
+        picture = Picture(content.get("name") or path.stem.replace("_", " "), tuple(content["nodes"]),
+                          np.array([state["energy_eV"] for state in states]), content["reference_eV"],
+                          np.array([state["position_nm"] for state in states]),
+                          np.array([state["spread_nm"] for state in states]), tuple(states[0]["probability"]), None)
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(f"{path}: not a result of qdsim ({type(error).__name__}: {error})") from error
+    picture.fields = _read_fields(path.with_suffix(".vtkhdf"))
+    return picture
 
 
 def _read_fields(path):
     """The fields that were kept, each read when it is asked for; None without wave functions or densities."""
     if not path.exists():
         return None
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with _open(path) as file:
         axes = tuple(file["qdsim"][name][:] for name in "xyz" if name in file["qdsim"])
         kept = set(file["VTKHDF/PointData"])
         labelled = "material" in file.get("VTKHDF/CellData", ())
@@ -100,10 +100,22 @@ def _read_fields(path):
 
 def _read(path, name, shape):
     """An image runs through x fastest, a list of points or cells through the last axis."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with _open(path) as file:
         stored = file[name]
         if file["VTKHDF"].attrs["Type"] == b"ImageData":
             return np.ascontiguousarray(stored[:].reshape(shape[::-1]).transpose())
         return stored[:].reshape(shape)
+
+
+@contextlib.contextmanager
+def _open(path):
+    """The file, to read; what cannot be read of it is an error that names it."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the fields of a result of qdsim ({type(error).__name__}: {error})") from error
