@@ -4,6 +4,7 @@ import json
 import math
 import operator
 import sys
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -60,7 +61,8 @@ class Array(_core.Memory):
 
     @property
     def source(self):
-        return (self.about() or {}).get("source")
+        about = self.about()
+        return about and _source(about)
 
     @property
     def places(self):
@@ -260,7 +262,7 @@ def memory_stats(device="auto"):
     is held now, the newest first, each with the line that made it."""
     context = shared_context(device)
     arrays = [{"tag": each["tag"], "bytes": each["bytes"], "strategy": each["strategy"],
-               "source": f"{each['file']}:{each['line']}"}
+               "source": _source(each)}
               for each in json.loads(_core.buffers(context)) if each["references"]["python"]]
     return _core.statistics(context) | {"arrays": arrays}
 
@@ -274,12 +276,28 @@ def _create(kind, context, shape, dtype, strategy, tag):
     return kind.create(context, shape, dtype.kind, dtype.itemsize, _core.strategies.index(strategy), tag, *_caller())
 
 
+# Texts of the library are UTF-8, and names of files need not be: Python keeps other bytes as surrogates. Such a name goes into
+# the library as a URI, and so does one that could be taken for it.
+_URI = "file:"
+
+
 def _caller():
     """File and line outside the package that called into it."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
         frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+    name = frame.f_code.co_filename
+    if name.startswith(_URI) or name.encode(errors="ignore").decode() != name:
+        name = _URI + quote(name, errors="surrogateescape")
+    return name, frame.f_lineno
+
+
+def _source(row):
+    """File and line of a row of the library, the file as Python spells it."""
+    name = row["file"]
+    if name.startswith(_URI):
+        name = unquote(name[len(_URI):], errors="surrogateescape")
+    return f"{name}:{row['line']}"
 
 
 def _shape(shape):

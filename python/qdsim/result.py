@@ -2,6 +2,7 @@
 
 import json
 import operator
+import os
 from pathlib import Path
 
 import numpy as np
@@ -185,8 +186,8 @@ class Result:
         folder = checks.path("folder", folder)
         self._core.write(folder)
         if plot:
-            self.plot(self._core.path(folder, ".png"))
-        return Path(self._core.path(folder, ".json"))
+            self.plot(os.fsdecode(self._core.path(folder, ".png")))
+        return Path(os.fsdecode(self._core.path(folder, ".json")))
 
     def plot(self, path=None, **options):
         """Draws the states; returns the matplotlib Figure, or writes it to `path` (.png, .pdf or .svg) and returns the

@@ -28,6 +28,8 @@ WRONG = {
     "x: 'a' is no real number": lambda well: qdsim.material("InGaAs", "a"),
     "tag: 5 is no text": lambda well: qdsim.empty(3, tag=5),
     "tag: None is no text": lambda well: qdsim.zeros(3, tag=None),
+    "'a\\udcff' contains '\\udcff', which is no character": lambda well: qdsim.zeros(3, tag="a\udcff"),
+    "', which is no character": lambda well: qdsim.run(well | {"name": "a\udcff"}),
     "device: ['cpu']": lambda well: qdsim.empty(3, device=["cpu"]),
     "device: 3": lambda well: qdsim.DevicePool(3),
     "copy: 'yes'": lambda well: qdsim.asarray(FLAT, copy="yes"),

@@ -5,8 +5,12 @@ import copy
 import ctypes
 import gc
 import io
+import json
+import os
 import pickle
 import struct
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -409,6 +413,29 @@ def test_what_is_still_held_is_listed_with_its_line():
     del forgotten
     gc.collect()
     assert row not in qdsim.memory_stats("cpu")["arrays"]
+
+
+SOURCES = """
+import json, numpy, qdsim
+x = numpy.arange(3.0)
+made = [qdsim.empty(3, device="cpu"), qdsim.zeros(3, device="cpu"), qdsim.asarray([1.0], device="cpu"), qdsim.from_dlpack(x)]
+print(json.dumps([__file__] + [row["source"] for row in qdsim.memory_stats("cpu")["arrays"]] + [made[1].source]))
+"""
+
+
+@pytest.mark.parametrize("name", [b"plain", b"d\xff", "d\u00e9 %41".encode(), b"file:%41", b"100 %"])
+def test_a_script_has_the_name_that_python_gives_it(name, tmp_path):
+    """In a folder whose name need not be UTF-8."""
+    folder = os.path.join(os.fsencode(tmp_path), name)
+    os.mkdir(folder)
+    with open(os.path.join(folder, b"script.py"), "w") as script:
+        script.write(SOURCES)
+    path = os.path.join(name, b"script.py")
+    done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    file, *sources = json.loads(done.stdout)
+    assert os.fsencode(file).endswith(path)
+    assert sources == [f"{file}:4"] * 5
 
 
 def test_peaks_stay_when_memory_goes():

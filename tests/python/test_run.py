@@ -29,6 +29,18 @@ def test_file(well, tmp_path, as_type):
     assert qdsim.run(as_type(path), progress=False).energies_eV == pytest.approx(EXACT_EV, abs=2e-6)
 
 
+def test_names_of_files_need_not_be_utf8(well, tmp_path):
+    folder = os.fsencode(tmp_path)
+    del well["name"]
+    with open(folder + b"/well \xff.yaml", "w") as file:
+        json.dump(well, file)
+    device = qdsim.Device(folder + b"/well \xff.yaml", device="cpu")
+    assert device.name == "well \ufffd" and "well \ufffd" in repr(device)
+    written = device.solve(progress=False).save(folder + b"/out \xfe")
+    assert os.fsencode(written) == folder + b"/out \xfe/well \xff.json"
+    assert json.loads(written.read_text())["name"] == "well \ufffd"
+
+
 def test_numpy_values_stand_in_a_dict(well):
     well["grid"]["x"]["nodes"] = np.int32(241)
     well["materials"]["barrier"]["band_edge_eV"] = np.float32(0.25)

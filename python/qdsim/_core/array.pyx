@@ -130,7 +130,7 @@ cdef class Memory:
         return places[<int>info.home]
 
     def about(self):
-        """Strategy, tag, source line and places with valid contents; None for the memory of another library."""
+        """Strategy, tag, file and line that made it, and places with valid contents; None for the memory of another library."""
         cdef qds_array_info info
         cdef qds_buffer_info b
         cdef int i
@@ -140,7 +140,7 @@ cdef class Memory:
         with nogil:
             qds_buffer_get_info(info.buffer, &b)
         return {"strategy": strategies[<int>b.strategy], "tag": b.tag.decode("utf-8", "replace"),
-                "source": f"{b.file.decode('utf-8', 'replace')}:{b.line}",
+                "file": b.file.decode("utf-8", "replace"), "line": b.line,
                 "places": [places[i] for i in range(<int>QDS_PLACES) if b.valid[i]]}
 
     # --- contents -------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ cdef class Texts:
 
 cdef int check(qds_status status) except -1
 cdef bytes c_text(text)
+cdef bytes take_bytes(char *text)
 cdef str take_text(char *text)
 cdef qds_memory_profile *watch(qds_context *base, double interval_s) except NULL
 cdef void unwatch(qds_memory_profile *profile)

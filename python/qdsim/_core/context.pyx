@@ -84,19 +84,28 @@ cdef int check(qds_status status) except -1:
 
 
 cdef bytes c_text(text):
-    """Text, or a path's bytes, for C, whose texts end at the first NUL."""
-    cdef bytes encoded = text if isinstance(text, bytes) else (<str?>text).encode("utf-8")
+    """Text, or a path's bytes, for C, whose texts are UTF-8 and end at the first NUL."""
+    cdef bytes encoded
+    try:
+        encoded = text if isinstance(text, bytes) else (<str?>text).encode("utf-8")
+    except UnicodeEncodeError as error:
+        around = text[max(error.start - 40, 0):error.start + 40]
+        raise exceptions[<int>QDS_ERROR_ARGUMENT](f"{around!r} contains {text[error.start]!r}, which is no character") from None
     if b"\0" in encoded:
         raise exceptions[<int>QDS_ERROR_ARGUMENT](f"{text!r} contains a NUL character")
     return encoded
 
 
-cdef str take_text(char *text):
-    """The library's text as a str; frees it."""
+cdef bytes take_bytes(char *text):
+    """The library's text; frees it."""
     try:
-        return text.decode("utf-8")
+        return <bytes>text
     finally:
         qds_text_destroy(text)
+
+
+cdef str take_text(char *text):
+    return take_bytes(text).decode("utf-8")
 
 
 cdef class Texts:

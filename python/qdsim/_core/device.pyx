@@ -4,7 +4,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 
 from qdsim._core.capi cimport *
-from qdsim._core.context cimport Context, Texts, c_text, check, take_text
+from qdsim._core.context cimport Context, Texts, c_text, check, take_bytes, take_text
 
 cdef extern from *:
     """
@@ -123,7 +123,8 @@ cdef class Device:
 
     @property
     def name(self):
-        return qds_device_name(self.handle).decode("utf-8")
+        """For people: it may come from a file's name, which need not be UTF-8."""
+        return qds_device_name(self.handle).decode("utf-8", "replace")
 
     @property
     def configuration(self):
@@ -324,7 +325,8 @@ cdef class Result:
         self.context.finish(status)
 
     def path(self, bytes folder not None, str suffix not None):
+        """The bytes of a file's path."""
         cdef char *text = NULL
         cdef bytes folder_bytes = c_text(folder), suffix_bytes = c_text(suffix)
         check(qds_result_path(self.handle, folder_bytes, suffix_bytes, &text))
-        return take_text(text)
+        return take_bytes(text)
