@@ -32,9 +32,12 @@ def text(what, value):
 def path(what, value):
     """A path's bytes."""
     try:
-        return os.fsencode(value)
-    except TypeError:
+        encoded = os.fsencode(value)
+    except (TypeError, UnicodeEncodeError):
         raise ArgumentError(f"{what}: {value!r} is no path") from None
+    if b"\0" in encoded:  # before the work, not when the path is used
+        raise ArgumentError(f"{what}: {value!r} contains a NUL character")
+    return encoded
 
 
 def device_name(value):

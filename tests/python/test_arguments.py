@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import qdsim
+from qdsim._core.context import Context
 
 FLAT = np.zeros(30)
 
@@ -13,6 +14,11 @@ WRONG = {
     "threads: 1099511627776 passes the range": lambda well: qdsim.run(well, threads=2**40),
     "memory_limit: 2.5 is no amount": lambda well: qdsim.run(well, memory_limit=2.5),
     "scratch: 5 is no path": lambda well: qdsim.run(well, scratch=5),
+    "scratch: '/var/tmp\\x00/x' contains a NUL": lambda well: qdsim.run(well, memory_limit="16MiB", scratch="/var/tmp\0/x"),
+    "output: 'out\\x00' contains a NUL": lambda well: qdsim.run(well, output="out\0"),
+    "path: 'p\\x00.h5' contains a NUL": lambda well: qdsim.memory_profile("p\0.h5"),
+    "b'/var/tmp\\x00/x' contains a NUL": lambda well: Context(scratch=b"/var/tmp\0/x"),
+    "source: '\\ud800' is no path": lambda well: qdsim.run("\ud800"),
     "source: None is no path": lambda well: qdsim.run(None),
     "output: 5 is no path": lambda well: qdsim.run(well, output=5),
     "set: 5; a dict, a text": lambda well: qdsim.run(well, set=5),

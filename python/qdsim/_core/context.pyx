@@ -201,7 +201,7 @@ cdef class Context:
     def __cinit__(self, int threads=0, size_t memory_limit=0, str device not None="cpu", size_t device_memory_limit=0,
                   bytes scratch=None):
         cdef qds_context_options options
-        cdef bytes wanted = c_text(device)
+        cdef bytes wanted = c_text(device), folder = None if scratch is None else c_text(scratch)
         cdef qds_status status
         memset(&options, 0, sizeof(options))
         options.struct_size = sizeof(options)
@@ -209,8 +209,8 @@ cdef class Context:
         options.threads = threads
         options.memory_limit = memory_limit
         options.device_memory_limit = device_memory_limit
-        if scratch is not None:
-            options.scratch = scratch
+        if folder is not None:
+            options.scratch = folder
         options.log = on_log
         options.progress = on_progress
         options.user = <void *>self
