@@ -35,6 +35,9 @@ class Array(_core.Memory):
 
     __slots__ = ()
 
+    def __init_subclass__(cls):
+        raise TypeError("qdsim.Array: no other class can derive from it, because only functions make arrays")
+
     @property
     def dtype(self):
         return np.dtype(self.kind)

@@ -6,6 +6,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from qdsim._core.capi cimport *
 from qdsim._core.context cimport Context, c_text, check, take_text
 from qdsim._core.context import exceptions
+from qdsim._core.made cimport Made, make
 
 strategies = [qds_mem_strategy_name(<qds_mem_strategy>i).decode() for i in range(QDS_MEM_STRATEGIES)]
 places = [qds_place_name(<qds_place>i).decode() for i in range(<int>QDS_PLACES)]
@@ -18,8 +19,10 @@ cdef const char *PLAIN = b"dltensor"
 cdef const char *VERSIONED = b"dltensor_versioned"
 
 
-cdef class Memory:
+cdef class Memory(Made):
     """An array's memory, shape and type, as other libraries see them."""
+
+    made_by = "qdsim.empty, zeros, asarray and from_dlpack"
 
     cdef readonly Context context
     cdef readonly tuple shape
@@ -31,9 +34,6 @@ cdef class Memory:
     cdef bint pinned[5]         # places borrowed for as long as this object lives
     cdef Py_ssize_t extents[64]
     cdef Py_ssize_t strides[64]
-
-    def __init__(self):
-        raise TypeError("qdsim.Array: made by qdsim.empty, zeros, asarray and from_dlpack")
 
     def __dealloc__(self):
         cdef int place
@@ -70,7 +70,7 @@ cdef class Memory:
     @classmethod
     def create(cls, Context context not None, tuple shape not None, str letter not None, int itemsize, int strategy,
                str tag not None, str file not None, int line):
-        cdef Memory memory = cls.__new__(cls)
+        cdef Memory memory = make(cls)
         cdef qds_array *handle = NULL
         cdef qds_array_form form
         cdef bytes tag_bytes = c_text(tag), file_bytes = c_text(file)
@@ -92,7 +92,7 @@ cdef class Memory:
     @classmethod
     def adopt(cls, Context context not None, capsule, str file not None, int line):
         """An array over what a DLPack capsule holds; the capsule is used up."""
-        cdef Memory memory = cls.__new__(cls)
+        cdef Memory memory = make(cls)
         cdef bytes file_bytes = c_text(file)
         cdef const char *file_text = file_bytes
         cdef bint versioned = PyCapsule_IsValid(capsule, VERSIONED)
@@ -111,7 +111,7 @@ cdef class Memory:
 
     def another(self, bint readonly):
         """Another object over the same memory."""
-        cdef Memory memory = type(self).__new__(type(self))
+        cdef Memory memory = make(type(self))
         qds_array_retain(self.handle)
         memory.take(self.context, self.handle, self.format, readonly or self.readonly)
         return memory

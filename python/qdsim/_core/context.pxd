@@ -1,6 +1,9 @@
+cimport cython
+
 from qdsim._core.capi cimport qds_context, qds_memory_profile, qds_status
 
 
+@cython.final
 cdef class Context:
     cdef object __weakref__
     cdef qds_context *handle
@@ -12,6 +15,7 @@ cdef class Context:
     cdef int finish(self, qds_status status) except -1
 
 
+@cython.final
 cdef class Texts:
     cdef list kept
     cdef const char **data

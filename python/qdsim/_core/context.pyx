@@ -1,5 +1,6 @@
 """Contexts, and how a status becomes an exception."""
 
+cimport cython
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -108,6 +109,7 @@ cdef str take_text(char *text):
     return take_bytes(text).decode("utf-8")
 
 
+@cython.final
 cdef class Texts:
     """Strings as the NULL-terminated list of the C API; None gives NULL."""
 
@@ -195,6 +197,7 @@ cdef void leave(qds_context *context):
         qds_memory_profile_leave(<qds_memory_profile *><size_t>profile, context)
 
 
+@cython.final
 cdef class Context:
     """Threads, memory account and messages of one device. It runs one long call at a time."""
 

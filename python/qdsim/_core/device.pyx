@@ -5,6 +5,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, 
 
 from qdsim._core.capi cimport *
 from qdsim._core.context cimport Context, Texts, c_text, check, take_bytes, take_text
+from qdsim._core.made cimport Made, make
 
 cdef extern from *:
     """
@@ -14,22 +15,26 @@ cdef extern from *:
     const qds_array_device array_device_init
 
 
+@cython.final
 @cython.no_gc_clear  # the collector must not take the owner away while the array is alive
-cdef class Array:
+cdef class Array(Made):
     """Numbers that a Result owns, for numpy.asarray to look at without a copy; keeps the owner alive."""
+
+    made_by = "Result"
 
     cdef readonly object owner
     cdef readonly dict __array_interface__
 
     @staticmethod
     cdef Array over(object owner, const void *data, str typestr, tuple shape, tuple strides=None):
-        cdef Array array = Array.__new__(Array)
+        cdef Array array = make(Array)
         array.owner = owner
         array.__array_interface__ = {"version": 3, "typestr": typestr, "shape": shape, "strides": strides,
                                      "data": (<size_t>data, True)}
         return array
 
 
+@cython.final
 cdef class Doubles:
     """A contiguous array of doubles handed in, locked while the library reads it; None gives NULL."""
 
@@ -50,22 +55,29 @@ cdef class Doubles:
             PyBuffer_Release(&self.view)
 
 
+@cython.final
 @cython.no_gc_clear  # the context must outlive the device
-cdef class Device:
+cdef class Device(Made):
     """A checked device."""
+
+    made_by = "Device.read, parse and from_arrays"
 
     cdef readonly Context context
     cdef qds_device *handle
-
-    def __cinit__(self, Context context not None):
-        self.context = context
 
     def __dealloc__(self):
         qds_device_destroy(self.handle)
 
     @staticmethod
+    cdef Device of(Context context):
+        """One whose handle is still to come."""
+        cdef Device device = make(Device)
+        device.context = context
+        return device
+
+    @staticmethod
     def read(Context context not None, bytes path not None, assignments):
-        cdef Device device = Device(context)
+        cdef Device device = Device.of(context)
         cdef Texts texts = Texts(assignments)
         cdef bytes path_bytes = c_text(path)
         cdef const char *path_text = path_bytes
@@ -78,7 +90,7 @@ cdef class Device:
 
     @staticmethod
     def parse(Context context not None, str name not None, str text not None, assignments):
-        cdef Device device = Device(context)
+        cdef Device device = Device.of(context)
         cdef Texts texts = Texts(assignments)
         cdef bytes name_bytes = c_text(name), text_bytes = c_text(text)
         cdef const char *named = name_bytes
@@ -93,7 +105,7 @@ cdef class Device:
     @staticmethod
     def from_arrays(Context context not None, potential_eV, *, tuple shape not None, coordinates_nm, spacing_nm,
                     double mass, mass_map, boundary, int order, int states, double tolerance_eV):
-        cdef Device device = Device(context)
+        cdef Device device = Device.of(context)
         cdef Doubles potential = Doubles(potential_eV), masses = Doubles(mass_map), axis_coordinates
         cdef qds_array_device arrays = array_device_init
         cdef qds_status status
@@ -143,7 +155,7 @@ cdef class Device:
 
     def solve(self, report):
         """Solves without the GIL; `report(phase, fraction, detail)`, or None, stops it by raising."""
-        cdef Result result = Result.__new__(Result)
+        cdef Result result = make(Result)
         cdef qds_status status
         result.context = self.context
         self.context.begin(report)
@@ -160,15 +172,15 @@ cdef const void *there(const void *array) except NULL:
     return array
 
 
+@cython.final
 @cython.no_gc_clear  # the context must outlive the result
-cdef class Result:
+cdef class Result(Made):
     """Solved states. Its arrays are views that keep it alive."""
+
+    made_by = "Device.solve"
 
     cdef readonly Context context
     cdef qds_result *handle
-
-    def __init__(self):
-        raise TypeError("a Result comes from Device.solve")
 
     def __dealloc__(self):
         qds_result_destroy(self.handle)

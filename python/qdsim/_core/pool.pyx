@@ -1,5 +1,6 @@
 """Users of a context's device pool."""
 
+cimport cython
 from libc.stdint cimport uintptr_t
 
 from qdsim._core.capi cimport *
@@ -12,6 +13,8 @@ cdef extern from "dlfcn.h":
     int dladdr(const void *address, Dl_info *info)
 
 
+@cython.final
+@cython.no_gc_clear  # the context must outlive the pool
 cdef class Pool:
     """The device pool of a context as one user of it sees it, ordered by one stream: a native handle, as an int, or None for
     that of the context's own work."""

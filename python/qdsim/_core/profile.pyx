@@ -1,9 +1,13 @@
 """The timeline of what all contexts of this process hold."""
 
+cimport cython
+
 from qdsim._core.capi cimport *
 from qdsim._core.context cimport Context, check, c_text, unwatch, watch
 
 
+@cython.final
+@cython.no_gc_clear  # the context must outlive the profile
 cdef class Profile:
     """A thread of the library that looks at the contexts until it is stopped. `base` holds the profile's own memory."""
 

@@ -1,0 +1,5 @@
+cdef class Made:
+    pass
+
+
+cdef object make(kind)
