@@ -177,6 +177,10 @@ class Array(_core.Memory):
                 return place
         raise BufferError(f"the array cannot be handed over on DLPack's device {wanted}")
 
+    def _for_host(self):
+        """Itself, or a copy that the host can look into."""
+        return self if self._is_at(_HOST) else self._copy(_HOST)
+
     def _copy(self, place):
         strategy = "gpu_only" if place == _DEVICE and self.device != "cpu" else "cpu_only"
         array = _create(type(self), self.context, self.shape, self.dtype, strategy, self.tag or "copy")
@@ -234,7 +238,10 @@ def asarray(x, dtype=None, *, copy=None, strategy="adaptive", tag="array", devic
         raise ArgumentError("asarray: this cannot be looked at without a copy; allow one, or hand over a contiguous "
                             "array of that type")
     source = looked if looked is not None else _without_gaps(x, dtype)
-    array = _create(Array, shared_context(device), source.shape, source.dtype, strategy, tag)
+    context = shared_context(device)
+    if source.context is not context:  # two devices meet on the host
+        source = source._for_host()
+    array = _create(Array, context, source.shape, source.dtype, strategy, tag)
     array.copy_from(source)
     return array
 
@@ -356,7 +363,7 @@ def _without_gaps(x, dtype):
         if library == "torch" and x.is_cuda:
             wanted = x.dtype if dtype is None else getattr(sys.modules[library], _dtype(dtype).name)
             return from_dlpack(x.to(wanted).contiguous())
-        array = np.asarray(x, dtype=dtype)
+        array = np.asarray(x._for_host() if isinstance(x, Array) else x, dtype=dtype)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:  # what the libraries say of what they cannot copy
         raise ArgumentError(f"asarray: {type(x).__name__} object that cannot be copied: {error}") from error
     array = np.ascontiguousarray(array, dtype=_dtype(array.dtype.newbyteorder("="))).reshape(array.shape)

@@ -324,6 +324,30 @@ def test_dlpack_arguments():
         a.__dlpack__(stream=1)
 
 
+@pytest.mark.parametrize("strategy", ["adaptive", "cpu_only", "gpu_only", "unified"])
+def test_arrays_of_every_strategy_are_copied_everywhere(strategy, device):
+    """To each strategy of each device, and to another type."""
+    if device == "cpu" and strategy == "gpu_only":
+        pytest.skip("gpu_only needs a device")
+    x = np.arange(1000.0).reshape(10, 100)
+    a = qdsim.asarray(x, copy=True, strategy=strategy, device=device)
+    for target in ("cpu", "sim", device):
+        for other in ("adaptive", "cpu_only", "unified", *["gpu_only"] * (target != "cpu")):
+            b = qdsim.asarray(a, copy=True, strategy=other, device=target)
+            assert (b.strategy, b.device.split(":")[0]) == (other, target)
+            np.testing.assert_array_equal(qdsim.asarray(b, copy=True, strategy="cpu_only", device=target).numpy(), x)
+        single = qdsim.asarray(a, dtype="f4", device=target)
+        assert single.dtype == np.float32 and single.device.startswith(target)
+        np.testing.assert_array_equal(single.numpy(), x)
+    with pytest.raises(qdsim.ArgumentError, match="without a copy"):
+        qdsim.asarray(a, dtype="f4", copy=False)
+
+
+def test_an_empty_array_of_the_device_is_copied():
+    a = qdsim.zeros((0, 3), strategy="gpu_only", device="sim")
+    assert qdsim.asarray(a, copy=True, device="cpu").shape == qdsim.asarray(a, dtype="f4", device="cpu").shape == (0, 3)
+
+
 def test_arrays_with_gaps_are_refused_or_copied():
     x = np.arange(20.0).reshape(4, 5)
     for gaps in (x[:, ::2], x.T, x[::-1]):
