@@ -242,12 +242,15 @@ QDS_API void qds_memory_profile_destroy(qds_memory_profile *profile);
 /* Of a profile that was stopped: how many samples, and their times in seconds since the start. */
 QDS_API size_t qds_memory_profile_samples(const qds_memory_profile *profile, const double **seconds);
 /* The series number `index`: "host/eigensolver", "device/states", "process/resident"; bytes, one number per
- * sample. Buffers stand under their own tags. The table has 96 series; tags beyond are added up as "further
- * tags" of their place. NULL past the last. Both live as long as the profile. */
+ * sample. The place ends at the first '/', the rest is the tag as it is. Buffers stand under their own tags.
+ * The table has 96 series and 7 KiB for their names; tags beyond are added up as "further tags" of their
+ * place. NULL past the last. Both live as long as the profile. */
 QDS_API const char *qds_memory_profile_series(const qds_memory_profile *profile, size_t index,
                                               const double **bytes);
-/* Writes an HDF5 file, whole or not at all: the dataset time_s, and one per series under its name. Errors:
- * FILE, MEMORY; ARGUMENT while it runs. */
+/* Writes an HDF5 file, whole or not at all: in the group memory_profile the dataset time_s, and one per
+ * series in the group of its place, called by its tag. In a tag, '/', '%' and bytes that are not UTF-8 become
+ * %2F, %25 and so on, as in URLs, and so do the dots of one that has nothing else; the empty tag becomes "%".
+ * Errors: FILE, MEMORY; ARGUMENT while it runs. */
 QDS_API qds_status qds_memory_profile_write(const qds_memory_profile *profile, const char *path);
 
 #ifdef __cplusplus

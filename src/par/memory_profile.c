@@ -13,16 +13,17 @@
 
 #include "base/file.h"
 #include "base/hdf5_writer.h"
+#include "base/text.h"
 #include "mem/pool_stream.h"
 #include "par/context.h"
 #include "qdsim/memory.h"
 
 /* At a tenth of a second, seven minutes before the first halving. */
-enum { MOST_SAMPLES = 4096, MOST_SERIES = 96, NAME_SIZE = 80 };
+enum { MOST_SAMPLES = 4096, MOST_SERIES = 96, NAMES_SIZE = 80 * MOST_SERIES };
 static const double default_interval_s = 0.1, longest_interval_s = 3600;
-/* What finds no room of its own in the table; at most one such series per place. */
+/* What finds no room of its own in the table, or for its name; at most one such series per place. */
 static const char further_tags[] = "further tags";
-enum { FURTHER_SERIES = 1 + QDS_PLACES };
+enum { FURTHER_SERIES = 1 + QDS_PLACES, FURTHER_SIZE = 32 * FURTHER_SERIES };
 
 struct qds_memory_profile {
   qds_context *ctx; /* which holds the profile's own memory */
@@ -33,38 +34,49 @@ struct qds_memory_profile {
   qds_context **contexts;
   size_t watched, room; /* contexts, of those that find place */
   double start_s, interval_s;
-  size_t samples, series;
+  size_t samples, series, names_used;
   double seconds[MOST_SAMPLES];
-  char name[MOST_SERIES][NAME_SIZE];
+  char names[NAMES_SIZE];
+  const char *name[MOST_SERIES]; /* "host/eigensolver", in `names` */
   double bytes[MOST_SERIES][MOST_SAMPLES];
 };
 
-/* The series of a name, from `guess` on: samples bring them in the same order. MOST_SERIES when there is
- * none. */
-static size_t find(const qds_memory_profile *p, const char *name, size_t guess) {
+static int is_named(const char *name, const char *place, const char *tag) {
+  const size_t length = strlen(place);
+  return strncmp(name, place, length) == 0 && name[length] == '/' && strcmp(name + length + 1, tag) == 0;
+}
+
+/* The series of a tag, from `guess` on: samples bring them in the same order. MOST_SERIES when there is none.
+ */
+static size_t find(const qds_memory_profile *p, const char *place, const char *tag, size_t guess) {
   for (size_t tried = 0; tried < p->series; tried++) {
     const size_t i = (guess + tried) % p->series;
-    if (strcmp(p->name[i], name) == 0) return i;
+    if (is_named(p->name[i], place, tag)) return i;
   }
   return MOST_SERIES;
 }
 
-static void name_series(char name[NAME_SIZE], const char *place, const char *tag) {
-  snprintf(name, NAME_SIZE, "%s/%s", place, tag);
-  for (char *c = name + strlen(place) + 1; *c; c++)
-    if (*c == '/') *c = ' ';
+/* Beside what the further tags may need. */
+static int has_room(const qds_memory_profile *p, const char *place, const char *tag) {
+  const size_t name = strlen(place) + strlen(tag) + 2;
+  return p->series < MOST_SERIES - FURTHER_SERIES && p->names_used + name + FURTHER_SIZE <= NAMES_SIZE;
+}
+
+static size_t append(qds_memory_profile *p, const char *place, const char *tag) {
+  char *name = p->names + p->names_used;
+  p->names_used += (size_t)snprintf(name, NAMES_SIZE - p->names_used, "%s/%s", place, tag) + 1;
+  p->name[p->series] = name;
+  return p->series++;
 }
 
 /* Series appear when their tag does: before, they are 0. Contexts add to each other's. */
 static void put(qds_memory_profile *p, size_t *next, const char *place, const char *tag, size_t bytes) {
-  char name[NAME_SIZE];
-  name_series(name, place, tag);
-  size_t i = find(p, name, *next);
-  if (i == MOST_SERIES && p->series >= MOST_SERIES - FURTHER_SERIES) {
-    name_series(name, place, further_tags);
-    i = find(p, name, *next);
+  size_t i = find(p, place, tag, *next);
+  if (i == MOST_SERIES && !has_room(p, place, tag)) {
+    tag = further_tags;
+    i = find(p, place, tag, *next);
   }
-  if (i == MOST_SERIES) memcpy(p->name[i = p->series++], name, sizeof name);
+  if (i == MOST_SERIES) i = append(p, place, tag);
   p->bytes[i][p->samples] += (double)bytes;
   *next = i + 1;
 }
@@ -272,6 +284,35 @@ static qds_status put_numbers(qds_hdf5_file *file, const char *path, size_t coun
   return qds_hdf5_dataset_finish(&set);
 }
 
+/* The name of a tag's dataset: a link of HDF5 has no '/', and is not "." or empty. What a link cannot be,
+ * '%', and bytes that are not UTF-8, which readers trip over, are written as in URLs; no tag is written as
+ * "%". */
+static void add_link(qds_text *path, const char *tag) {
+  const int dots = strspn(tag, ".") == strlen(tag);
+  if (!*tag) qds_text_add(path, "%");
+  while (*tag) {
+    const char *start = tag;
+    const uint32_t code = qds_utf8_next(&tag);
+    const int stray = code == 0xfffd && tag - start == 1;
+    if (code == '/' || code == '%' || (code == '.' && dots) || stray)
+      qds_text_print(path, "%%%02X", (unsigned char)*start);
+    else
+      qds_text_append(path, start, (size_t)(tag - start));
+  }
+}
+
+static qds_status put_series(const qds_memory_profile *p, size_t i, qds_hdf5_file *file) {
+  qds_text path = {.allocator = qds_context_allocator(p->ctx)};
+  const char *tag = strchr(p->name[i], '/') + 1;
+  qds_text_add(&path, "/memory_profile/");
+  qds_text_append(&path, p->name[i], (size_t)(tag - p->name[i]));
+  add_link(&path, tag);
+  qds_status status = path.status;
+  if (status == QDS_OK) status = put_numbers(file, path.bytes, p->samples, p->bytes[i]);
+  qds_release(path.bytes);
+  return status;
+}
+
 static qds_status put_profile(const qds_memory_profile *p, qds_hdf5_file *file) {
   static const char *const groups[] = {
       "/memory_profile",        "/memory_profile/process", "/memory_profile/files",  "/memory_profile/host",
@@ -281,11 +322,7 @@ static qds_status put_profile(const qds_memory_profile *p, qds_hdf5_file *file) 
   QDS_TRY(qds_hdf5_numbers(file, "/memory_profile", "interval_s", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1,
                            &p->interval_s));
   QDS_TRY(put_numbers(file, "/memory_profile/time_s", p->samples, p->seconds));
-  for (size_t i = 0; i < p->series; i++) {
-    char path[NAME_SIZE + 24];
-    snprintf(path, sizeof path, "/memory_profile/%s", p->name[i]);
-    QDS_TRY(put_numbers(file, path, p->samples, p->bytes[i]));
-  }
+  for (size_t i = 0; i < p->series; i++) QDS_TRY(put_series(p, i, file));
   return QDS_OK;
 }
 

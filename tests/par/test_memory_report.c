@@ -1,6 +1,7 @@
 /* The memory account as a table, as JSON and as a timeline. */
 #include "support.h"
 
+#include <hdf5.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,7 +93,7 @@ static void timeline_shows_a_block_come_and_go(qds_context *ctx) {
   qds_memory_profile_stop(p);
   qds_memory_profile_stop(p);
   const size_t samples = qds_memory_profile_samples(p, &seconds);
-  const double *bytes = series(p, "host/come go");
+  const double *bytes = series(p, "host/come/go");
   assert_true(samples >= 2);
   double most = 0;
   for (size_t i = 0; i < samples; i++) {
@@ -188,6 +189,89 @@ static void more_tags_than_series_are_added_up(qds_context *ctx) {
   for (int i = 0; i < TAGS; i++) assert_ok(qds_buffer_destroy(buffers[i]));
 }
 
+/* Tags, and what their datasets are called in the file. */
+static const char *const odd_tags[][2] = {
+    {".", "%2E"},
+    {"..", "%2E%2E"},
+    {"a.b", "a.b"},
+    {"a/b", "a%2Fb"},
+    {"a b", "a b"},
+    {"a%2Fb", "a%252Fb"},
+    {"%", "%25"},
+    {"", "%"},
+    {"/", "%2F"},
+    {"_", "_"},
+    {"\xff", "%FF"},
+    {"\xc3\xa9", "\xc3\xa9"},
+    {"\xef\xbf\xbd", "\xef\xbf\xbd"},
+    {"cut \xc3", "cut %C3"},
+};
+enum { ODD_TAGS = sizeof odd_tags / sizeof *odd_tags };
+
+static void assert_in_file(const char *path, const char *dataset, double expected) {
+  double values[2] = {0};
+  const hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  const hid_t set = H5Dopen2(file, dataset, H5P_DEFAULT);
+  assert_true(set >= 0);
+  assert_true(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+  assert_close(values[1], expected, 0);
+  H5Dclose(set);
+  H5Fclose(file);
+}
+
+static void tags_are_exact_and_a_file_holds_them_all(qds_context *ctx) {
+  char folder[] = "/tmp/qdsim_profile_XXXXXX", path[64], name[64], command[160];
+  qds_memory_profile *p = NULL;
+  char *blocks[ODD_TAGS];
+  for (size_t i = 0; i < ODD_TAGS; i++)
+    assert_ok(QDS_NEW(qds_context_allocator(ctx), 100 + i, odd_tags[i][0], &blocks[i]));
+  assert_ok(qds_memory_profile_start(ctx, 10, &p));
+  qds_memory_profile_stop(p);
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/odd.memory.h5", folder);
+  assert_ok(qds_memory_profile_write(p, path));
+  for (size_t i = 0; i < ODD_TAGS; i++) {
+    snprintf(name, sizeof name, "host/%s", odd_tags[i][0]);
+    assert_close(series(p, name)[1], (double)(100 + i), 0);
+    snprintf(name, sizeof name, "/memory_profile/host/%s", odd_tags[i][1]);
+    assert_in_file(path, name, (double)(100 + i));
+    qds_release(blocks[i]);
+  }
+  qds_memory_profile_destroy(p);
+  snprintf(command, sizeof command, "rm %s && rmdir %s", path, folder);
+  assert_int_equal(system(command), 0);
+}
+
+/* Two that agree in what a table of short names would keep, and those that no table can. */
+static void long_tags_are_exact_too(qds_context *ctx) {
+  enum { LONG = 1000, TAGS = 40 };
+  qds_buffer *buffers[TAGS];
+  qds_memory_profile *p = NULL;
+  char tag[LONG + 1], name[LONG + 8];
+  memset(tag, 'x', LONG);
+  tag[LONG] = '\0';
+  for (int i = 0; i < TAGS; i++) {
+    snprintf(tag + LONG - 3, 4, "%03d", i);
+    assert_ok(qds_buffer_create(ctx, 100, QDS_MEM_CPU_ONLY, tag, &buffers[i]));
+    assert_ok(qds_buffer_fill(buffers[i], 0, NULL));
+  }
+  assert_ok(qds_memory_profile_start(ctx, 10, &p));
+  qds_memory_profile_stop(p);
+  for (int i = 0; i < 2; i++) {
+    snprintf(tag + LONG - 3, 4, "%03d", i);
+    snprintf(name, sizeof name, "host/%s", tag);
+    assert_close(series(p, name)[0], 100, 0);
+  }
+  const double *bytes;
+  const char *found;
+  double sum = 0;
+  for (size_t i = 0; (found = qds_memory_profile_series(p, i, &bytes)); i++)
+    if (!strncmp(found, "host/xxx", 8) || !strcmp(found, "host/further tags")) sum += bytes[0];
+  assert_close(sum, 100 * TAGS, 0);
+  qds_memory_profile_destroy(p);
+  for (int i = 0; i < TAGS; i++) assert_ok(qds_buffer_destroy(buffers[i]));
+}
+
 /* A profile without bounds would eat the memory that it watches. */
 static void history_is_bounded(qds_context *ctx) {
   qds_memory_profile *p = NULL;
@@ -257,6 +341,8 @@ TEST_IN_CONTEXT(timeline_shows_a_block_come_and_go)
 TEST_IN_CONTEXT(timeline_knows_the_tags_of_buffers)
 TEST_IN_CONTEXT(contexts_join_and_leave)
 TEST_IN_CONTEXT(more_tags_than_series_are_added_up)
+TEST_IN_CONTEXT(tags_are_exact_and_a_file_holds_them_all)
+TEST_IN_CONTEXT(long_tags_are_exact_too)
 TEST_IN_CONTEXT(history_is_bounded)
 TEST_IN_CONTEXT(file_is_whole_or_not_there)
 TEST_IN_CONTEXT(wrong_intervals_are_refused)
@@ -270,6 +356,8 @@ int main(void) {
       cmocka_unit_test(test_timeline_knows_the_tags_of_buffers),
       cmocka_unit_test(test_contexts_join_and_leave),
       cmocka_unit_test(test_more_tags_than_series_are_added_up),
+      cmocka_unit_test(test_tags_are_exact_and_a_file_holds_them_all),
+      cmocka_unit_test(test_long_tags_are_exact_too),
       cmocka_unit_test(test_history_is_bounded),
       cmocka_unit_test(test_file_is_whole_or_not_there),
       cmocka_unit_test(test_wrong_intervals_are_refused),

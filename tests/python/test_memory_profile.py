@@ -90,7 +90,7 @@ def test_it_is_kept_and_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     h5py = pytest.importorskip("h5py")
     with qdsim.memory_profile(tmp_path / "mine.memory.h5") as p:
-        a = qdsim.zeros(MIB, "uint8", tag="a/b", device="cpu")
+        a = qdsim.zeros(MIB, "uint8", tag="mine", device="cpu")
     with h5py.File(tmp_path / "mine.memory.h5") as file:
         group = file["memory_profile"]
         np.testing.assert_array_equal(group["time_s"], p.time_s)
@@ -98,7 +98,7 @@ def test_it_is_kept_and_drawn(tmp_path):
             assert set(group[place]) == set(tags)
             for tag, values in tags.items():
                 np.testing.assert_array_equal(group[place][tag], values)
-        assert group["host"]["a b"][-1] == MIB
+        assert group["host"]["mine"][-1] == MIB
     assert p.save(tmp_path / "again.h5") == tmp_path / "again.h5"
     from qdsim.plot import plot
 
@@ -111,6 +111,43 @@ def test_it_is_kept_and_drawn(tmp_path):
     with pytest.raises(qdsim.ArgumentError, match="a dict cannot be drawn"):
         plot({})
     del a
+
+
+# The last is what no font and no formula takes for letters.
+ODD_TAGS = [".", "..", "a/b", "a b", "a%2Fb", "%", "/", "caf\u00e9", "_hidden", "x" * 500, "$\\foo{$ \n"]
+
+
+def test_tags_are_exact_in_memory_and_in_files(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("h5py")
+    from qdsim.plot import memory
+
+    with qdsim.memory_profile(tmp_path / "odd.memory.h5") as p:
+        arrays = [qdsim.zeros(1000 + i, "uint8", tag=tag, device="cpu") for i, tag in enumerate(ODD_TAGS)]
+    for i, tag in enumerate(ODD_TAGS):
+        assert p.bytes["host"][tag][-1] == 1000 + i
+    from_file = memory.from_file(tmp_path / "odd.memory.h5").places
+    assert {place: set(tags) for place, tags in from_file.items() if tags} == {
+        place: set(tags) for place, tags in p.bytes.items()}
+    for tag in ODD_TAGS:
+        np.testing.assert_array_equal(from_file["host"][tag], p.bytes["host"][tag])
+    del arrays
+
+
+@pytest.mark.parametrize("tags, shown", [
+    (ODD_TAGS[:7], ODD_TAGS[:7]), ([""], ["(no tag)"]),
+    (ODD_TAGS[7:], ["caf\u00e9", " _hidden", "x" * 39 + "\u2026", "\\$\\foo{\\$  "])])
+def test_every_tag_is_named_in_the_picture(tags, shown, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from qdsim.plot import memory
+
+    bytes_ = {tag: np.full(2, 1e6) for tag in tags}
+    timeline = memory.Timeline("odd", np.arange(2.0), {"host": bytes_, "process": {"resident": np.full(2, 1e7)}})
+    figure = memory.draw(timeline, Figure())
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [*shown, "process (resident)"]
+    figure.savefig(tmp_path / "odd.png")
 
 
 def test_command_draws_it(tmp_path):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from ..errors import FileError
 from . import style
 
 _MOST_TAGS = 7  # drawn apart in a panel; the rest is one area
+_LONGEST_LABEL = 40
 _PLACES = {"host": "host memory", "pinned": "page-locked memory", "device": "device memory", "unified": "unified memory",
            "files": "files"}
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -32,11 +34,17 @@ def from_file(path):
     try:
         with h5py.File(path, "r") as file:
             group = file["memory_profile"]
-            places = {place: {tag: values[:] for tag, values in group[place].items()} for place in group if place != "time_s"}
+            places = {place: {_tag(link): values[:] for link, values in group[place].items()}
+                      for place in group if place != "time_s"}
             name = path.name.removesuffix(".h5").removesuffix(".memory")
             return Timeline(f"{name}: memory over time", group["time_s"][:], places)
     except (OSError, KeyError) as error:
         raise FileError(f"{path}: no memory profile: {error}") from error
+
+
+def _tag(link):
+    """The tag that a dataset is called by: qds_memory_profile_write says how."""
+    return "" if link == "%" else unquote(link)
 
 
 def draw(timeline, figure):
@@ -57,12 +65,13 @@ def draw(timeline, figure):
 
 def _draw_place(axis, time_s, tags, title, resident):
     order = sorted((tag for tag in tags if tags[tag].any()), key=lambda tag: -tags[tag].max())
-    layers = [(tag, tags[tag]) for tag in order[:_MOST_TAGS]]
+    labels, layers = [_label(tag) for tag in order[:_MOST_TAGS]], [tags[tag] for tag in order[:_MOST_TAGS]]
     if order[_MOST_TAGS:]:
-        layers.append((f"{len(order) - _MOST_TAGS} others", sum(tags[tag] for tag in order[_MOST_TAGS:])))
-    top = max(sum(values for _, values in layers).max(), 0 if resident is None else resident.max())
+        labels.append(f"{len(order) - _MOST_TAGS} others")
+        layers.append(sum(tags[tag] for tag in order[_MOST_TAGS:]))
+    top = max(sum(layers).max(), 0 if resident is None else resident.max())
     factor, unit = next((u for u in _UNITS if top >= u[0]), (1, "B"))
-    axis.stackplot(time_s, [values / factor for _, values in layers], labels=[tag for tag, _ in layers],
+    axis.stackplot(time_s, [values / factor for values in layers], labels=labels,
                    colors=[style.colour(i) for i in range(len(layers))], alpha=0.85, linewidth=0)
     if resident is not None:
         axis.plot(time_s, resident / factor, color=style.INK, linewidth=1, label="process (resident)")
@@ -71,3 +80,10 @@ def _draw_place(axis, time_s, tags, title, resident):
     axis.set_xlim(time_s[0], max(time_s[-1], time_s[0] + 1e-9))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _label(tag):
+    """A tag as a legend shows it: on one short line, no formula, and with no underscore at the front, which would hide it."""
+    text = "".join(character if character.isprintable() else " " for character in tag) or "(no tag)"
+    text = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "\u2026"
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
