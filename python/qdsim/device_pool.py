@@ -40,7 +40,7 @@ class DevicePool:
         limit = 0 if memory_limit is None else byte_count(memory_limit)
         self._context = Context(threads=1, device=checks.device_name(device), device_memory_limit=limit)
         self._pool = _core.Pool(self._context, None, "")
-        self._pool.set_slack(slack)
+        self._pool.set_slack(checks.real_number("slack", slack))
         self._allocators = {}
         self._kept = False
 

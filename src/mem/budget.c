@@ -52,7 +52,7 @@ static qds_status grant(qds_budget *b, size_t bytes, const char *tag, const char
       qds_format_bytes(b->limit, limit);
       return qds_raise(QDS_ERROR_BUDGET, file, line, 0,
                        "memory budget exceeded: %s for %s on top of %s pass the limit of %s; raise "
-                       "--memory-limit, or use fewer nodes or states",
+                       "the memory limit, or use fewer nodes or states",
                        more, tag, there, limit);
     }
   } while (!atomic_compare_exchange_weak_explicit(&b->taken, &held, held + bytes, memory_order_relaxed,
@@ -89,6 +89,6 @@ qds_status qds_budget_check(const qds_budget *b, size_t bytes, const char *purpo
   qds_format_bytes(b->limit, limit);
   QDS_FAIL(QDS_ERROR_BUDGET,
            "memory budget exceeded: %s needs %s on top of %s, the limit is %s; raise "
-           "--memory-limit, or use fewer nodes or states",
+           "the memory limit, or use fewer nodes or states",
            purpose, needed, there, limit);
 }

@@ -35,9 +35,10 @@ qds_status qds_buffer_check_use(const qds_buffer *b, qds_access access) {
   const int refused = b->writers > 0 || (access != QDS_ACCESS_READ && b->readers > 0);
   QDS_REQUIRE(!refused, "%s: cannot be %s while it is acquired (readers: %d, writers: %d); release it first",
               qds_buffer_name(b).text, verb(access), b->readers, b->writers);
-  QDS_REQUIRE(access == QDS_ACCESS_DISCARD || qds_buffer_source(b, QDS_PLACES) != QDS_PLACES,
-              "%s: nothing was ever written to it; acquire it with QDS_ACCESS_DISCARD first",
-              qds_buffer_name(b).text);
+  QDS_REQUIRE(
+      access == QDS_ACCESS_DISCARD || qds_buffer_source(b, QDS_PLACES) != QDS_PLACES,
+      "%s: nothing was ever written to it; write to it first (in C: acquire it with QDS_ACCESS_DISCARD)",
+      qds_buffer_name(b).text);
   return QDS_OK;
 }
 

@@ -170,7 +170,7 @@ static qds_status check_files(qds_overflow *s, size_t bytes, const char *purpose
     qds_format_bytes(least_limit, there);
     QDS_FAIL(QDS_ERROR_BUDGET,
              "memory budget exceeded: %s needs %s, the limit is %s, and what overflows can only go to files "
-             "from a limit of %s on; raise --memory-limit",
+             "from a limit of %s on; raise the memory limit",
              purpose, needed, limit, there);
   }
   pthread_mutex_lock(&s->lock);
@@ -183,7 +183,7 @@ static qds_status check_files(qds_overflow *s, size_t bytes, const char *purpose
     QDS_FAIL(
         QDS_ERROR_BUDGET,
         "memory budget exceeded: %s needs %s, the limit is %s, and what overflows has no place: %s; name "
-        "another folder with --scratch, or raise --memory-limit",
+        "another scratch folder, or raise the memory limit",
         purpose, needed, limit, reason);
   }
   const size_t room = qds_file_provider_room(s->provider);
@@ -192,7 +192,7 @@ static qds_status check_files(qds_overflow *s, size_t bytes, const char *purpose
   QDS_FAIL(
       QDS_ERROR_BUDGET,
       "memory budget exceeded: %s needs %s, the limit is %s, and the scratch folder \"%s\" has %s free for "
-      "what overflows; name another with --scratch, raise --memory-limit, or use fewer nodes or states",
+      "what overflows; name another, raise the memory limit, or use fewer nodes or states",
       purpose, needed, limit, s->folder, there);
 }
 

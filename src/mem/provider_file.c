@@ -125,10 +125,9 @@ static qds_status refuse(const qds_file_provider *p, size_t bytes, const char *p
   char size[QDS_BYTES_TEXT];
   qds_format_bytes(bytes, size);
   errno = error;
-  QDS_FAIL_NATIVE(
-      QDS_ERROR_FILE, error,
-      "cannot put %s of %s into a file in the scratch folder \"%s\": %m; name another with --scratch", size,
-      purpose, p->folder);
+  QDS_FAIL_NATIVE(QDS_ERROR_FILE, error,
+                  "cannot put %s of %s into a file in the scratch folder \"%s\": %m; name another", size,
+                  purpose, p->folder);
 }
 
 /* Runs once through a new region. The kernel's cache then holds it in large pieces, each of which one fault

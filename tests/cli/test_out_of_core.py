@@ -112,10 +112,10 @@ def test_scratch_is_tmpdir_unless_named(qdsim, device, scratch):
 @pytest.mark.parametrize(
     "options, fragments",
     [
-        (["--memory-limit", "16MiB", "--scratch", "nowhere"], ['"nowhere"', "No such file", "--scratch"]),
+        (["--memory-limit", "16MiB", "--scratch", "nowhere"], ['"nowhere"', "No such file", "name another scratch folder"]),
         (["--memory-limit", "16MiB", "--scratch", "device.yaml"], ['"device.yaml"', "no folder"]),
         (["--memory-limit", "16MiB", "--scratch", ""], ["the solve needs", "the limit is 16 MiB"]),
-        (["--memory-limit", "4MiB"], ["the limit is 4 MiB", "from a limit of 16 MiB", "--memory-limit"]),
+        (["--memory-limit", "4MiB"], ["the limit is 4 MiB", "from a limit of 16 MiB", "raise the memory limit"]),
     ],
     ids=["missing", "file", "none", "small"],
 )

@@ -169,7 +169,7 @@ static void unwritten_is_not_read(qds_context *ctx) {
   qds_buffer *b = make(ctx, QDS_MEM_ADAPTIVE), *other = make(ctx, QDS_MEM_CPU_ONLY);
   void *p;
   assert_fails(qds_buffer_acquire(b, QDS_PLACE_HOST, QDS_ACCESS_READ, NULL, &p), QDS_ERROR_ARGUMENT,
-               "nothing was ever written to it");
+               "nothing was ever written to it; write to it first");
   assert_fails(qds_buffer_acquire(b, QDS_PLACE_DEVICE, QDS_ACCESS_WRITE, NULL, &p), QDS_ERROR_ARGUMENT,
                "QDS_ACCESS_DISCARD");
   assert_fails(qds_buffer_prefetch(b, QDS_PLACE_DEVICE, NULL), QDS_ERROR_ARGUMENT,

@@ -109,7 +109,7 @@ static void budget_is_exact(void **state) {
   assert_fails(qds_heap_reserve_check(heap, 1, "the solver"), QDS_ERROR_BUDGET, "the solver needs");
   qds_release(a);
   assert_ok(qds_heap_reserve_check(heap, 400, "the solver"));
-  assert_fails(qds_heap_reserve_check(heap, 401, "the solver"), QDS_ERROR_BUDGET, "--memory-limit");
+  assert_fails(qds_heap_reserve_check(heap, 401, "the solver"), QDS_ERROR_BUDGET, "raise the memory limit");
   assert_fails(QDS_NEW(allocator, SIZE_MAX / 4, "a", &a), QDS_ERROR_BUDGET, "limit");
   qds_release(b);
   qds_heap_destroy(heap, NULL, NULL);

@@ -270,7 +270,7 @@ def test_readers_forbid_a_writer_and_the_message_says_who():
 
 def test_nothing_is_read_that_was_never_written():
     a = qdsim.empty(4, tag="psi", device="cpu")
-    with pytest.raises(qdsim.ArgumentError, match="nothing was ever written"):
+    with pytest.raises(qdsim.ArgumentError, match="nothing was ever written to it; write to it first"):
         a.numpy(readonly=True)
     a.numpy()[:] = 1
     assert a.numpy(readonly=True).sum() == 4

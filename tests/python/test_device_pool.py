@@ -45,6 +45,8 @@ def test_slack_is_checked():
     for wrong in (0.5, -1, float("nan")):
         with pytest.raises(ValueError, match="1 or more"):
             qdsim.DevicePool("sim", slack=wrong)
+    with pytest.raises(qdsim.ArgumentError, match="slack: 'x' is no real number"):
+        qdsim.DevicePool("sim", None, "x")
 
 
 def test_the_cpu_has_no_device_pool():

@@ -41,6 +41,17 @@ def test_errors_name_their_source(tmp_path):
     assert caught.value.errno == caught.value.native or caught.value.native == 0
 
 
+@pytest.mark.parametrize("arguments, text", [
+    ({"memory_limit": "4MiB"}, "raise the memory limit"),
+    ({"memory_limit": "16MiB", "scratch": ""}, "raise the memory limit"),
+    ({"memory_limit": "16MiB", "scratch": "nowhere"}, "name another scratch folder, or raise the memory limit")])
+def test_memory_errors_name_no_option_of_the_command(dome, arguments, text):
+    dome["grid"] = {axis: {"from_nm": -12, "to_nm": 12, "nodes": 101} for axis in "xyz"}
+    with pytest.raises(qdsim.BudgetError, match=text) as caught:
+        qdsim.run(dome, device="cpu", progress=False, **arguments)
+    assert "--" not in str(caught.value)
+
+
 def test_import_is_light():
     heavy = ["matplotlib", "h5py", "skimage", "scipy", "tqdm", "logging", "pandas"]
     code = f"import sys, qdsim; print([name for name in {heavy} if name in sys.modules])"
