@@ -84,9 +84,9 @@ TEST(options_are_checked) {
 TEST(chosen_tiles_suit_the_shape) {
   static const struct {
     int64_t rows, columns, tile_rows, tile_columns; /* 0: to be chosen */
-  } shapes[] = {{4000000, 1, 0, 0}, {1, 4000000, 0, 0}, {1000000, 3, 0, 0}, {3, 1000000, 0, 0},
-                {437, 300, 0, 0},   {4000, 4000, 0, 0}, {257, 513, 0, 0},   {5000, 5000, 100, 0},
-                {5000, 5000, 0, 7}, {300000, 2, 0, 1},  {8, 400000, 2, 0},  {100000, 17, 0, 0}};
+  } shapes[] = {{1000000, 1, 0, 0}, {1, 1000000, 0, 0}, {300000, 3, 0, 0}, {3, 300000, 0, 0},
+                {437, 300, 0, 0},   {1000, 1000, 0, 0}, {257, 513, 0, 0},  {1500, 1200, 100, 0},
+                {1500, 1200, 0, 7}, {300000, 2, 0, 1},  {8, 200000, 2, 0}, {100000, 17, 0, 0}};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int complex_numbers = 0; complex_numbers < 2; complex_numbers++) {
       QDS_AUTO(qds_file_matrix) *m = NULL;
