@@ -94,35 +94,60 @@ static void uncouple(const qds_device *d, qds_tensor_operator *t) {
   }
 }
 
-qds_status qds_hard_wall_apply(const qds_device *d, qds_tensor_operator *t) {
-  int walls = 0;
-  for (int m = 0; m < d->materials; m++) walls += d->material[m].hard_wall;
-  if (!walls) return QDS_OK;
-  double top = 0; /* above the spectrum of the free nodes: Gershgorin's bound */
+/* The most that the couplings add to a node's energy: Gershgorin's bound. */
+static double kinetic_bound(const qds_device *d, const qds_tensor_operator *t) {
+  double bound = 0;
   for (int a = 3 - d->dimension; a < 3; a++) {
     double largest = 0, shortest = INFINITY;
     for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
     for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
-    top += 4 * largest / (shortest * shortest);
+    bound += 4 * largest / (shortest * shortest);
   }
+  return bound;
+}
+
+/* Marks the nodes in walls by INFINITY and cuts the others. Returns how many others there are, and the
+ * highest energy of theirs. */
+static int64_t cut_nodes(const qds_device *d, qds_tensor_operator *t, double *highest) {
   int64_t free_nodes = 0;
-#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(dynamic, 1024) reduction(+ : free_nodes)
+  double most = -INFINITY;
+#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(dynamic, 1024) reduction(+ : free_nodes) reduction(max : most)
   for (int64_t index = 0; index < t->rows; index++) {
     int64_t u[3];
     double p[3];
     unknown_at(t, index, u);
     position(d, t, u, p);
     if (is_wall(d, p)) {
-      t->v[index] = top;
+      t->v[index] = INFINITY;
     } else {
       cut_node(d, t, u, &t->v[index]);
+      most = fmax(most, t->v[index]);
       free_nodes++;
     }
   }
+  *highest = most;
+  return free_nodes;
+}
+
+/* Above the spectrum of the free nodes. */
+static void lift_walls(const qds_device *d, qds_tensor_operator *t, double top) {
+#pragma omp parallel for num_threads(qds_context_threads(d->ctx)) schedule(static)
+  for (int64_t index = 0; index < t->rows; index++)
+    if (isinf(t->v[index])) t->v[index] = top;
+}
+
+qds_status qds_hard_wall_apply(const qds_device *d, qds_tensor_operator *t) {
+  int walls = 0;
+  for (int m = 0; m < d->materials; m++) walls += d->material[m].hard_wall;
+  if (!walls) return QDS_OK;
+  double highest;
+  const double kinetic = kinetic_bound(d, t);
+  const int64_t free_nodes = cut_nodes(d, t, &highest);
   if (free_nodes < d->states)
     QDS_FAIL(QDS_ERROR_INPUT,
              "%d states are wanted, but only %lld nodes lie outside the hard walls; use more nodes",
              d->states, (long long)free_nodes);
+  lift_walls(d, t, highest + kinetic);
   uncouple(d, t);
   return QDS_OK;
 }

@@ -122,11 +122,55 @@ static void test_hemisphere(void **state) {
   with_context(1, hemisphere);
 }
 
+/* A wall keeps its height over the carrier's energies wherever their zero is: states lie outside of it, and
+ * move with the band edge and with a constant potential. */
+static void zero_of_energy(qds_context *ctx) {
+  static const char *const devices[] = {
+      "{materials: {m: {mass: 0.067, band_edge_eV: %g}}, background: m, states: 4, carrier: %s,"
+      " potential: [{formula_eV: '%g'}], regions: [{shape: layer, axis: x, from_nm: 10, to_nm: 14, material:"
+      " hard_wall}], grid: {x: {from_nm: 0, to_nm: 60, nodes: 31}}}",
+      "{materials: {m: {mass: 0.067, band_edge_eV: %g}}, background: m, states: 2, carrier: %s,"
+      " potential: [{formula_eV: '%g'}], regions: [{shape: ellipsoid, center_nm: [0, 0], radii_nm: [20, 20],"
+      " material: hard_wall}], grid: {x: {from_nm: -60, to_nm: 60, nodes: 41}, y: {from_nm: -60, to_nm: 60,"
+      " nodes: 41}}}",
+      "{materials: {m: {mass: 0.1, band_edge_eV: %g}}, background: m, states: 2, carrier: %s,"
+      " potential: [{formula_eV: '%g'}], regions: [{shape: box, min_nm: [-13, -30, 4], max_nm: [-1, 42, 16],"
+      " material: hard_wall}], grid: {x: {from_nm: -22, to_nm: 8, nodes: 5}, y: {from_nm: 0, to_nm: 50, "
+      "nodes:"
+      " 11}, z: {from_nm: -14, to_nm: 21, nodes: 11}, boundary: {x: neumann}}}"};
+  static const double edges[] = {0, 0.3, 5, -7}, added[] = {0, 2, -0.4};
+  static const int count[] = {4, 2, 2};
+  for (size_t device = 0; device < 3; device++)
+    for (int hole = 0; hole < 2; hole++) {
+      const double sign = hole ? -1 : 1;
+      double expected[MOST_LEVELS], e[MOST_LEVELS];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+      levels(ctx, count[device], expected, devices[device], 0.0, hole ? "heavy_hole" : "electron", 0.0);
+      for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 3; j++) {
+          levels(ctx, count[device], e, devices[device], edges[i], hole ? "heavy_hole" : "electron",
+                 added[j]);
+          for (int s = 0; s < count[device]; s++) {
+            assert_true(sign * expected[s] > 0);
+            assert_close(e[s] - edges[i] - added[j], expected[s], 1e-8);
+          }
+        }
+#pragma GCC diagnostic pop
+    }
+}
+
+static void test_zero_of_energy(void **state) {
+  (void)state;
+  with_context(1, zero_of_energy);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sphere),
       cmocka_unit_test(test_corral),
       cmocka_unit_test(test_hemisphere),
+      cmocka_unit_test(test_zero_of_energy),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
