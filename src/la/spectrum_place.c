@@ -9,14 +9,17 @@
 /* The device's library takes some of its memory for itself. */
 static const double share_of_memory = 0.97;
 /* What the pool holds between blocks is up to a part of what is used: where pieces can be put elsewhere only
- * the ends of blocks, of a large problem not more than some of the largest pieces. */
-static const double between_blocks = 0.15, most_between_blocks = 2147483648.0, between_segments = 0.3;
+ * the ends of blocks, of a large problem not more than some of the largest pieces. Small problems fill whole
+ * pieces only in part. */
+static const double between_blocks = 0.15, most_between_blocks = 2147483648.0, between_segments = 0.3,
+                    partly_filled = 2;
 
 static double with_gaps(const qds_accelerator *device, size_t bytes) {
   qds_stream_pool_statistics s;
   qds_stream_pool_statistics_read(device->pool, &s);
-  const double used = (double)bytes;
-  return used + (*s.whole ? between_segments * used : fmin(between_blocks * used, most_between_blocks));
+  const double used = (double)bytes, pieces = partly_filled * (double)s.least_bytes;
+  return used + pieces +
+         (*s.whole ? between_segments * used : fmin(between_blocks * used, most_between_blocks));
 }
 
 qds_status qds_spectrum_obstacle(qds_context *ctx, size_t bytes, char *why, size_t size) {

@@ -52,6 +52,7 @@ typedef struct {
   size_t free_bytes, largest_free_bytes;      /* in ranges that serve any size */
   size_t parked_bytes;                        /* in small blocks kept for their stream */
   size_t segments;                            /* pieces that the device gave at once */
+  size_t least_bytes;                         /* the smallest piece that the device gives */
   size_t growths, trims;                      /* pieces taken and given back, ever */
   size_t moved;                               /* pieces put behind other addresses, ever */
   const char *whole;                          /* why pieces cannot be put elsewhere; "" when they can */

@@ -165,3 +165,14 @@ def test_open_systems_are_solved_by_the_cpu(qdsim):
     outcome.assert_status(0)
     assert "\ndevice cpu: sim:0: it has no kernels for open systems" in outcome.stdout
     assert "the CPU solves instead" in outcome.stderr
+
+
+# Between what is too little at a glance and what is enough, there is room for everything but whole pieces of the pool.
+@pytest.mark.parametrize("memory", ["1MiB", "2MiB", "2500KiB", "3MiB", "3500KiB", "4MiB", "4500KiB", "5MiB", "5500KiB", "6MiB"])
+def test_too_little_device_memory_is_found_before_the_solve(qdsim, memory):
+    well = ROOT / "examples" / "self_consistent_well.yaml"
+    outcome = qdsim("run", well, "--set", "grid.x.nodes=2001", "--device", "sim", "--no-plot", "--json",
+                    environment={"QDSIM_SIM_MEMORY": memory})
+    outcome.assert_status(0)
+    result = json.loads(outcome.stdout)
+    assert (result["device"] == "sim:0") == (result["device_reason"] == "")

@@ -136,12 +136,12 @@ static void solves_twice(qds_context *ctx) {
   problem_clear(&p);
 }
 
-/* With what lies between blocks and what the library takes. */
+/* With what lies between blocks, what the library takes, and whole pieces of the pool. */
 static size_t just_enough(const variant *v) {
   const int64_t n[3] = {35, 35, 35};
   const int parts = v->complex_ ? 2 : 1;
   const size_t bytes = qds_spectrum_device_bytes(n, parts, parts * v->states, v->preconditioner, QDS_FLOAT32);
-  return (size_t)(1.35 * (double)bytes);
+  return (size_t)(1.35 * (double)bytes) + 2 * ((size_t)2 << 20);
 }
 
 /* What a solve has left in the pool serves the next one. */
