@@ -71,8 +71,9 @@ QDS_API int qds_context_threads(const qds_context *ctx);
 QDS_API const char *qds_context_device(const qds_context *ctx);
 /* Why "auto" took the CPU; "" when it was asked for or a GPU is in use. */
 QDS_API const char *qds_context_device_reason(const qds_context *ctx);
-/* How many solves the CPU has taken over because the device could not do them, which is decided before each
- * begins and logged as a warning with its reason. */
+/* How many solves the CPU has taken over because the device could not do them or the CPU is the better place,
+ * which is decided before each begins and logged with its reason: as a warning, but the second kind only when
+ * the device was asked for by name. */
 QDS_API int qds_context_fallbacks(const qds_context *ctx);
 
 /* The memory account, in bytes and blocks. The total first, then one row per tag in the order of

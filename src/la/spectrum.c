@@ -1,6 +1,7 @@
 #include "la/spectrum.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "la/blas.h"
@@ -8,8 +9,9 @@
 #include "la/inertia.h"
 #include "la/spectrum_internal.h"
 
-/* Up to this size the whole matrix is diagonalised. */
-enum { DENSE_ROWS = 400, MOST_DENSE_ROWS = 4000 };
+/* Up to this size the whole matrix is diagonalised; up to the second one when more than one state is wanted
+ * for so many unknowns. */
+enum { DENSE_ROWS = 400, MOST_DENSE_ROWS = 4000, UNKNOWNS_PER_STATE = 6 };
 /* The coarsest grid for start vectors has this many unknowns per vector; a line resolves its levels with
  * fewer than a plane or a volume. */
 enum { ROWS_PER_START_VECTOR = 60, ROWS_PER_START_VECTOR_1D = 15 };
@@ -67,6 +69,18 @@ static int vectors_on_coarse(const qds_search *s, int level, int states) {
                                                                                         : all;
 }
 
+/* Why the target is diagonalised as a whole, for which the CPU is the better place; "": it is not. */
+static void why_dense(const qds_search *s, char *why, size_t size) {
+  const int64_t rows = s->target.rows;
+  *why = 0;
+  if (rows <= DENSE_ROWS)
+    snprintf(why, size, "%d unknowns or fewer are diagonalised as a whole, on the CPU", DENSE_ROWS);
+  else if (s->options->states > rows / UNKNOWNS_PER_STATE && rows <= MOST_DENSE_ROWS)
+    snprintf(why, size,
+             "with more than one state for %d unknowns, up to %d are diagonalised as a whole, on the CPU",
+             UNKNOWNS_PER_STATE, MOST_DENSE_ROWS);
+}
+
 /* Diagonalises a small operator as a dense matrix: nothing can be missed. */
 static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenvalues, double *residuals) {
   const int64_t rows = s->target.rows;
@@ -99,7 +113,6 @@ static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenva
   }
   s->statistics->finest.operator_applications = rows + s->options->states;
   s->statistics->preconditioner = "none";
-  s->statistics->device = "cpu";
   s->statistics->verification = "dense diagonalisation: complete";
   return QDS_OK;
 }
@@ -315,8 +328,11 @@ qds_status qds_spectrum(qds_context *ctx, qds_tensor_operator *operator_, const 
                   .options = options,
                   .statistics = statistics};
   const double start = qds_seconds();
+  char dense[sizeof statistics->fallback];
+  why_dense(&s, dense, sizeof dense);
   qds_status status;
-  if (target.rows <= DENSE_ROWS || (options->states > target.rows / 6 && target.rows <= MOST_DENSE_ROWS)) {
+  if (*dense) {
+    qds_search_stay_on_cpu(&s, dense);
     status = solve_dense(&s, x, eigenvalues, residuals);
     statistics->solve_s = qds_seconds() - start;
   } else {

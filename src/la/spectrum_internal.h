@@ -30,6 +30,8 @@ typedef struct {
 /* Chooses the stream of the context's device when that can solve the problem, else NULL for the CPU, and
  * keeps both in the statistics. */
 qds_status qds_search_choose_place(qds_search *s);
+/* Keeps the CPU there, as the place where the target is diagonalised as a whole for `reason`. */
+void qds_search_stay_on_cpu(qds_search *s, const char *reason);
 qds_lobpcg_options qds_search_options(const qds_search *s, const qds_operator *a, const qds_operator *b,
                                       int wanted, const char *phase);
 /* Solves on the levels from the start level to level 1, beginning with random vectors, and leaves the vectors

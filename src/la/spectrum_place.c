@@ -65,3 +65,11 @@ qds_status qds_search_choose_place(qds_search *s) {
   s->stream = qds_context_stream(s->ctx);
   return QDS_OK;
 }
+
+void qds_search_stay_on_cpu(qds_search *s, const char *reason) {
+  qds_spectrum_statistics *statistics = s->statistics;
+  statistics->device = "cpu";
+  if (!qds_context_accelerator(s->ctx)) return;
+  snprintf(statistics->fallback, sizeof statistics->fallback, "%s", reason);
+  qds_context_prefer_cpu(s->ctx, reason);
+}

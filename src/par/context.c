@@ -253,9 +253,6 @@ const char *qds_context_device_reason(const qds_context *ctx) {
 int qds_context_fallbacks(const qds_context *ctx) {
   return ctx->fallbacks;
 }
-int qds_context_device_is_named(const qds_context *ctx) {
-  return ctx->device_is_named;
-}
 
 /* They differ in their numbers only. */
 static int same_reason(const char *a, const char *b) {
@@ -263,12 +260,19 @@ static int same_reason(const char *a, const char *b) {
   return *a && length == strcspn(b, "0123456789") && strncmp(a, b, length) == 0;
 }
 
-void qds_context_fall_back(qds_context *ctx, const char *reason) {
+static void leave_to_cpu(qds_context *ctx, const char *reason, qds_log_level level) {
   const int known = same_reason(ctx->told, reason);
   ctx->fallbacks++;
   snprintf(ctx->told, sizeof ctx->told, "%s", reason);
-  qds_log(ctx, known ? QDS_LOG_DEBUG : QDS_LOG_WARNING, "%s: %s; the CPU solves instead", ctx->device,
-          reason);
+  qds_log(ctx, known ? QDS_LOG_DEBUG : level, "%s: %s; the CPU solves instead", ctx->device, reason);
+}
+
+void qds_context_fall_back(qds_context *ctx, const char *reason) {
+  leave_to_cpu(ctx, reason, QDS_LOG_WARNING);
+}
+
+void qds_context_prefer_cpu(qds_context *ctx, const char *reason) {
+  leave_to_cpu(ctx, reason, ctx->device_is_named ? QDS_LOG_WARNING : QDS_LOG_DEBUG);
 }
 
 void qds_context_forget_fall_back(qds_context *ctx) {

@@ -11,11 +11,12 @@
 qds_allocator *qds_context_allocator(qds_context *ctx);
 /* The device of the context; NULL: the CPU. */
 qds_accelerator *qds_context_accelerator(const qds_context *ctx);
-/* The device was asked for by name, not chosen by "auto". */
-int qds_context_device_is_named(const qds_context *ctx);
 /* Tells and counts that the CPU takes over what the device cannot do, before it begins. A reason that was the
  * last to be told, numbers apart, is only counted. */
 void qds_context_fall_back(qds_context *ctx, const char *reason);
+/* The same where the CPU is the better place, which is told only to those who asked for the device by name.
+ */
+void qds_context_prefer_cpu(qds_context *ctx, const char *reason);
 /* A new task begins: the next reason is told in any case. */
 void qds_context_forget_fall_back(qds_context *ctx);
 /* The heap behind the allocator, for its pools' figures. */

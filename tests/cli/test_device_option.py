@@ -11,6 +11,10 @@ from command import GOOD, ROOT
 NO_PLUGINS = {"QDSIM_PLUGIN_DIR": "/nonexistent"}
 
 
+# Of GOOD: too many unknowns to be diagonalised as a whole.
+LARGE = ["--set", "grid.x.nodes=481"]
+
+
 @pytest.fixture
 def path(device):
     """A device file."""
@@ -43,7 +47,7 @@ def test_number_of_a_device_that_is_not_there(qdsim, path):
 
 
 def test_device_by_number(qdsim, path):
-    outcome = qdsim("run", path, "--device", "sim:2", environment={"QDSIM_SIM_DEVICES": "3"})
+    outcome = qdsim("run", path, "--device", "sim:2", *LARGE, environment={"QDSIM_SIM_DEVICES": "3"})
     outcome.assert_status(0)
     assert "\ndevice sim:2\n" in outcome.stdout
 
@@ -133,7 +137,7 @@ output: {plot: false}
 """
 
 
-@pytest.mark.parametrize("text", [GOOD, DOT], ids=["1D", "3D"])
+@pytest.mark.parametrize("text", [GOOD.replace("nodes: 121", "nodes: 481"), DOT], ids=["1D", "3D"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_simulated_device_agrees_with_the_cpu(qdsim, device, text, seed):
     """In whatever order its streams end."""
@@ -158,6 +162,16 @@ def test_what_the_device_cannot_do_the_cpu_does_and_says_so(qdsim, device):
     assert "\ndevice cpu: sim:0: it has 64 KiB free" in outcome.stdout
     result = json.loads(qdsim("run", device(DOT), "--json", "--device=sim", environment=small).stdout)
     assert result["device"] == "cpu" and "64 KiB free" in result["device_reason"]
+
+
+def test_small_devices_are_solved_by_the_cpu(qdsim, path):
+    whole = "400 unknowns or fewer are diagonalised as a whole, on the CPU"
+    outcome = qdsim("run", path, "--device", "sim")
+    outcome.assert_status(0)
+    assert f"\ndevice cpu: sim:0: {whole}\n" in outcome.stdout
+    assert outcome.stderr.count(f"sim:0: {whole}; the CPU solves instead") == 1
+    result = json.loads(qdsim("run", path, "--json", "--device", "sim").stdout)
+    assert (result["device"], result["device_reason"]) == ("cpu", f"sim:0: {whole}")
 
 
 def test_open_systems_are_solved_by_the_cpu(qdsim):

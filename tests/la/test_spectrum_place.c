@@ -6,7 +6,7 @@
 #include "la/magnetic_operator.h"
 #include "mem/pool_stream.h"
 
-enum { STATES = 4, MANY_STATES = 60 };
+enum { STATES = 4, MANY_STATES = 60, MOST_STATES = 86 };
 
 static tensor_problem cube(qds_context *ctx, int64_t elements) {
   const axis_plan side = {1, elements, {QDS_DIRICHLET, QDS_DIRICHLET}, 1, 1};
@@ -26,7 +26,7 @@ static size_t announced_of(const tensor_problem *p, const variant *v) {
 
 static qds_spectrum_statistics solve(qds_context *ctx, const tensor_problem *p, const variant *v) {
   const qds_vector_potential potential = {.slope = {{0, 0, 0}, {0, 0, -6}, {0, 6, 0}}};
-  double values[MANY_STATES], residuals[MANY_STATES];
+  double values[MOST_STATES], residuals[MOST_STATES];
   qds_spectrum_options options = {.states = v->states,
                                   .preconditioner = v->preconditioner,
                                   .relative_tolerance = 1e-2,
@@ -116,6 +116,26 @@ static void too_little(qds_context *ctx) {
   problem_clear(&p);
 }
 
+static void whole(qds_context *ctx) {
+  tensor_problem tiny = cube(ctx, 8), small = cube(ctx, 9);
+  const variant most = {MOST_STATES, 0, QDS_PRECONDITION_MULTIGRID};
+  qds_spectrum_statistics s = solve(ctx, &tiny, &plain);
+  assert_string_equal(s.device, "cpu");
+  assert_string_equal(s.fallback, "400 unknowns or fewer are diagonalised as a whole, on the CPU");
+  s = solve(ctx, &small, &most);
+  assert_string_equal(s.device, "cpu");
+  assert_string_equal(s.fallback, "with more than one state for 6 unknowns, up to 4000 are diagonalised as a "
+                                  "whole, on the CPU");
+  assert_int_equal(qds_context_fallbacks(ctx), 2);
+  problem_clear(&tiny);
+  problem_clear(&small);
+}
+
+static void test_what_is_diagonalised_as_a_whole_stays_on_the_cpu(void **state) {
+  (void)state;
+  with_memory(plenty, 0, whole);
+}
+
 static void test_too_small_a_limit_is_seen_at_the_start(void **state) {
   (void)state;
   with_memory(plenty, (size_t)8 << 20, too_little);
@@ -178,6 +198,7 @@ static void test_blocks_in_use_count(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_announced_memory_is_enough),
+      cmocka_unit_test(test_what_is_diagonalised_as_a_whole_stays_on_the_cpu),
       cmocka_unit_test(test_too_small_a_limit_is_seen_at_the_start),
       cmocka_unit_test(test_too_small_a_device_is_seen_at_the_start),
       cmocka_unit_test(test_a_second_solve_has_the_room_of_the_first),

@@ -78,6 +78,25 @@ static void falling_back_is_told_once(void **state) {
   qds_context_destroy(ctx);
 }
 
+/* Where the CPU is the better place, only those hear of it who asked for another one. */
+static void preferring_the_cpu_is_told_to_who_asked_for_the_device(void **state) {
+  (void)state;
+  for (int named = 0; named < 2; named++) {
+    diary d = {0};
+    qds_context *ctx;
+    qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+    options.device = named ? "sim" : "auto";
+    options.log = note_log;
+    options.user = &d;
+    assert_ok(qds_context_create(&options, &ctx));
+    qds_context_prefer_cpu(ctx, "small operators are diagonalised");
+    assert_int_equal(d.level, named ? QDS_LOG_WARNING : QDS_LOG_DEBUG);
+    assert_non_null(strstr(d.text, "small operators are diagonalised; the CPU solves instead"));
+    assert_int_equal(qds_context_fallbacks(ctx), 1);
+    qds_context_destroy(ctx);
+  }
+}
+
 static void options_are_checked(void **state) {
   (void)state;
   qds_context *ctx;
@@ -286,6 +305,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults),
       cmocka_unit_test(falling_back_is_told_once),
+      cmocka_unit_test(preferring_the_cpu_is_told_to_who_asked_for_the_device),
       cmocka_unit_test(options_are_checked),
       cmocka_unit_test(messages_and_leaks),
       cmocka_unit_test(progress_is_throttled),
