@@ -109,16 +109,30 @@ static qds_status restart(qds_context *ctx, qds_lobpcg_state *s) {
            s->options->phase, s->m);
 }
 
-static double tolerance_of(const qds_lobpcg_state *s, int j) {
-  const double above = s->eigenvalues[j] - s->options->floor;
-  return s->options->tolerance + s->options->relative_tolerance * (above > 0 ? above : 0);
+static double tolerance_of(const qds_lobpcg_options *o, const double *eigenvalues, int j) {
+  const double above = eigenvalues[j] - o->floor;
+  return o->tolerance + o->relative_tolerance * (above > 0 ? above : 0);
+}
+
+/* Of the wanted columns. */
+static int worst(const qds_lobpcg_options *o, const double *eigenvalues, const double *residuals) {
+  int worst_state = 0;
+  for (int j = 1; j < o->wanted; j++)
+    if (residuals[j] / tolerance_of(o, eigenvalues, j) >
+        residuals[worst_state] / tolerance_of(o, eigenvalues, worst_state))
+      worst_state = j;
+  return worst_state;
+}
+
+static int worst_of(const qds_lobpcg_state *s) {
+  return worst(s->options, s->eigenvalues, s->residuals);
 }
 
 /* Flags the columns that need a direction; returns how many wanted ones have not converged. */
 static int mark_active(qds_lobpcg_state *s) {
   int open = 0;
   for (int j = 0; j < s->m; j++) {
-    s->active[j] = s->residuals[j] > tolerance_of(s, j);
+    s->active[j] = s->residuals[j] > tolerance_of(s->options, s->eigenvalues, j);
     open += s->active[j] && j < s->options->wanted;
   }
   return open;
@@ -138,14 +152,6 @@ static qds_status image_of_directions(qds_context *ctx, qds_lobpcg_state *s) {
   return apply_operator(ctx, s, &w, &aw);
 }
 
-static int worst(const qds_lobpcg_state *s) {
-  int worst_state = 0;
-  for (int j = 1; j < s->options->wanted; j++)
-    if (s->residuals[j] / tolerance_of(s, j) > s->residuals[worst_state] / tolerance_of(s, worst_state))
-      worst_state = j;
-  return worst_state;
-}
-
 /* Some columns at a time, so that an interruption does not wait for all. */
 static qds_status precondition(qds_context *ctx, qds_lobpcg_state *s) {
   enum { COLUMNS_AT_ONCE = 8 };
@@ -156,7 +162,7 @@ static qds_status precondition(qds_context *ctx, qds_lobpcg_state *s) {
   for (int first = 0; first < s->nw; first += batch) {
     qds_block w = qds_block_part(&s->w, first, s->nw - first < batch ? s->nw - first : batch);
     QDS_TRY(preconditioner->apply(preconditioner->self, ctx, &w, &w));
-    QDS_TRY(qds_progress(ctx, s->options->phase, s->done, "residual %.1e eV", s->residuals[worst(s)]));
+    QDS_TRY(qds_progress(ctx, s->options->phase, s->done, "residual %.1e eV", s->residuals[worst_of(s)]));
   }
   s->statistics->preconditioner_applications += s->nw;
   s->statistics->preconditioner_s += qds_seconds() - start;
@@ -211,20 +217,21 @@ static qds_status iterate(qds_context *ctx, qds_lobpcg_state *s) {
 }
 
 static qds_status report(qds_context *ctx, qds_lobpcg_state *s, double first) {
-  const int w = worst(s);
-  const double target = tolerance_of(s, w), now = s->residuals[w];
+  const int w = worst_of(s);
+  const double target = tolerance_of(s->options, s->eigenvalues, w), now = s->residuals[w];
   const double done = first > target && now > 0 ? log(first / now) / log(first / target) : 0;
   s->done = done < 0 ? 0 : done > 1 ? 1 : done;
   return qds_progress(ctx, s->options->phase, s->done, "residual %.1e eV", now);
 }
 
 static qds_status not_converged(const qds_lobpcg_state *s) {
-  const int w = worst(s);
+  const int w = worst_of(s);
   QDS_FAIL(
       QDS_ERROR_CONVERGENCE,
       "%s: not converged after %d iterations: state %d has residual %.2e, wanted %.2e; allow more "
       "iterations, loosen the tolerance, or ask for another number of states (a level may be cut in two)",
-      s->options->phase, s->options->max_iterations, w, s->residuals[w], tolerance_of(s, w));
+      s->options->phase, s->options->max_iterations, w, s->residuals[w],
+      tolerance_of(s->options, s->eigenvalues, w));
 }
 
 static qds_status restart_checked(qds_context *ctx, qds_lobpcg_state *s) {
@@ -237,7 +244,7 @@ static qds_status restart_checked(qds_context *ctx, qds_lobpcg_state *s) {
 static qds_status solve(qds_context *ctx, qds_lobpcg_state *s) {
   const qds_lobpcg_options *o = s->options;
   QDS_TRY(restart_checked(ctx, s));
-  const double first = s->residuals[worst(s)];
+  const double first = s->residuals[worst_of(s)];
   for (int restarts = 0; restarts < MAX_RESTARTS && mark_active(s) > 0; restarts++) {
     while (mark_active(s) > 0) {
       QDS_TRY(report(ctx, s, first));
@@ -249,10 +256,18 @@ static qds_status solve(qds_context *ctx, qds_lobpcg_state *s) {
     }
     QDS_TRY(restart_checked(ctx, s));
   }
-  if (mark_active(s) == 0) return QDS_OK;
+  return qds_lobpcg_accept(o, s->eigenvalues, s->residuals);
+}
+
+qds_status qds_lobpcg_accept(const qds_lobpcg_options *options, const double *eigenvalues,
+                             const double *residuals) {
+  int open = 0;
+  for (int j = 0; j < options->wanted; j++) open += residuals[j] > tolerance_of(options, eigenvalues, j);
+  if (open == 0) return QDS_OK;
+  const int w = worst(options, eigenvalues, residuals);
   QDS_FAIL(QDS_ERROR_CONVERGENCE,
            "%s: the residual stays at %.2e, wanted %.2e: the tolerance lies below rounding; loosen it",
-           o->phase, s->residuals[worst(s)], tolerance_of(s, worst(s)));
+           options->phase, residuals[w], tolerance_of(options, eigenvalues, w));
 }
 
 qds_status qds_lobpcg(qds_context *ctx, const qds_lobpcg_options *options, qds_block *x, double *eigenvalues,

@@ -32,6 +32,11 @@ typedef struct {
 qds_status qds_lobpcg(qds_context *ctx, const qds_lobpcg_options *options, qds_block *x, double *eigenvalues,
                       double *residuals, qds_lobpcg_statistics *statistics);
 
+/* Whether the wanted columns have converged, with numbers computed anew from vectors that no iteration makes
+ * better. Errors: CONVERGENCE (names the worst residual; the tolerance lies below rounding). */
+qds_status qds_lobpcg_accept(const qds_lobpcg_options *options, const double *eigenvalues,
+                             const double *residuals);
+
 /* Blocks of the size of x that a solve holds at its peak, x included. */
 enum { QDS_LOBPCG_BLOCKS = 4 };
 

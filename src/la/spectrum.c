@@ -69,6 +69,17 @@ static int vectors_on_coarse(const qds_search *s, int level, int states) {
                                                                                         : all;
 }
 
+/* Rounding alone decides what residuals a diagonalisation leaves. One that is infinite, or no number, is for
+ * the caller to refuse, who knows where extreme numbers come from. */
+static qds_status accept_dense(const qds_search *s, const double *eigenvalues, const double *residuals) {
+  const int states = s->options->states;
+  for (int j = 0; j < states; j++)
+    if (!isfinite(residuals[j])) return QDS_OK;
+  qds_lobpcg_options options = qds_search_options(s, &s->target, NULL, states, "solve");
+  options.relative_tolerance = s->options->relative_tolerance;
+  return qds_lobpcg_accept(&options, eigenvalues, residuals);
+}
+
 /* Why the target is diagonalised as a whole, for which the CPU is the better place; "": it is not. */
 static void why_dense(const qds_search *s, char *why, size_t size) {
   const int64_t rows = s->target.rows;
@@ -114,7 +125,7 @@ static qds_status solve_dense(const qds_search *s, qds_block *x, double *eigenva
   s->statistics->finest.operator_applications = rows + s->options->states;
   s->statistics->preconditioner = "none";
   s->statistics->verification = "dense diagonalisation: complete";
-  return QDS_OK;
+  return accept_dense(s, eigenvalues, residuals);
 }
 
 qds_lobpcg_options qds_search_options(const qds_search *s, const qds_operator *a, const qds_operator *b,

@@ -167,6 +167,15 @@ def test_solve_that_does_not_converge(qdsim, device):
     qdsim("run", path, "--set", "tolerance_eV=1.0e-30").assert_refused(4, "converge")
 
 
+@pytest.mark.parametrize("nodes, reason", [(201, "the tolerance lies below rounding; loosen it"), (501, "loosen")],
+                         ids=["diagonalised", "iterated"])
+def test_tolerance_below_rounding(qdsim, device, nodes, reason):
+    """Refused for a small problem, which is diagonalised as a whole, as for one that is iterated."""
+    path = device(GOOD.replace("nodes: 121", f"nodes: {nodes}"))
+    refused = qdsim("run", path, "--set", "tolerance_eV=1.0e-16")
+    refused.assert_refused(4, "solve: ", "residual", "wanted 1.00e-16", reason)
+
+
 def test_energies_beyond_all_numbers(qdsim, device):
     """The potential is finite, the square of an energy is not."""
     path = device(GOOD.replace("states: 2", 'potential: [{formula_eV: "1e298*x^2"}]'))
