@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
   yaml_parser_t parser;
   qds_yaml *yaml;
+  const char *text; /* all of it */
   const char *setting;
   anchor anchors[QDS_YAML_MAX_ANCHORS];
   size_t anchor_count;
@@ -27,6 +28,14 @@ typedef struct {
 
 static int line_of(yaml_mark_t mark) {
   return (int)mark.line + 1;
+}
+
+/* Of a byte of the text, which libyaml gives without a line when it cannot be a character. */
+static int line_of_byte(const reader *r, size_t offset) {
+  int line = 1;
+  for (size_t i = 0; i < offset; i++)
+    line += r->text[i] == '\n' || (r->text[i] == '\r' && r->text[i + 1] != '\n');
+  return line;
 }
 
 /* A node whose line is that of the event which opens it. */
@@ -47,7 +56,7 @@ static qds_status parser_failure(const reader *r) {
   if (r->setting)
     snprintf(where, sizeof where, "--set %s", r->setting);
   else if (p->error == YAML_READER_ERROR)
-    snprintf(where, sizeof where, "%s", r->yaml->name);
+    snprintf(where, sizeof where, "%s:%d", r->yaml->name, line_of_byte(r, p->problem_offset));
   else
     snprintf(where, sizeof where, "%s:%d", r->yaml->name, line_of(p->problem_mark));
   if (p->error == YAML_READER_ERROR)
@@ -230,6 +239,7 @@ qds_status qds_yaml_parse_node(qds_yaml *yaml, const char *text, size_t bytes, q
   *out = NULL;
   QDS_TRY(QDS_NEW(yaml->allocator, 1, "yaml", &r));
   r->yaml = yaml;
+  r->text = text;
   r->setting = setting;
   r->anchor_count = 0;
   if (!yaml_parser_initialize(&r->parser))

@@ -131,8 +131,11 @@ static void refuse_junk(qds_context *ctx) {
                              "ELF\x02\x01\x01\0\0\0";
   QDS_AUTO(qds_yaml) *yaml = NULL;
   assert_fails(qds_yaml_parse(qds_context_allocator(ctx), "a.out", junk, sizeof junk, &yaml), QDS_ERROR_INPUT,
-               "a.out: not valid YAML: control characters are not allowed (byte 0)");
-  assert_refused(ctx, "a: 1\nb: \xff\xfe\n", "invalid leading UTF-8 octet (byte 8)");
+               "a.out:1: not valid YAML: control characters are not allowed (byte 0)");
+  assert_refused(ctx, "a: 1\nb: \xff\xfe\n",
+                 "dot.yaml:2: not valid YAML: invalid leading UTF-8 octet (byte 8)");
+  assert_refused(ctx, "a: 1\r\nb: 2\rc: \x1b[31m\n",
+                 "dot.yaml:3: not valid YAML: control characters are not allowed (byte 14)");
   assert_refused(ctx, "\x89PNG\r\n\x1a\n", "not valid YAML");
 }
 
