@@ -93,7 +93,9 @@ static qds_status parse_shape(cursor *c, qds_npy_header *out) {
       QDS_FAIL(QDS_ERROR_INPUT, "\"%s\": more than %d dimensions", c->path, QDS_NPY_MAX_DIMENSIONS);
     char *end;
     const long long size = strtoll(c->at, &end, 10);
-    if (size == LLONG_MAX) QDS_FAIL(QDS_ERROR_INPUT, "\"%s\": the size %.30s is too large", c->path, c->at);
+    const int digits = end - c->at < MAX_WORD ? (int)(end - c->at) : MAX_WORD;
+    if (size == LLONG_MAX)
+      QDS_FAIL(QDS_ERROR_INPUT, "\"%s\": the size %.*s is too large", c->path, digits, c->at);
     out->shape[out->dimensions++] = size;
     c->at = end;
     if (!take(c, ',') && *c->at != ')') return malformed(c, "a comma or )");
