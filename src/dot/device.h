@@ -129,6 +129,10 @@ static inline int qds_device_parts(const qds_device *d) {
 qds_status qds_device_new(qds_context *ctx, qds_device **out);
 QDS_AUTO_DEFINE(qds_device)
 
+/* Whether the ends of an axis lie where the library computes reliably; else `why` says what is allowed. */
+enum { QDS_AXIS_TEXT = 160 };
+int qds_device_axis_fits(double from_nm, double to_nm, char why[QDS_AXIS_TEXT]);
+
 /* Readers of the parts of a device file; each checks keys and values. */
 qds_status qds_device_read_grid(qds_device *device, const qds_yaml_node *root);
 qds_status qds_device_read_materials(qds_device *device, const qds_yaml_node *root);

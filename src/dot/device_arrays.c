@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "dot/device.h"
 
-static qds_status create_axis(qds_device *d, const qds_array_device *a, int user) {
+static qds_status make_axis(qds_device *d, const qds_array_device *a, int user) {
   qds_allocator *allocator = qds_context_allocator(d->ctx);
   qds_axis **out = &d->axis[qds_device_axis(d, user)];
   const int order = a->order ? a->order : 1;
@@ -20,6 +20,16 @@ static qds_status create_axis(qds_device *d, const qds_array_device *a, int user
              "uniform spacing is order 1 or 2; for order %d give the coordinates of the Gauss-Lobatto nodes",
              order);
   return qds_axis_create(allocator, 0, length, a->nodes[user], order, NULL, 0, a->boundary[user], out);
+}
+
+static qds_status create_axis(qds_device *d, const qds_array_device *a, int user) {
+  QDS_TRY(make_axis(d, a, user));
+  const qds_axis *axis = d->axis[qds_device_axis(d, user)];
+  const double *coordinates = axis->coordinates_nm;
+  char why[QDS_AXIS_TEXT];
+  QDS_REQUIRE(qds_device_axis_fits(coordinates[0], coordinates[axis->nodes - 1], why), "%s along axis %d: %s",
+              a->coordinates_nm[user] ? "coordinates" : "spacing_nm", user, why);
+  return QDS_OK;
 }
 
 /* Copies one number per node; `low`: the least allowed. */

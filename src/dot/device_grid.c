@@ -1,6 +1,7 @@
 /* Reading the grid: axes, order, refinement and boundaries. */
 #include "dot/device.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MOST_REFINEMENTS = 32 };
@@ -9,6 +10,15 @@ static const double longest_nm = 1e9, shortest_nm = 1e-6;
 
 static const char *const axis_names[] = {"x", "y", "z", NULL};
 static const char *const boundary_words[] = {"dirichlet", "neumann", "periodic", NULL};
+
+int qds_device_axis_fits(double from_nm, double to_nm, char why[QDS_AXIS_TEXT]) {
+  *why = 0;
+  if (from_nm >= -longest_nm && to_nm <= longest_nm && to_nm - from_nm >= shortest_nm) return 1;
+  snprintf(why, QDS_AXIS_TEXT,
+           "an axis from %g to %g nm: its ends must lie within %g nm of 0, and at least %g nm apart", from_nm,
+           to_nm, longest_nm, shortest_nm);
+  return 0;
+}
 
 static qds_status read_refinements(const qds_yaml_node *node, qds_refinement *out, size_t *count) {
   static const char *const keys[] = {"from_nm", "to_nm", "factor", NULL};
@@ -75,6 +85,7 @@ static qds_status read_axis(qds_device *d, const qds_yaml_node *node, int order,
   static const char *const keys[] = {"from_nm", "to_nm", "nodes", "refine", NULL};
   const qds_yaml_node *from, *to, *nodes_node;
   double from_nm, to_nm;
+  char why[QDS_AXIS_TEXT];
   int64_t nodes;
   qds_refinement refinements[MOST_REFINEMENTS];
   size_t count;
@@ -86,10 +97,7 @@ static qds_status read_axis(qds_device *d, const qds_yaml_node *node, int order,
   QDS_TRY(qds_yaml_double(to, &to_nm));
   QDS_TRY(qds_yaml_int64(nodes_node, 2, most_nodes, &nodes));
   if (!(from_nm < to_nm)) QDS_YAML_FAIL(from, "from_nm: %g must lie below to_nm: %g", from_nm, to_nm);
-  if (from_nm < -longest_nm || to_nm > longest_nm || to_nm - from_nm < shortest_nm)
-    QDS_YAML_FAIL(from,
-                  "an axis from %g to %g nm: its ends must lie within %g nm of 0, and at least %g nm apart",
-                  from_nm, to_nm, longest_nm, shortest_nm);
+  if (!qds_device_axis_fits(from_nm, to_nm, why)) QDS_YAML_FAIL(from, "%s", why);
   QDS_TRY(read_refinements(qds_yaml_find(node, "refine"), refinements, &count));
   size_t file_bytes;
   QDS_TRY(qds_context_plan(d->ctx, qds_axis_bytes(nodes, order), "an axis of the grid", NULL, &file_bytes));

@@ -196,6 +196,15 @@ def test_what_the_library_refuses(options):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("grid, name", [({"spacing_nm": 1e300}, "spacing_nm"), ({"spacing_nm": (1, 1e8)}, "spacing_nm"),
+                                        ({"spacing_nm": 1e-300}, "spacing_nm"),
+                                        ({"coordinates": (np.arange(21.0), 2e9 + np.arange(17.0))}, "coordinates")],
+                         ids=["enormous", "too long", "tiny", "far away"])
+def test_lengths_that_a_file_could_not_have(grid, name):
+    with pytest.raises(qdsim.ArgumentError, match=f"{name} along axis .*within 1e\\+09 nm of 0, and at least 1e-06 nm apart"):
+        solve(np.zeros((21, 17)), **grid)
+
+
 @pytest.mark.parametrize("shape", [(0,), (1,), (2,), (5, 2)])
 def test_too_few_nodes(shape):
     with pytest.raises(ValueError):
