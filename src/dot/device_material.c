@@ -231,6 +231,10 @@ qds_status qds_device_read_materials(qds_device *d, const qds_yaml_node *root) {
     QDS_YAML_FAIL(own, "a map of names is wanted: {well: {mass: 0.067, band_edge_eV: 0.0}}");
   for (size_t i = 0; own && i < qds_yaml_count(own); i++) {
     qds_device_material unused = no_material;
+    if (!strcmp(qds_yaml_key(own, i), hard_wall))
+      QDS_YAML_FAIL(
+          qds_yaml_item(own, i),
+          "the name hard_wall is taken: it stands for walls that nothing enters; choose another name");
     QDS_TRY(read_description(d, qds_yaml_item(own, i), &unused));
   }
   QDS_TRY(qds_yaml_require(root, "background", &background));

@@ -9,6 +9,10 @@ from command import GOOD
 # name: (what stands in the good file, what takes its place, line of the message, fragments of the message)
 MISTAKES = {
     "unknown_key": ("states: 2", "state: 2", 12, ['"state"', '"states"']),
+    "own_material_with_the_name_of_walls": ("  barrier: {", "  hard_wall: {mass: 0.1, band_edge_eV: 0.2}\n  barrier: {", 5,
+                                            ["materials.hard_wall", "the name hard_wall is taken", "another name"]),
+    "own_material_with_the_name_of_walls_in_use": ("barrier: {mass: 0.067", "hard_wall: {mass: 0.067", 5,
+                                                   ["materials.hard_wall", "the name hard_wall is taken"]),
     "unknown_key_of_a_region": ("from_nm: -10", "from: -10", 8, ['"from"', '"from_nm"']),
     "unknown_key_of_an_axis": ("nodes: 121", "node: 121", 10, ['"node"', '"nodes"']),
     "unknown_material": ("material: well", "material: wel", 8, ['"wel"', '"well"']),
