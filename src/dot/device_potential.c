@@ -62,6 +62,8 @@ static qds_status check_array_shape(const qds_device *d, const qds_yaml_node *no
   for (int a = 0; a < array->dimensions; a++)
     snprintf(got + strlen(got), sizeof got - strlen(got), "%s%lld", a ? " x " : "",
              (long long)array->shape[a]);
+  if (array->dimensions == 0)
+    QDS_YAML_FAIL(node, "the array is a single number, the grid's nodes (ends included) are %s", wanted);
   if (!fits)
     QDS_YAML_FAIL(node, "the array has shape %s, the grid's nodes (ends included) are %s", got, wanted);
   return QDS_OK;

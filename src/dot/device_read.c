@@ -31,11 +31,25 @@ static qds_status set_names(qds_device *d, const char *path) {
   return qds_format(allocator, &d->folder, "%.*s", (int)(base - path), path);
 }
 
+/* The name goes to the terminal, which control characters, C1 ones (U+0080 to U+009F) included, would drive.
+ */
+static qds_status read_name(const qds_yaml_node *node, const char **name) {
+  QDS_TRY(qds_yaml_string(node, name));
+  for (const char *at = *name; *at;) {
+    const uint32_t character = qds_utf8_next(&at);
+    if (character < ' ' || (character >= 0x7f && character < 0xa0))
+      QDS_YAML_FAIL(node,
+                    "the control character U+%04X stands in the name; use letters, digits and signs only",
+                    (unsigned)character);
+  }
+  return QDS_OK;
+}
+
 static qds_status read_scalars(qds_device *d, const qds_yaml_node *root) {
   const qds_yaml_node *node;
   const char *name = d->stem;
   int carrier = QDS_ELECTRON;
-  if ((node = qds_yaml_find(root, "name"))) QDS_TRY(qds_yaml_string(node, &name));
+  if ((node = qds_yaml_find(root, "name"))) QDS_TRY(read_name(node, &name));
   QDS_TRY(QDS_STRDUP(qds_context_allocator(d->ctx), name, "device", &d->name));
   d->temperature_K = 300;
   if ((node = qds_yaml_find(root, "temperature_K"))) {

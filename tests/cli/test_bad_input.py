@@ -13,6 +13,7 @@ MISTAKES = {
                                             ["materials.hard_wall", "the name hard_wall is taken", "another name"]),
     "own_material_with_the_name_of_walls_in_use": ("barrier: {mass: 0.067", "hard_wall: {mass: 0.067", 5,
                                                    ["materials.hard_wall", "the name hard_wall is taken"]),
+    "control_characters_in_the_name": ("name: test device", 'name: "test \\e[31mdevice"', 1, ["name", "control character"]),
     "unknown_key_of_a_region": ("from_nm: -10", "from: -10", 8, ['"from"', '"from_nm"']),
     "unknown_key_of_an_axis": ("nodes: 121", "node: 121", 10, ['"node"', '"nodes"']),
     "unknown_material": ("material: well", "material: wel", 8, ['"wel"', '"well"']),
@@ -155,13 +156,24 @@ def test_deeply_nested_file(qdsim, device):
     qdsim("run", device(b"[" * 1_000_000)).assert_refused(3, "device.yaml")
 
 
+def array_header(shape):
+    """The start of a .npy file of that shape."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
 def test_enormous_array_header(qdsim, device, tmp_path):
     """A .npy file whose header promises more than it holds."""
-    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (9000000000000,), }"
-    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
-    (tmp_path / "v.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    (tmp_path / "v.npy").write_bytes(array_header("(9000000000000,)"))
     path = device(GOOD + "potential: [{array_eV: v.npy}]\n")
     qdsim("run", path).assert_refused(3, "v.npy")
+
+
+def test_array_that_is_a_single_number(qdsim, device, tmp_path):
+    (tmp_path / "v.npy").write_bytes(array_header("()") + bytes(8))
+    path = device(GOOD + "potential: [{array_eV: v.npy}]\n")
+    qdsim("run", path).assert_refused(3, "device.yaml:14: ", "the array is a single number, the grid's nodes (ends included) are 121")
 
 
 # --- mistakes in --set ---
