@@ -1,5 +1,7 @@
 #include "mem/accelerator.h"
 
+#include <sys/mman.h>
+
 #include "mem/pool_stream.h"
 #include "mem/staging.h"
 
@@ -63,6 +65,17 @@ const qds_host_api *qds_backend_host(void) {
   return &host_api;
 }
 
+/* The kernel clears the page for processes that fork makes (from Linux 4.14 on; before, these are not told
+ * apart). */
+static qds_status mark_process(qds_accelerator *accelerator) {
+  void *page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room for the mark of a device");
+  (void)madvise(page, 1, MADV_WIPEONFORK);
+  accelerator->here = page;
+  *accelerator->here = 1;
+  return QDS_OK;
+}
+
 qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t limit,
                                   qds_allocator *allocator, qds_accelerator **out) {
   *out = NULL;
@@ -76,6 +89,7 @@ qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t 
   QDS_AUTO(qds_accelerator) *accelerator = NULL;
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "accelerator", &accelerator));
   *accelerator = (qds_accelerator){.backend = backend, .index = index, .allocator = allocator};
+  QDS_TRY(mark_process(accelerator));
   QDS_TRY(backend->open(&host_api, index, &accelerator->state, &accelerator->properties));
   QDS_TRY(qds_stream_pool_create(accelerator, limit, &accelerator->pool));
   QDS_TRY(qds_staging_create(accelerator, &accelerator->staging));
@@ -88,18 +102,19 @@ void qds_accelerator_destroy(qds_accelerator *accelerator) {
   if (!accelerator) return;
   qds_staging_destroy(accelerator->staging);
   qds_stream_pool_destroy(accelerator->pool, accelerator->leak, accelerator->leak_user);
-  if (accelerator->state) accelerator->backend->close(accelerator->state);
+  if (accelerator->state) qds_backend_of(accelerator)->close(accelerator->state);
+  if (accelerator->here) munmap(accelerator->here, 1);
   qds_release(accelerator);
 }
 
 qds_status qds_accelerator_allocate(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
                                     void **out) {
   *out = NULL;
-  return accelerator->backend->allocate(accelerator->state, kind, bytes, out);
+  return qds_backend_of(accelerator)->allocate(accelerator->state, kind, bytes, out);
 }
 
 void qds_accelerator_release(qds_accelerator *accelerator, qds_memory_kind kind, void *block) {
-  if (block) accelerator->backend->release(accelerator->state, kind, block);
+  if (block) qds_backend_of(accelerator)->release(accelerator->state, kind, block);
 }
 
 qds_status qds_accelerator_hold(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,
@@ -117,11 +132,11 @@ void qds_accelerator_let_go(qds_accelerator *accelerator, qds_memory_kind kind, 
 }
 
 qds_status qds_accelerator_memory(qds_accelerator *accelerator, size_t *free_bytes, size_t *total_bytes) {
-  return accelerator->backend->memory(accelerator->state, free_bytes, total_bytes);
+  return qds_backend_of(accelerator)->memory(accelerator->state, free_bytes, total_bytes);
 }
 
 qds_status qds_accelerator_inject(qds_accelerator *accelerator, qds_injection what, uint64_t n) {
   if (!accelerator->backend->inject)
     QDS_FAIL(QDS_ERROR_UNSUPPORTED, "the device \"%s\" injects no failures", accelerator->backend->name);
-  return accelerator->backend->inject(accelerator->state, what, n);
+  return qds_backend_of(accelerator)->inject(accelerator->state, what, n);
 }

@@ -11,8 +11,9 @@ typedef struct qds_staging qds_staging;
 typedef struct qds_trace qds_trace;
 
 typedef struct qds_accelerator {
-  const qds_backend *backend;
+  const qds_backend *backend; /* its operations are called through qds_backend_of */
   void *state;
+  char *here; /* a page that begins with 1, or, in a process that fork made, with 0 */
   int index;
   qds_accelerator_properties properties;
   qds_allocator *allocator; /* of the host, for bookkeeping */
@@ -40,6 +41,13 @@ qds_status qds_accelerator_create(const qds_backend *backend, int index, size_t 
 /* Everything taken from it has been given back before. NULL is allowed. */
 void qds_accelerator_destroy(qds_accelerator *accelerator);
 QDS_AUTO_DEFINE(qds_accelerator)
+
+/* What takes the place of a back end where its device cannot be used. */
+extern const qds_backend qds_orphan_backend;
+/* The operations: in a process that fork made, those that refuse work and give nothing back. */
+static inline const qds_backend *qds_backend_of(const qds_accelerator *accelerator) {
+  return *accelerator->here ? accelerator->backend : &qds_orphan_backend;
+}
 
 /* Memory straight from the back end, for pools, pinned staging and tests. */
 qds_status qds_accelerator_allocate(qds_accelerator *accelerator, qds_memory_kind kind, size_t bytes,

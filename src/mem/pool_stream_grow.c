@@ -67,7 +67,7 @@ static qds_status set_aside(qds_stream_pool *pool) {
 static qds_status wait_for_lanes(const qds_stream_pool *pool, const pool_lane *lanes) {
   const qds_accelerator *a = pool->accelerator;
   for (const pool_lane *lane = lanes; lane; lane = lane->next)
-    QDS_TRY(a->backend->event_synchronise(a->state, lane->event));
+    QDS_TRY(qds_backend_of(a)->event_synchronise(a->state, lane->event));
   return QDS_OK;
 }
 

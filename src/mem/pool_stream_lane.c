@@ -56,7 +56,7 @@ static qds_status make_lane(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
   QDS_AUTO_RELEASE pool_lane *lane = NULL;
   QDS_TRY(QDS_NEW_ZERO(qds_heap_allocator(pool->records), 1, "device pool records", &lane));
-  QDS_TRY(a->backend->event_create(a->state, &lane->event));
+  QDS_TRY(qds_backend_of(a)->event_create(a->state, &lane->event));
   pthread_mutex_lock(&pool->lock);
   lane->owner = POOL_FIRST_LANE + pool->lane_count++;
   lane->next = pool->lanes;
@@ -70,7 +70,7 @@ void qds_pool_destroy_lanes(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
   for (pool_lane *lane = pool->lanes, *next; lane; lane = next) {
     next = lane->next;
-    a->backend->event_destroy(a->state, lane->event);
+    qds_backend_of(a)->event_destroy(a->state, lane->event);
     qds_release(lane);
   }
   for (pool_slab *slab = pool->slabs, *next; slab; slab = next) {
@@ -89,7 +89,7 @@ static int is_done(const qds_stream_pool *pool, const pool_lane *lane) {
   const qds_accelerator *a = pool->accelerator;
   int done = 0;
   if (lane->dirty) return 0;
-  return a->backend->event_done(a->state, lane->event, &done) == QDS_OK && done;
+  return qds_backend_of(a)->event_done(a->state, lane->event, &done) == QDS_OK && done;
 }
 
 void qds_pool_assign_all(qds_stream_pool *pool, uint32_t from, uint32_t to) {
@@ -181,7 +181,7 @@ void qds_pool_flush(qds_stream_pool *pool, pool_lane *lane) {
 qds_status qds_pool_record(qds_stream_pool *pool, pool_lane *lane) {
   const qds_accelerator *a = pool->accelerator;
   if (!lane->dirty) return QDS_OK;
-  QDS_TRY(a->backend->event_record(a->state, lane->event, lane->native));
+  QDS_TRY(qds_backend_of(a)->event_record(a->state, lane->event, lane->native));
   lane->dirty = 0;
   return QDS_OK;
 }
@@ -193,7 +193,7 @@ static qds_status follow(qds_stream_pool *pool, pool_lane *own, pool_lane *other
   QDS_TRY(qds_pool_record(pool, other));
   pool->statistics.waits++;
   own->dirty = 1;
-  return a->backend->event_wait(a->state, other->event, own->native);
+  return qds_backend_of(a)->event_wait(a->state, other->event, own->native);
 }
 
 static qds_range *find_owned(const qds_stream_pool *pool, uint32_t owner, size_t size) {

@@ -54,17 +54,17 @@ enum { FEWEST_UNITS = 8 };
  * by segments. */
 static qds_status try_one(const qds_accelerator *a, void *begin, size_t bytes) {
   void *piece = NULL;
-  QDS_TRY(a->backend->piece_create(a->state, bytes, &piece));
-  const qds_status status = a->backend->piece_map(a->state, begin, piece, bytes);
-  if (status == QDS_OK) a->backend->piece_unmap(a->state, begin, bytes);
-  a->backend->piece_destroy(a->state, piece);
+  QDS_TRY(qds_backend_of(a)->piece_create(a->state, bytes, &piece));
+  const qds_status status = qds_backend_of(a)->piece_map(a->state, begin, piece, bytes);
+  if (status == QDS_OK) qds_backend_of(a)->piece_unmap(a->state, begin, bytes);
+  qds_backend_of(a)->piece_destroy(a->state, piece);
   return status;
 }
 
 static qds_status reserve(const qds_accelerator *a, size_t bytes, size_t unit, void **begin) {
-  QDS_TRY(a->backend->addresses_reserve(a->state, bytes, begin));
+  QDS_TRY(qds_backend_of(a)->addresses_reserve(a->state, bytes, begin));
   const qds_status status = try_one(a, *begin, unit);
-  if (status != QDS_OK) a->backend->addresses_release(a->state, *begin, bytes);
+  if (status != QDS_OK) qds_backend_of(a)->addresses_release(a->state, *begin, bytes);
   return status;
 }
 
@@ -95,7 +95,7 @@ qds_status qds_pieces_open(qds_stream_pool *pool) {
   pool->space = (pool_space){.begin = (uintptr_t)begin, .bytes = bytes, .unit = unit};
   const qds_status made = make_records(pool);
   if (made != QDS_OK) {
-    a->backend->addresses_release(a->state, begin, bytes);
+    qds_backend_of(a)->addresses_release(a->state, begin, bytes);
     release_records(&pool->space);
   }
   return made;
@@ -111,7 +111,7 @@ static void *unmap(qds_stream_pool *pool, size_t i, size_t *units) {
   pool_space *space = &pool->space;
   void *piece = space->table[i];
   *units = space->units[i];
-  a->backend->piece_unmap(a->state, (void *)(space->begin + i * space->unit), *units * space->unit);
+  qds_backend_of(a)->piece_unmap(a->state, (void *)(space->begin + i * space->unit), *units * space->unit);
   memset(space->table + i, 0, *units * sizeof *space->table);
   space->units[i] = 0;
   return piece;
@@ -120,8 +120,8 @@ static void *unmap(qds_stream_pool *pool, size_t i, size_t *units) {
 static qds_status map(qds_stream_pool *pool, size_t i, void *piece, size_t units) {
   const qds_accelerator *a = pool->accelerator;
   pool_space *space = &pool->space;
-  QDS_TRY(
-      a->backend->piece_map(a->state, (void *)(space->begin + i * space->unit), piece, units * space->unit));
+  QDS_TRY(qds_backend_of(a)->piece_map(a->state, (void *)(space->begin + i * space->unit), piece,
+                                       units * space->unit));
   for (size_t j = 0; j < units; j++) space->table[i + j] = piece;
   space->units[i] = (uint8_t)units;
   return QDS_OK;
@@ -130,8 +130,8 @@ static qds_status map(qds_stream_pool *pool, size_t i, void *piece, size_t units
 void qds_pieces_close(qds_stream_pool *pool) {
   const qds_accelerator *a = pool->accelerator;
   for (size_t i = 0, units; i < pool->space.bytes / pool->space.unit; i++)
-    if (pool->space.units[i]) a->backend->piece_destroy(a->state, unmap(pool, i, &units));
-  a->backend->addresses_release(a->state, (void *)pool->space.begin, pool->space.bytes);
+    if (pool->space.units[i]) qds_backend_of(a)->piece_destroy(a->state, unmap(pool, i, &units));
+  qds_backend_of(a)->addresses_release(a->state, (void *)pool->space.begin, pool->space.bytes);
   release_records(&pool->space);
 }
 
@@ -293,7 +293,7 @@ static qds_status create_pieces(const qds_stream_pool *pool, size_t block, size_
   while (wanted) {
     hand *h = &hands[*count];
     h->units = piece_units(pool, block, wanted);
-    QDS_TRY(a->backend->piece_create(a->state, h->units * pool->space.unit, &h->piece));
+    QDS_TRY(qds_backend_of(a)->piece_create(a->state, h->units * pool->space.unit, &h->piece));
     wanted -= h->units;
     ++*count;
   }
@@ -336,14 +336,15 @@ static qds_status carry_out(qds_stream_pool *pool, const pool_lane *own, const m
   QDS_TRY(QDS_NEW(qds_heap_allocator(pool->records), m->fresh + m->used, "device pool records", &hands));
   qds_status status = create_pieces(pool, block, m->fresh, hands, &count);
   fresh = count;
-  if (status == QDS_OK && m->used) status = a->backend->event_synchronise(a->state, own->event);
+  if (status == QDS_OK && m->used) status = qds_backend_of(a)->event_synchronise(a->state, own->event);
   if (status == QDS_OK) {
     for (int i = 0; i < m->source_count; i++) take_pieces(pool, m->sources[i], hands, &count);
     *emptied = 1;
     status = place_pieces(pool, m->target, hands, count);
   }
   *pieces = status == QDS_OK ? (ptrdiff_t)fresh : (ptrdiff_t)(fresh - count);
-  for (size_t i = 0; status != QDS_OK && i < count; i++) a->backend->piece_destroy(a->state, hands[i].piece);
+  for (size_t i = 0; status != QDS_OK && i < count; i++)
+    qds_backend_of(a)->piece_destroy(a->state, hands[i].piece);
   return status;
 }
 
@@ -456,7 +457,7 @@ static size_t release_some(qds_stream_pool *pool, size_t wanted) {
     const size_t begin = index_of(pool, m.sources[i]->begin),
                  end = begin + m.sources[i]->bytes / pool->space.unit;
     for (size_t j = begin, units; j < end; j += units, pieces++)
-      a->backend->piece_destroy(a->state, unmap(pool, j, &units));
+      qds_backend_of(a)->piece_destroy(a->state, unmap(pool, j, &units));
   }
   pthread_mutex_lock(&pool->lock);
   pool->space.moves--;

@@ -56,7 +56,7 @@ static void destroy_pair(void *user, void *thing) {
   pair *p = thing;
   for (int i = 0; i < PIECES && p->events[i].accelerator; i++) {
     (void)qds_event_synchronise(&p->events[i]);
-    a->backend->event_destroy(a->state, p->events[i].native);
+    qds_backend_of(a)->event_destroy(a->state, p->events[i].native);
   }
   give_pieces(a, p->pieces[0]);
   free(p);
@@ -67,7 +67,7 @@ static qds_status fill_pair(qds_accelerator *a, pair *p) {
   QDS_TRY(take_pieces(a, &memory));
   for (int i = 0; i < PIECES; i++) p->pieces[i] = (char *)memory + (size_t)i * PIECE_BYTES;
   for (int i = 0; i < PIECES; i++) {
-    QDS_TRY(a->backend->event_create(a->state, &p->events[i].native));
+    QDS_TRY(qds_backend_of(a)->event_create(a->state, &p->events[i].native));
     p->events[i].accelerator = a;
   }
   return QDS_OK;

@@ -10,7 +10,7 @@ qds_status qds_stream_open(qds_accelerator *accelerator, qds_allocator *allocato
                            qds_stream *out) {
   void *native = NULL;
   *out = (qds_stream){0};
-  if (accelerator) QDS_TRY(accelerator->backend->stream_create(accelerator->state, &native));
+  if (accelerator) QDS_TRY(qds_backend_of(accelerator)->stream_create(accelerator->state, &native));
   *out = (qds_stream){accelerator, native, allocator, threads};
   return QDS_OK;
 }
@@ -18,7 +18,7 @@ qds_status qds_stream_open(qds_accelerator *accelerator, qds_allocator *allocato
 void qds_stream_close(qds_stream *stream) {
   if (stream->accelerator) {
     qds_stream_pool_forget(stream->accelerator->pool, stream->native);
-    stream->accelerator->backend->stream_destroy(stream->accelerator->state, stream->native);
+    qds_backend_of(stream->accelerator)->stream_destroy(stream->accelerator->state, stream->native);
   }
   *stream = (qds_stream){0};
 }
@@ -72,7 +72,7 @@ void qds_stream_release(qds_stream *stream, void *block) {
 qds_status qds_stream_copy(qds_stream *stream, void *to, const void *from, size_t bytes) {
   if (bytes == 0) return QDS_OK;
   const qds_accelerator *a = stream->accelerator;
-  if (a) return a->backend->copy(a->state, stream->native, to, from, bytes);
+  if (a) return qds_backend_of(a)->copy(a->state, stream->native, to, from, bytes);
   memcpy(to, from, bytes);
   return QDS_OK;
 }
@@ -85,7 +85,7 @@ qds_status qds_stream_fetch(qds_stream *stream, void *to, const void *from, size
 qds_status qds_stream_fill(qds_stream *stream, void *to, int byte, size_t bytes) {
   if (bytes == 0) return QDS_OK;
   const qds_accelerator *a = stream->accelerator;
-  if (a) return a->backend->fill(a->state, stream->native, to, byte, bytes);
+  if (a) return qds_backend_of(a)->fill(a->state, stream->native, to, byte, bytes);
   memset(to, byte, bytes);
   return QDS_OK;
 }
@@ -97,26 +97,27 @@ qds_status qds_stream_launch(qds_stream *stream, const qds_kernel *kernel, const
     return QDS_OK;
   }
   if (a->backend->launch)
-    return a->backend->launch(a->state, stream->native, (int)kernel->id, arguments, kernel->bytes);
-  return a->backend->run(a->state, stream->native, kernel->run, arguments, kernel->bytes, stream->threads);
+    return qds_backend_of(a)->launch(a->state, stream->native, (int)kernel->id, arguments, kernel->bytes);
+  return qds_backend_of(a)->run(a->state, stream->native, kernel->run, arguments, kernel->bytes,
+                                stream->threads);
 }
 
 qds_status qds_stream_host_function(qds_stream *stream, void (*function)(void *), void *data) {
   const qds_accelerator *a = stream->accelerator;
-  if (a) return a->backend->host_function(a->state, stream->native, function, data);
+  if (a) return qds_backend_of(a)->host_function(a->state, stream->native, function, data);
   function(data);
   return QDS_OK;
 }
 
 qds_status qds_stream_synchronise(qds_stream *stream) {
   const qds_accelerator *a = stream->accelerator;
-  return a ? a->backend->stream_synchronise(a->state, stream->native) : QDS_OK;
+  return a ? qds_backend_of(a)->stream_synchronise(a->state, stream->native) : QDS_OK;
 }
 
 qds_status qds_stream_idle(qds_stream *stream, int *idle) {
   const qds_accelerator *a = stream->accelerator;
   *idle = 1;
-  return a ? a->backend->stream_idle(a->state, stream->native, idle) : QDS_OK;
+  return a ? qds_backend_of(a)->stream_idle(a->state, stream->native, idle) : QDS_OK;
 }
 
 /* --- events ------------------------------------------------------------------------------------------------
@@ -128,7 +129,7 @@ qds_status qds_event_create(qds_accelerator *accelerator, qds_allocator *allocat
   QDS_TRY(QDS_NEW_ZERO(allocator, 1, "event", &event));
   event->accelerator = accelerator;
   if (accelerator) {
-    const qds_status status = accelerator->backend->event_create(accelerator->state, &event->native);
+    const qds_status status = qds_backend_of(accelerator)->event_create(accelerator->state, &event->native);
     if (status != QDS_OK) {
       qds_release(event);
       return status;
@@ -141,14 +142,14 @@ qds_status qds_event_create(qds_accelerator *accelerator, qds_allocator *allocat
 void qds_event_destroy(qds_event *event) {
   if (!event) return;
   if (event->accelerator)
-    event->accelerator->backend->event_destroy(event->accelerator->state, event->native);
+    qds_backend_of(event->accelerator)->event_destroy(event->accelerator->state, event->native);
   qds_release(event);
 }
 
 qds_status qds_event_record(qds_event *event, qds_stream *stream) {
   QDS_REQUIRE(event->accelerator == stream->accelerator, "an event and a stream of different devices");
   const qds_accelerator *a = event->accelerator;
-  if (a) return a->backend->event_record(a->state, event->native, stream->native);
+  if (a) return qds_backend_of(a)->event_record(a->state, event->native, stream->native);
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   event->host_seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
@@ -159,26 +160,26 @@ qds_status qds_event_record(qds_event *event, qds_stream *stream) {
 qds_status qds_stream_wait(qds_stream *stream, qds_event *event) {
   const qds_accelerator *a = event->accelerator;
   if (!a) return QDS_OK;
-  if (a == stream->accelerator) return a->backend->event_wait(a->state, event->native, stream->native);
-  return a->backend->event_synchronise(a->state, event->native);
+  if (a == stream->accelerator) return qds_backend_of(a)->event_wait(a->state, event->native, stream->native);
+  return qds_backend_of(a)->event_synchronise(a->state, event->native);
 }
 
 qds_status qds_event_synchronise(qds_event *event) {
   const qds_accelerator *a = event->accelerator;
-  return a ? a->backend->event_synchronise(a->state, event->native) : QDS_OK;
+  return a ? qds_backend_of(a)->event_synchronise(a->state, event->native) : QDS_OK;
 }
 
 qds_status qds_event_done(qds_event *event, int *done) {
   const qds_accelerator *a = event->accelerator;
   *done = 1;
-  return a ? a->backend->event_done(a->state, event->native, done) : QDS_OK;
+  return a ? qds_backend_of(a)->event_done(a->state, event->native, done) : QDS_OK;
 }
 
 qds_status qds_event_seconds(qds_event *start, qds_event *end, double *seconds) {
   *seconds = 0;
   QDS_REQUIRE(start->accelerator == end->accelerator, "events of different devices");
   const qds_accelerator *a = start->accelerator;
-  if (a) return a->backend->event_seconds(a->state, start->native, end->native, seconds);
+  if (a) return qds_backend_of(a)->event_seconds(a->state, start->native, end->native, seconds);
   *seconds = end->host_seconds - start->host_seconds;
   return QDS_OK;
 }
@@ -198,7 +199,7 @@ int qds_stream_can_capture(const qds_stream *stream) {
 qds_status qds_graph_begin(qds_stream *stream) {
   if (!qds_stream_can_capture(stream)) QDS_FAIL(QDS_ERROR_UNSUPPORTED, "this device has no graphs");
   QDS_TRY(qds_stream_pool_mark(stream->accelerator->pool, stream));
-  return stream->accelerator->backend->capture_begin(stream->accelerator->state, stream->native);
+  return qds_backend_of(stream->accelerator)->capture_begin(stream->accelerator->state, stream->native);
 }
 
 qds_status qds_graph_end(qds_stream *stream, qds_graph **out) {
@@ -206,10 +207,10 @@ qds_status qds_graph_end(qds_stream *stream, qds_graph **out) {
   *out = NULL;
   QDS_AUTO(qds_graph) *graph = NULL;
   void *native = NULL;
-  QDS_TRY(a->backend->capture_end(a->state, stream->native, &native));
+  QDS_TRY(qds_backend_of(a)->capture_end(a->state, stream->native, &native));
   const qds_status status = QDS_NEW_ZERO(stream->allocator, 1, "graph", &graph);
   if (status != QDS_OK) {
-    a->backend->graph_destroy(a->state, native);
+    qds_backend_of(a)->graph_destroy(a->state, native);
     return status;
   }
   *graph = (qds_graph){a, native};
@@ -220,11 +221,11 @@ qds_status qds_graph_end(qds_stream *stream, qds_graph **out) {
 
 qds_status qds_graph_launch(qds_graph *graph, qds_stream *stream) {
   const qds_accelerator *a = graph->accelerator;
-  return a->backend->graph_launch(a->state, graph->native, stream->native);
+  return qds_backend_of(a)->graph_launch(a->state, graph->native, stream->native);
 }
 
 void qds_graph_destroy(qds_graph *graph) {
   if (!graph) return;
-  graph->accelerator->backend->graph_destroy(graph->accelerator->state, graph->native);
+  qds_backend_of(graph->accelerator)->graph_destroy(graph->accelerator->state, graph->native);
   qds_release(graph);
 }

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "folder.h"
 
@@ -95,6 +97,47 @@ static void preferring_the_cpu_is_told_to_who_asked_for_the_device(void **state)
     assert_int_equal(qds_context_fallbacks(ctx), 1);
     qds_context_destroy(ctx);
   }
+}
+
+/* What the child of fork makes of a context with work under way: 0, or where it went wrong. */
+static int use_and_destroy(qds_context *ctx, void *block) {
+  qds_stream *stream = qds_context_stream(ctx);
+  char number = 1;
+  if (qds_stream_copy(stream, &number, block, 1) != QDS_ERROR_UNSUPPORTED) return 1;
+  if (!strstr(qds_last_error()->message, "made by fork")) return 2;
+  if (qds_stream_synchronise(stream) != QDS_ERROR_UNSUPPORTED) return 3;
+  qds_stream_release(stream, block);
+  qds_context_destroy(ctx);
+  return 0;
+}
+
+static void the_child_of_fork_cannot_use_the_device(void **state) {
+  (void)state;
+  int leaks = 0, ended;
+  void *block;
+  qds_context *ctx;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.device = "sim";
+  options.threads = 1;
+  options.log = support_log;
+  options.user = &leaks;
+  assert_ok(qds_context_create(&options, &ctx));
+  qds_stream *stream = qds_context_stream(ctx);
+  assert_ok(qds_stream_allocate(stream, 1, 4096, "test", __FILE__, __LINE__, &block));
+  assert_ok(qds_stream_fill(stream, block, 7, 4096));
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    _exit(use_and_destroy(ctx, block));
+  }
+  assert_int_equal(waitpid(child, &ended, 0), child);
+  assert_int_equal(ended, 0);
+  char number = 0;
+  assert_ok(qds_stream_fetch(stream, &number, block, 1));
+  assert_int_equal(number, 7);
+  qds_stream_release(stream, block);
+  qds_context_destroy(ctx);
+  assert_int_equal(leaks, 0);
 }
 
 static void options_are_checked(void **state) {
@@ -306,6 +349,7 @@ int main(void) {
       cmocka_unit_test(defaults),
       cmocka_unit_test(falling_back_is_told_once),
       cmocka_unit_test(preferring_the_cpu_is_told_to_who_asked_for_the_device),
+      cmocka_unit_test(the_child_of_fork_cannot_use_the_device),
       cmocka_unit_test(options_are_checked),
       cmocka_unit_test(messages_and_leaks),
       cmocka_unit_test(progress_is_throttled),

@@ -1,6 +1,8 @@
 """Choosing what computes."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -71,3 +73,33 @@ def test_states_come_from_the_device_when_asked():
     del sim
     wx, wy, wz = np.ix_(*cpu.weights_nm)
     assert np.isclose(np.sum(found[0] ** 2 * wx * wy * wz), 1)  # they keep the result alive
+
+
+FORKED = """
+import gc, os, signal, sys
+import numpy as np, qdsim
+device = qdsim.Device({well!r}, device="sim")
+result = device.solve(progress=False)
+array = qdsim.zeros((100,), device="sim")
+assert result.device == "sim:0"
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    for use in (lambda: result.psi(0), lambda: device.solve(progress=False)):
+        try:
+            use()
+        except qdsim.UnsupportedError as error:
+            assert "made by fork" in str(error), error
+        else:
+            os._exit(7)
+    {end}
+assert os.waitpid(child, 0)[1] == 0
+assert np.isfinite(result.psi(0)).all() and (array.numpy() == 0).all()
+"""
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "del device, result, array, use; gc.collect(); os._exit(0)"],
+                         ids=["held to the end", "dropped"])
+def test_fork_leaves_the_device_to_the_parent(well, end):
+    done = subprocess.run([sys.executable, "-c", FORKED.format(well=well, end=end)], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
