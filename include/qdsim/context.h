@@ -54,7 +54,8 @@ typedef struct {
 /* options NULL: all defaults. A device that is asked for by name and cannot be used is an error that says
  * why; "auto" takes the GPU when there is one and else the CPU, and keeps the reason. Errors: ARGUMENT
  * (unknown device, negative threads, slack below 1), UNSUPPORTED (no such device here), MEMORY, FILE
- * (memory_trace). */
+ * (memory_trace). In the child of a fork work on a device is UNSUPPORTED, and what is destroyed there leaves
+ * the device alone, which is the parent's. */
 QDS_API qds_status qds_context_create(const qds_context_options *options, qds_context **out);
 
 /* Destroys the context. Memory taken through it and still held is a leak: each block is reported through the
