@@ -123,6 +123,10 @@ void qds_subbands_destroy(qds_subbands *s) {
   qds_release(s);
 }
 
+double qds_most_in_state(int dimension) {
+  return dimension == 3 ? 2 : INFINITY;
+}
+
 double qds_state_electrons(const qds_subbands *s, int state, double fermi_level_eV) {
   return qds_occupy(s->table, s->device->dimension, fermi_level_eV - s->energies_eV[state], s->mass[state],
                     s->kT_eV)

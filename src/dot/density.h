@@ -33,6 +33,9 @@ QDS_AUTO_DEFINE(qds_subbands)
  * two free axes count by their geometric mean; 1 where no axis is free. */
 double qds_free_mass(const qds_device *device, const double *probability);
 
+/* What one state can hold at most, of both spins: in 3D it is one level, else a subband without an end. */
+double qds_most_in_state(int dimension);
+
 /* The electrons that one state holds, per nm^2 in 1D, per nm in 2D. */
 double qds_state_electrons(const qds_subbands *subbands, int state, double fermi_level_eV);
 
@@ -43,8 +46,8 @@ double qds_state_electrons(const qds_subbands *subbands, int state, double fermi
 qds_status qds_predict_density(const qds_subbands *subbands, const qds_block *shift_V, double fermi_level_eV,
                                qds_block *density, qds_block *slope, qds_occupation *total);
 
-/* The Fermi level at which the electrons add up to `total` > 0, to rounding. *fermi_level_eV holds a first
- * guess. Errors: NUMERIC, those of the device. */
+/* The Fermi level at which the electrons add up to `total` > 0, to rounding; the states can hold more than
+ * these (qds_most_in_state). *fermi_level_eV holds a first guess. Errors: NUMERIC, those of the device. */
 qds_status qds_find_fermi_level(const qds_subbands *subbands, const qds_block *shift_V, double total,
                                 double *fermi_level_eV);
 

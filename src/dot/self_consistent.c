@@ -172,9 +172,28 @@ static int64_t most_states(const qds_tensor_operator *t) {
   return t->rows <= few ? t->rows : part > few ? part : few;
 }
 
+static int more_states(int64_t states, int64_t most) {
+  const int64_t more = states + states / 2 + 2;
+  return (int)(more < most ? more : most);
+}
+
+/* Without a number of states that can hold the electrons there is no Fermi level. */
+static qds_status make_room(loop *l, int64_t most) {
+  const double full = floor(l->total / qds_most_in_state(l->d->dimension));
+  if (l->states > full) return QDS_OK;
+  if (full >= (double)most)
+    QDS_FAIL(QDS_ERROR_INPUT,
+             "%s: self_consistent: electrons: %g electrons need at least %.6g states, but only %lld "
+             "can be computed on this grid; use more nodes, or fewer electrons",
+             l->d->input, l->total, full + 1, (long long)most);
+  l->states = more_states((int64_t)full, most);
+  return QDS_OK;
+}
+
 /* As many states as the electrons need. */
 static qds_status find_states(loop *l) {
   const int64_t most = most_states(l->t);
+  QDS_TRY(make_room(l, most));
   for (;;) {
     QDS_TRY(solve_states(l));
     if (l->total > 0) QDS_TRY(qds_find_fermi_level(l->subbands, NULL, l->total, &l->fermi_level_eV));
@@ -188,8 +207,7 @@ static qds_status find_states(loop *l) {
                "%s: the highest of %d states still holds %.1e of the electrons: the grid has too few states "
                "for them; use more nodes, or a lower temperature",
                l->d->input, l->states, highest / all);
-    const int64_t more = l->states + l->states / 2 + 2;
-    l->states = (int)(more < most ? more : most);
+    l->states = more_states(l->states, most);
     qds_log(l->ctx, QDS_LOG_DEBUG,
             "self-consistency: the highest state holds %.1e of the electrons; %d states now", highest / all,
             l->states);

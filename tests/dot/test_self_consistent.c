@@ -226,6 +226,41 @@ static void dot_of_two_electrons(qds_context *ctx) {
   qds_result_destroy(r);
 }
 
+/* A level holds two electrons: where `states` asks to see fewer than hold them, more are computed. */
+static void more_electrons_than_the_states_to_see_hold(qds_context *ctx) {
+  static const char *const totals[] = {"self_consistent.electrons={total: 8}",
+                                       "self_consistent.electrons={total: 9}"};
+  for (int t = 0; t < 2; t++) {
+    const char *const all[] = {totals[t], "states=12", NULL}, *const few[] = {totals[t], "states=2", NULL};
+    qds_result *a = NULL, *b = NULL;
+    parse_and_solve(ctx, dot, all, &a);
+    parse_and_solve(ctx, dot, few, &b);
+    assert_int_equal(qds_result_states(b), 2);
+    assert_close(total_density(b) * 1e-21, 8 + t, 1e-9);
+    assert_close(qds_result_fermi_level_eV(b), qds_result_fermi_level_eV(a), 1e-6);
+    for (int s = 0; s < 2; s++) {
+      assert_close(qds_result_energies_eV(b)[s], qds_result_energies_eV(a)[s], 1e-6);
+      assert_close(qds_result_occupations(b)[s], 2, 1e-9);
+    }
+    qds_result_destroy(a);
+    qds_result_destroy(b);
+  }
+}
+
+static void more_electrons_than_the_grid_holds(qds_context *ctx) {
+  static const char *const totals[] = {"self_consistent.electrons={total: 1000}",
+                                       "self_consistent.electrons={total: 1e300}"};
+  for (int t = 0; t < 2; t++) {
+    qds_device *device = NULL;
+    qds_result *r = NULL;
+    assert_ok(qds_device_parse(ctx, "test.yaml", dot, (const char *const[]){totals[t], NULL}, &device));
+    assert_fails(qds_device_solve(device, &r), QDS_ERROR_INPUT,
+                 t == 0 ? "test.yaml: self_consistent: electrons: 1000 electrons need at least 501 states"
+                        : "but only 400 can be computed on this grid");
+    qds_device_destroy(device);
+  }
+}
+
 /* Electrostatics alone: contacts tilt the band, dopants bend it, both with the electron's sign. */
 static void potential_without_electrons(qds_context *ctx) {
   static const char *const text =
@@ -445,6 +480,8 @@ TEST_IN_CONTEXT(mass_in_the_plane)
 TEST_IN_CONTEXT(wire_is_neutral)
 TEST_IN_CONTEXT(no_contact)
 TEST_IN_CONTEXT(dot_of_two_electrons)
+TEST_IN_CONTEXT(more_electrons_than_the_states_to_see_hold)
+TEST_IN_CONTEXT(more_electrons_than_the_grid_holds)
 TEST_IN_CONTEXT(potential_without_electrons)
 TEST_IN_CONTEXT(potential_for_holes)
 TEST_IN_CONTEXT(does_not_converge)
@@ -466,6 +503,8 @@ int main(void) {
       cmocka_unit_test(test_wire_is_neutral),
       cmocka_unit_test(test_no_contact),
       cmocka_unit_test(test_dot_of_two_electrons),
+      cmocka_unit_test(test_more_electrons_than_the_states_to_see_hold),
+      cmocka_unit_test(test_more_electrons_than_the_grid_holds),
       cmocka_unit_test(test_potential_without_electrons),
       cmocka_unit_test(test_potential_for_holes),
       cmocka_unit_test(test_does_not_converge),
