@@ -1,5 +1,6 @@
 #include "mem/overflow.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,13 @@
 static const size_t least_in_file = (size_t)64 << 10;
 /* Small blocks and the pages in use at one time need that much. */
 static const size_t least_limit = (size_t)16 << 20;
-/* What large blocks may fill of the budget in memory. When work is known to fit, all of it. When it is known
- * to overflow, the pages in use need some room. Before anything is known: what is made first, such as the
- * axes of a grid, is seldom what is used most. */
+/* Whatever the plan, large blocks leave this part of the budget, or so much, to the small ones, which cannot
+ * go to files: work may take more than was planned. */
+static const double part_for_small = 1.0 / 16;
+static const size_t most_for_small = (size_t)16 << 20;
+/* What large blocks may fill of the budget in memory. When work is known to fit, all of the rest. When it is
+ * known to overflow, the pages in use need some room. Before anything is known: what is made first, such as
+ * the axes of a grid, is seldom what is used most. */
 typedef enum { UNPLANNED, FITS, OVERFLOWS } plan;
 static const double part_for_blocks[] = {[UNPLANNED] = 0.25, [FITS] = 1, [OVERFLOWS] = 0.75};
 
@@ -59,13 +64,19 @@ static qds_status open_provider(qds_overflow *s) {
   return qds_pager_create(s->provider, room_for_pages, s, &s->pager);
 }
 
+/* Call with the lock held. */
+static size_t room_for_blocks(const qds_overflow *s) {
+  const double limit = (double)s->limit, rest = limit - fmin(part_for_small * limit, (double)most_for_small);
+  return (size_t)fmin(part_for_blocks[s->plan] * limit, rest);
+}
+
 static int goes_to_memory(qds_overflow *s, size_t bytes, const char *tag) {
   if (bytes < least_in_file) return 1;
   pthread_mutex_lock(&s->lock);
   int wanted = s->plan != OVERFLOWS;
   for (int i = 0; i < QDS_OVERFLOW_MOST_TAGS && s->often_used[i]; i++)
     wanted |= !strcmp(tag, s->often_used[i]);
-  const size_t most = (size_t)(part_for_blocks[s->plan] * (double)s->limit);
+  const size_t most = room_for_blocks(s);
   pthread_mutex_unlock(&s->lock);
   const size_t held = held_in_memory(s);
   return wanted && bytes <= most && held <= most - bytes;
@@ -119,7 +130,11 @@ static qds_status overflow_allocate(qds_allocator *self, size_t bytes, const cha
     /* another thread may have taken what was left */
     if (status != QDS_ERROR_BUDGET || bytes < least_in_file) return status;
   }
-  return allocate_in_file(s, bytes, tag, file, line, out);
+  const qds_status status = allocate_in_file(s, bytes, tag, file, line, out);
+  const size_t held = held_in_memory(s);
+  if (status != QDS_ERROR_FILE || held > s->limit || bytes > s->limit - held) return status;
+  /* where there can be no files, what was to be left to others is there all the same */
+  return heap->allocate(heap, bytes, tag, file, line, out);
 }
 
 static void overflow_release(qds_allocator *self, void *block) {

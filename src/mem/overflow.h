@@ -1,7 +1,8 @@
 /* An allocator in front of the heap that puts into files what does not fit into the memory budget.
  *
- * Large blocks beyond the budget become file regions (provider_file.h), whose mapped pages a pager keeps
- * within what the heap leaves of the budget. Small blocks, and blocks that fit, come from the heap. So the
+ * Large blocks beyond the budget, of which a part is left to small ones, become file regions
+ * (provider_file.h), whose mapped pages a pager keeps within what the heap leaves of the budget. Small
+ * blocks, and blocks that fit, come from the heap; where no file can be made, all that is left. So the
  * budget bounds the heap's blocks exactly, and these plus the mapped pages as closely as the pager can
  * follow. What is in files does not count in the heap's account, but for the record of each block: so leaks
  * and injected failures are the heap's business in both cases. */
@@ -22,9 +23,9 @@ qds_allocator *qds_overflow_allocator(qds_overflow *overflow);
 
 /* As qds_heap_reserve_check, for `bytes` of which files may take what the budget does not hold, *file_bytes.
  * With `often_used` (NULL-terminated, literals) it is also the plan for what follows: when all of it fits,
- * all goes to memory; else only large blocks with one of these tags do, as long as they fit: those that the
- * computation touches most. NULL: a check alone. Errors: BUDGET (the limit is below what cannot be in files;
- * the scratch folder cannot be used, or has no room: named). */
+ * all goes to memory as long as it keeps to the plan or near it; else only large blocks with one of these
+ * tags do, as long as they fit: those that the computation touches most. NULL: a check alone. Errors: BUDGET
+ * (the limit is below what cannot be in files; the scratch folder cannot be used, or has no room: named). */
 qds_status qds_overflow_reserve_check(qds_overflow *overflow, size_t bytes, const char *purpose,
                                       const char *const *often_used, size_t *file_bytes);
 

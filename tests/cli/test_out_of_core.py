@@ -89,6 +89,34 @@ def test_same_result_as_in_memory(qdsim, device, tmp_path, scratch, name):
     assert fields[0] == fields[1]
 
 
+def test_solve_that_needs_more_than_was_estimated(qdsim, device, scratch):
+    """The electrons fill many more states than are asked for: what was to fit into memory overflows in the middle."""
+    path = device("""\
+dimension: 2
+materials: {m: {mass: 0.8, band_edge_eV: 0.0, permittivity: 4.0}}
+background: m
+doping: [{donors_cm3: 1.4e15}]
+grid:
+  x: {from_nm: 0, to_nm: 16, nodes: 60}
+  y: {from_nm: -7, to_nm: 7, nodes: 15}
+  boundary: {x: [dirichlet, neumann], y: [dirichlet, neumann]}
+electrostatics: {contacts: [{face: x-, potential_V: 0.26}, {face: y-, potential_V: -0.1}]}
+self_consistent: {electrons: neutral, tolerance_V: 1.0e-2}
+temperature_K: 150
+states: 4
+output: {plot: false}
+""")
+    inside = qdsim("run", path, "--json", "--threads", 1)
+    inside.assert_status(0)
+    outside = qdsim("run", path, "--json", "--threads", 1, "--memory-limit", "8MiB", "--scratch", scratch)
+    outside.assert_status(0)
+    inside, outside = json.loads(inside.stdout), json.loads(outside.stdout)
+    assert inside["states"] == outside["states"]
+    memory = outside["statistics"]["memory"]
+    assert memory["peak_bytes"] <= 8 << 20 < inside["statistics"]["memory"]["peak_bytes"]
+    assert memory["files"]["blocks"] > 0
+
+
 def test_table_says_what_is_in_files(qdsim, device, scratch):
     path = device(DEVICES["2D"])
     outcome = qdsim("run", path, "--memory-limit", "16MiB", "--scratch", scratch)

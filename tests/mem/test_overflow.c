@@ -102,6 +102,31 @@ static void a_plan_says_what_stays_in_memory(void **state) {
   qds_context_destroy(ctx);
 }
 
+/* Work that takes more than its plan said: small blocks, which never go to files, still find room. */
+static void large_blocks_leave_room_for_small_ones(void **state) {
+  enum { LARGE = 40, SMALL = 960 };
+  diary d;
+  qds_context *ctx = create(32 * MIB, *state, &d);
+  qds_allocator *allocator = qds_context_allocator(ctx);
+  static const char *const often[] = {"hot", NULL};
+  static const char *const tags[] = {"hot", "cold"};
+  size_t file_bytes;
+  qds_memory_row row;
+  qds_memory_files files;
+  char *large[LARGE] = {0}, *small[SMALL] = {0};
+  assert_ok(qds_context_plan(ctx, 20 * MIB, "the solver", often, &file_bytes));
+  for (int i = 0; i < LARGE; i++) assert_ok(QDS_NEW(allocator, MIB, tags[i % 2], &large[i]));
+  for (int i = 0; i < SMALL; i++) assert_ok(QDS_NEW(allocator, 1 << 10, "small", &small[i]));
+  qds_context_memory(ctx, &row);
+  qds_context_files(ctx, &files);
+  assert_true(row.current_bytes >= 30 * MIB && row.peak_bytes <= 32 * MIB);
+  assert_true(files.current_bytes >= 8 * MIB && files.current_bytes <= 10 * MIB);
+  for (int i = 0; i < LARGE; i++) qds_release(large[i]);
+  for (int i = 0; i < SMALL; i++) qds_release(small[i]);
+  qds_context_destroy(ctx);
+  assert_int_equal(d.leaks, 0);
+}
+
 static void plans_that_cannot_be_kept_are_refused(void **state) {
   diary d;
   size_t bytes;
@@ -116,6 +141,9 @@ static void plans_that_cannot_be_kept_are_refused(void **state) {
   char *block = NULL;
   assert_fails(QDS_NEW(qds_context_allocator(ctx), 90 * MIB, "x", &block), QDS_ERROR_FILE, "/nowhere/at/all");
   assert_null(block);
+  /* what fits needs no files */
+  assert_ok(QDS_NEW(qds_context_allocator(ctx), 31 * MIB, "x", &block));
+  qds_release(block);
   qds_context_destroy(ctx);
   ctx = create(32 * MIB, *state, &d);
   assert_fails(qds_context_plan(ctx, (size_t)1 << 60, "the solver", NULL, &bytes), QDS_ERROR_BUDGET,
@@ -201,6 +229,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       IN_FOLDER(large_blocks_beyond_the_limit_go_to_files),
       IN_FOLDER(a_plan_says_what_stays_in_memory),
+      IN_FOLDER(large_blocks_leave_room_for_small_ones),
       IN_FOLDER(plans_that_cannot_be_kept_are_refused),
       IN_FOLDER(leaks_in_files_are_reported),
       IN_FOLDER(every_allocation_may_fail),
