@@ -122,13 +122,8 @@ qds_status qds_hamiltonian_create(const qds_device *d, qds_maps *maps, qds_tenso
  * `highest`: of the potential's magnitude. */
 static qds_status rounding_floor(qds_context *ctx, const qds_tensor_operator *t, double highest,
                                  double *floor) {
-  double norm = 0;
-  for (int a = 0; a < 3; a++) {
-    double lowest, largest, shortest = INFINITY;
-    QDS_TRY(qds_tensor_operator_range(ctx, t, a, &lowest, &largest));
-    for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
-    if (largest > 0) norm += 4 * largest / (shortest * shortest);
-  }
+  double norm;
+  QDS_TRY(qds_tensor_operator_norm(ctx, t, &norm));
   *floor = rounding_units * DBL_EPSILON * (norm + highest);
   return QDS_OK;
 }

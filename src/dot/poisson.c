@@ -10,7 +10,7 @@ enum { MAX_ITERATIONS = 500, MAX_PASSES = 12 };
 /* Each pass of the linear solve shrinks the error by this; rounding ends the passes. */
 static const double pass_tolerance = 1e-8;
 /* What rounding may leave of the potential before the solve is said to have failed. */
-static const double most_rounding = 1e-9;
+static const double most_rounding = 1e-7;
 /* A charge that adds up to this part of itself adds up to nothing. */
 static const double neutral = 1e-9;
 
@@ -81,7 +81,8 @@ qds_status qds_poisson_correct(qds_poisson *p, const qds_poisson_charge *charge,
                              .preconditioner = &b,
                              .relative_tolerance = charge->relative_tolerance,
                              .max_iterations = MAX_ITERATIONS,
-                             .phase = "poisson"};
+                             .phase = "poisson",
+                             .norm = p->norm};
   add_terms(p, &options);
   QDS_TRY(qds_stream_fill(p->grid.stream, p->update.data, 0, sizeof(double) * (size_t)p->update.rows));
   QDS_TRY(qds_pcg(ctx, &options, &p->residual, &p->update, &statistics));
@@ -183,7 +184,7 @@ qds_status qds_poisson_solve(qds_poisson *p, const double *charge, double *poten
   if (!(change <= most_rounding * size))
     QDS_FAIL(QDS_ERROR_CONVERGENCE,
              "poisson: the potential is uncertain by %.1e V of %.1e V; the permittivities or the grid's "
-             "spacings differ too much",
+             "spacings differ too much, or an axis has too many nodes",
              change, size);
   return qds_block_copy(&a.potential, &out);
 }

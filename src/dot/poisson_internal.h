@@ -22,6 +22,7 @@ struct qds_poisson {
   int multigrid_has_slope;
   double level;   /* with no contact: the eigenvalue that a uniform potential is given, that of a wave
                      through the device */
+  double norm;    /* of the operator without slope */
   double volume;  /* of all unknowns */
   qds_block root; /* unknowns: root of the volume, a uniform potential; empty until it is needed */
   qds_block lift; /* unknowns: what the contacts put into the right-hand side */

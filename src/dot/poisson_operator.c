@@ -115,6 +115,7 @@ qds_status qds_poisson_create(const qds_device *device, const double *permittivi
                           (const qds_axis *const[3]){p->axis[0], p->axis[1], p->axis[2]}, &p->grid));
   QDS_TRY(create_vectors(p));
   p->level = lowest_wave(p, permittivity);
+  QDS_TRY(qds_tensor_operator_norm(device->ctx, p->operator_, &p->norm));
   *out = p;
   p = NULL;
   return QDS_OK;

@@ -1,9 +1,13 @@
 #include "la/pcg.h"
 
+#include <float.h>
 #include <math.h>
 
 /* Groups of rows that are summed one after the other; a device works on all of its at once. */
 enum { HOST_GROUPS = 128, DEVICE_GROUPS = 1056, FEWEST_GROUP_ROWS = 256 };
+
+/* Units in the last place of norm * ||x|| that a residual which rounding has stopped may have. */
+static const double rounding_units = 16;
 
 /* The sums of an iteration, which the kernels leave in the stream's place. r . z of one iteration serves the
  * next, so there are two of them, which take turns. */
@@ -138,13 +142,24 @@ static qds_status descend(solver *s, double relative, int *iterations) {
   return QDS_OK;
 }
 
+/* Whether a relative residual is what rounding leaves. */
+static qds_status is_rounding(solver *s, double relative, int *is) {
+  double sums[SUMS];
+  QDS_TRY(dot(s, s->x, s->x, SQUARE));
+  QDS_TRY(fetch(s, sums));
+  *is = relative * s->norm_b <= rounding_units * DBL_EPSILON * s->options->norm * sqrt(sums[SQUARE]);
+  return QDS_OK;
+}
+
 /* The recurrence may drift from the truth: start again from the true residual while that helps. */
 static qds_status solve(solver *s, qds_pcg_statistics *statistics) {
   double relative = 0, before = INFINITY;
-  int iterations = 0;
+  int iterations = 0, done = 0;
   for (;;) {
     QDS_TRY(true_residual(s, &relative));
     if (relative <= s->options->relative_tolerance) break;
+    if (relative > 0.5 * before) QDS_TRY(is_rounding(s, relative, &done));
+    if (done) break;
     if (relative > 0.5 * before)
       QDS_FAIL(
           QDS_ERROR_CONVERGENCE,

@@ -18,6 +18,10 @@ typedef struct {
   double relative_tolerance;          /* of ||b - A x|| / ||b|| */
   int max_iterations;
   const char *phase;
+  /* Of the operator, or 0. A residual that rounding keeps above the tolerance is accepted where it is no more
+   * than rounding this norm times ||x|| makes it: x then solves an operator that differs from this one by
+   * rounding. With 0 such a residual is an error. */
+  double norm;
   /* What is solved for is the operator plus these. */
   qds_pcg_term term[QDS_PCG_MOST_TERMS];
   int terms;

@@ -58,6 +58,17 @@ qds_status qds_tensor_operator_range(qds_context *ctx, const qds_tensor_operator
   return QDS_OK;
 }
 
+qds_status qds_tensor_operator_norm(qds_context *ctx, const qds_tensor_operator *t, double *norm) {
+  *norm = 0;
+  for (int a = 0; a < 3; a++) {
+    double lowest, largest, shortest = (double)INFINITY;
+    QDS_TRY(qds_tensor_operator_range(ctx, t, a, &lowest, &largest));
+    for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
+    if (largest > 0) *norm += 4 * largest / (shortest * shortest);
+  }
+  return QDS_OK;
+}
+
 /* Each thread fills what it will work on, whose memory it then becomes. */
 static qds_status fill(qds_context *ctx, qds_lines *lines, int64_t count, int64_t length, double *to) {
   const int threads = qds_context_threads(ctx);

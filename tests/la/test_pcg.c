@@ -203,6 +203,23 @@ static void what_cannot_work_is_an_error(qds_context *ctx) {
   assert_fails(attempt(ctx, &laplacian, NULL, 1e-8, 500), QDS_ERROR_NUMERIC, "right-hand side is nan");
 }
 
+/* With the operator's norm a residual that rounding has stopped is accepted, and said; no other is. */
+static void what_rounding_leaves_is_accepted(qds_context *ctx) {
+  box laplacian = {1, 0, 0};
+  const qds_operator a = box_operator(&laplacian);
+  qds_pcg_options options = {
+      .operator_ = &a, .relative_tolerance = 1e-19, .max_iterations = 5000, .phase = "potential", .norm = 12};
+  qds_pcg_statistics statistics;
+  fill_random(b);
+  memset(x, 0, sizeof x);
+  assert_ok(solve_on_device(ctx, &options, &statistics));
+  assert_true(statistics.relative_residual > 1e-19 && statistics.relative_residual < 1e-14);
+  assert_close(relative_residual(ctx, a, b, x), statistics.relative_residual, 1e-16);
+  memset(x, 0, sizeof x);
+  options.norm = 1e-6;
+  assert_fails(solve_on_device(ctx, &options, &statistics), QDS_ERROR_CONVERGENCE, "rounding errors");
+}
+
 static void zero_gives_zero(qds_context *ctx) {
   box laplacian = {1, 0, 0};
   memset(b, 0, sizeof b);
@@ -294,6 +311,7 @@ TEST_IN_CONTEXT(laplacian_needs_no_preconditioner)
 TEST_IN_CONTEXT(exact_preconditioner_takes_one_iteration)
 TEST_IN_CONTEXT(contrast_costs_iterations)
 TEST_IN_CONTEXT(what_cannot_work_is_an_error)
+TEST_IN_CONTEXT(what_rounding_leaves_is_accepted)
 TEST_IN_CONTEXT(zero_gives_zero)
 TEST_IN_CONTEXT(interruption_stops)
 TEST_IN_CONTEXT(memory_runs_out)
@@ -306,6 +324,7 @@ int main(void) {
       cmocka_unit_test(test_exact_preconditioner_takes_one_iteration),
       cmocka_unit_test(test_contrast_costs_iterations),
       cmocka_unit_test(test_what_cannot_work_is_an_error),
+      cmocka_unit_test(test_what_rounding_leaves_is_accepted),
       cmocka_unit_test(test_zero_gives_zero),
       cmocka_unit_test(test_interruption_stops),
       cmocka_unit_test(test_threads_change_nothing),
