@@ -10,7 +10,7 @@ enum { MAX_ITERATIONS = 500, MAX_PASSES = 12 };
 /* Each pass of the linear solve shrinks the error by this; rounding ends the passes. */
 static const double pass_tolerance = 1e-8;
 /* What rounding may leave of the potential before the solve is said to have failed. */
-static const double most_rounding = 1e-7;
+static const double most_rounding = 1e-9;
 /* A charge that adds up to this part of itself adds up to nothing. */
 static const double neutral = 1e-9;
 
