@@ -94,18 +94,6 @@ static void uncouple(const qds_device *d, qds_tensor_operator *t) {
   }
 }
 
-/* The most that the couplings add to a node's energy: Gershgorin's bound. */
-static double kinetic_bound(const qds_device *d, const qds_tensor_operator *t) {
-  double bound = 0;
-  for (int a = 3 - d->dimension; a < 3; a++) {
-    double largest = 0, shortest = INFINITY;
-    for (int64_t i = 0; i < qds_tensor_operator_coefficients(t, a); i++) largest = fmax(largest, t->c[a][i]);
-    for (int64_t i = 0; i < t->n[a]; i++) shortest = fmin(shortest, t->axis[a]->mass[i]);
-    bound += 4 * largest / (shortest * shortest);
-  }
-  return bound;
-}
-
 /* Marks the nodes in walls by INFINITY and cuts the others. Returns how many others there are, and the
  * highest energy of theirs. */
 static int64_t cut_nodes(const qds_device *d, qds_tensor_operator *t, double *highest) {
@@ -140,8 +128,8 @@ qds_status qds_hard_wall_apply(const qds_device *d, qds_tensor_operator *t) {
   int walls = 0;
   for (int m = 0; m < d->materials; m++) walls += d->material[m].hard_wall;
   if (!walls) return QDS_OK;
-  double highest;
-  const double kinetic = kinetic_bound(d, t);
+  double highest, kinetic;
+  QDS_TRY(qds_tensor_operator_norm(d->ctx, t, &kinetic));
   const int64_t free_nodes = cut_nodes(d, t, &highest);
   if (free_nodes < d->states)
     QDS_FAIL(QDS_ERROR_INPUT,

@@ -67,7 +67,7 @@ qds_lines qds_tensor_operator_lines(const qds_tensor_operator *operator_, int ax
  */
 qds_status qds_tensor_operator_range(qds_context *ctx, const qds_tensor_operator *operator_, int axis,
                                      double *low, double *high);
-/* Of -div(c grad), from its largest coefficients and shortest nodes. */
+/* Of -div(c grad): Gershgorin's bound, from its largest coefficients and shortest nodes. */
 qds_status qds_tensor_operator_norm(qds_context *ctx, const qds_tensor_operator *operator_, double *norm);
 
 /* The operator on blocks, filled; borrows. */

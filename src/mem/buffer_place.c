@@ -60,7 +60,7 @@ static void withdraw(const qds_buffer *b, qds_place slot) {
   pthread_mutex_unlock(&b->manager->lock);
 }
 
-/* Page-locked memory from the back end or the pool of it, counted under the host's limit. */
+/* From the pool of page-locked memory, counted under the host's limit. */
 static qds_status take_pinned(qds_buffer_manager *m, size_t bytes, qds_copy *copy) {
   QDS_TRY(qds_accelerator_hold(m->accelerator, QDS_MEMORY_PINNED, bytes, QDS_BUFFER_TAG));
   const qds_status status = qds_best_fit_allocate(m->pinned, bytes, 0, &copy->block);

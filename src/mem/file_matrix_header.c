@@ -57,10 +57,10 @@ static int64_t part_of(int64_t count, int64_t most) {
 /* What the caller leaves open makes tiles of nearly TILE_BYTES; a matrix of few rows has long ones. */
 static void choose_tiles(const qds_file_matrix_options *o, qds_file_header *out) {
   const int64_t element = (int64_t)element_bytes(out->type), most = TILE_BYTES / element;
-  const int64_t rows = o->tile_rows ? o->tile_rows : smaller(o->rows, TILE_BYTES / WIDE_BYTES);
+  const int64_t rows = smaller(o->rows, o->tile_rows ? o->tile_rows : TILE_BYTES / WIDE_BYTES);
   out->tile_columns =
       o->tile_columns ? smaller(o->columns, o->tile_columns) : part_of(o->columns, most / rows);
-  out->tile_rows = o->tile_rows ? smaller(o->rows, o->tile_rows) : part_of(o->rows, most / out->tile_columns);
+  out->tile_rows = o->tile_rows ? rows : part_of(o->rows, most / out->tile_columns);
 }
 
 qds_status qds_file_header_make(const qds_file_matrix_options *o, qds_file_header *out) {

@@ -238,6 +238,12 @@ static size_t largest_free(const qds_stream_pool *pool) {
   return largest;
 }
 
+static size_t least_piece(const qds_stream_pool *pool) {
+  size_t bytes = 0;
+  if (pool->space.bytes) return pool->space.unit;
+  return qds_provider_round(&pool->provider, 1, &bytes) == QDS_OK ? bytes : 0;
+}
+
 void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_statistics *out) {
   pthread_mutex_lock(&pool->lock);
   *out = pool->statistics;
@@ -245,8 +251,7 @@ void qds_stream_pool_statistics_read(qds_stream_pool *pool, qds_stream_pool_stat
   out->free_bytes = pool->map.free_bytes - pool->space.void_bytes;
   out->largest_free_bytes = largest_free(pool);
   out->moved = pool->space.moved;
-  if (qds_provider_round(&pool->provider, 1, &out->least_bytes) != QDS_OK || pool->space.bytes)
-    out->least_bytes = pool->space.unit;
+  out->least_bytes = least_piece(pool);
   out->whole = pool->space.refused;
   pthread_mutex_unlock(&pool->lock);
   if (out->free_bytes) out->fragmentation = 1 - (double)out->largest_free_bytes / (double)out->free_bytes;
