@@ -46,22 +46,69 @@ static void raise_peak(atomic_size_t *peak, size_t value) {
   while ((ptrdiff_t)known < (ptrdiff_t)value && !atomic_compare_exchange_weak(peak, &known, value)) continue;
 }
 
-/* Returns whether the change was told. */
-static int settle(qds_account_row *row, qds_account_count *count) {
+_Static_assert(sizeof(size_t) == 8, "the fields of a word");
+_Static_assert((QDS_ACCOUNT_FOLD + 1LL) * QDS_ACCOUNT_QUANTUM < 1LL << 31,
+               "bytes left stay below their guard");
+
+static ptrdiff_t left_in(size_t word) {
+  return (int32_t)(uint32_t)word;
+}
+
+/* The fields of blocks, free of what the bytes left have borrowed. */
+static size_t blocks_in(size_t word) {
+  return word - (size_t)left_in(word);
+}
+
+static void fold(atomic_size_t *blocks, size_t guard) {
+  if (guard) atomic_store_explicit(blocks, qds_account_get(blocks) + QDS_ACCOUNT_FOLD, memory_order_release);
+}
+
+/* Writes the word with other bytes left. The order of the stores is what number_of relies on. */
+static void put_in_order(qds_account_count *count, size_t left) {
+  const size_t blocks = blocks_in(qds_account_get(&count->word)), guards = blocks & QDS_ACCOUNT_BLOCK_GUARDS;
+  atomic_store_explicit(&count->word, (blocks ^ guards ^ guards << 1) + left, memory_order_release);
+  fold(&count->taken, guards & QDS_ACCOUNT_FOLD * QDS_ACCOUNT_TAKEN);
+  fold(&count->returned, guards & QDS_ACCOUNT_FOLD * QDS_ACCOUNT_RETURNED);
+}
+
+/* After `more` bytes than were counted. Returns whether the change was told. */
+static int settle(qds_account_row *row, qds_account_count *count, ptrdiff_t more) {
   const ptrdiff_t high = (ptrdiff_t)qds_account_get(&count->high),
-                  now = high - (ptrdiff_t)qds_account_get(&count->left), highest = now > high ? now : high;
+                  now = high - left_in(qds_account_get(&count->word)) + more,
+                  highest = now > high ? now : high;
   const int told = now >= QDS_ACCOUNT_QUANTUM || highest - now >= QDS_ACCOUNT_QUANTUM;
   if (told) raise_peak(&row->peak, atomic_fetch_add(&row->bytes, (size_t)now) + (size_t)highest);
   qds_account_set(&count->high, told ? 0 : (size_t)highest);
-  qds_account_set(&count->left, told ? 0 : (size_t)(highest - now));
+  put_in_order(count, told ? 0 : (size_t)(highest - now));
   return told;
 }
 
-void qds_account_settle(qds_account *account, qds_account_share *share, qds_account_key key) {
-  settle(&account->rows[row_of(key)], qds_account_of(share, key));
-  if (!settle(&account->total, &share->total)) return;
+static void settle_all(qds_account *account, qds_account_share *share, qds_account_key key, ptrdiff_t more) {
+  settle(&account->rows[row_of(key)], qds_account_of(share, key), more);
+  if (!settle(&account->total, &share->total, more)) return;
   const size_t tags = atomic_load_explicit(&account->tags, memory_order_acquire);
-  for (size_t i = 0; i < tags; i++) settle(&account->rows[i], &share->tags[i]);
+  for (size_t i = 0; i < tags; i++) settle(&account->rows[i], &share->tags[i], 0);
+}
+
+void qds_account_settle(qds_account *account, qds_account_share *share, qds_account_key key) {
+  settle_all(account, share, key, 0);
+}
+
+/* Of the bytes of a block, those that a word cannot count. */
+static size_t beyond_word(size_t bytes) {
+  return bytes < QDS_ACCOUNT_QUANTUM ? 0 : bytes;
+}
+
+void qds_account_take_any(qds_account *account, qds_account_share *share, qds_account_key key, size_t bytes) {
+  const size_t beyond = beyond_word(bytes);
+  if (qds_account_take(share, key, bytes - beyond) || beyond)
+    settle_all(account, share, key, (ptrdiff_t)beyond);
+}
+
+void qds_account_give_any(qds_account *account, qds_account_share *share, qds_account_key key, size_t bytes) {
+  const size_t beyond = beyond_word(bytes);
+  if (qds_account_give(share, key, bytes - beyond) || beyond)
+    settle_all(account, share, key, -(ptrdiff_t)beyond);
 }
 
 void qds_account_return(qds_account *account, qds_account_key key, size_t bytes) {
@@ -76,6 +123,20 @@ static size_t not_negative(size_t number) {
   return (ptrdiff_t)number < 0 ? 0 : number;
 }
 
+/* How many blocks a count has in the field at bit `at` of its word and in `folded`. The word is read between
+ * two equal looks at what is folded, so that at most the last of its turns is not among that. */
+static size_t number_of(const qds_account_count *count, const atomic_size_t *folded, int at) {
+  size_t known, word, again = atomic_load_explicit(folded, memory_order_acquire);
+  do {
+    known = again;
+    word = atomic_load_explicit(&count->word, memory_order_acquire);
+    again = atomic_load_explicit(folded, memory_order_acquire);
+  } while (again != known);
+  const size_t field = blocks_in(word) >> at, turns = known / QDS_ACCOUNT_FOLD,
+               turned = field / (2 * QDS_ACCOUNT_FOLD);
+  return known + field % (2 * QDS_ACCOUNT_FOLD) + ((turns ^ turned) & 1) * QDS_ACCOUNT_FOLD;
+}
+
 /* The row with what the shares have not told. */
 static qds_memory_row sum(const qds_account_row *row, size_t offset, qds_account_share_fn share_of,
                           void *shares) {
@@ -85,10 +146,10 @@ static qds_memory_row sum(const qds_account_row *row, size_t offset, qds_account
   for (size_t i = 0; (share = share_of(shares, i)) != NULL; i++) {
     const qds_account_count *count = (const qds_account_count *)(share + offset);
     const size_t highest = qds_account_get(&count->high);
-    untold += highest - qds_account_get(&count->left);
+    untold += highest - (size_t)left_in(qds_account_get(&count->word));
     if (highest > high) high = highest;
-    taken += qds_account_get(&count->taken);
-    returned += qds_account_get(&count->returned);
+    taken += number_of(count, &count->taken, QDS_ACCOUNT_TAKEN_AT);
+    returned += number_of(count, &count->returned, QDS_ACCOUNT_RETURNED_AT);
   }
   size_t peak = atomic_load(&row->peak);
   if ((ptrdiff_t)(told + high) > (ptrdiff_t)peak) peak = told + high;

@@ -21,6 +21,7 @@ enum { LARGE_HEADER_BYTES = QDS_HEADED_ALIGNMENT, LARGE_BYTES = 1 << 20 };
 /* The word of a small block: the number of its origin, and below it by how many bytes the block is larger
  * than what was asked for. */
 enum { SLACK_BITS = 12 };
+_Static_assert((int)QDS_CLASS_BLOCK_MOST < (int)QDS_ACCOUNT_QUANTUM, "what counts a small block");
 _Static_assert(QDS_CLASS_MOST_SLACK < 1 << SLACK_BITS && SLACK_BITS + QDS_ORIGIN_BITS <= 32,
                "the word of a small block");
 
@@ -179,8 +180,8 @@ QDS_UNCHECKED static qds_status hand_out_large(qds_heap *heap, qds_class_cache *
   qds_permit(&r->header, sizeof r->header + bytes);
   *r = (record){file, line, memo->key, {&heap->interface, bytes}};
   *out = block;
-  if (heap->detail >= QDS_HEAP_STATISTICS && qds_account_take(share_of(cache), memo->key, bytes))
-    return settle(heap, share_of(cache), memo->key);
+  if (heap->detail >= QDS_HEAP_STATISTICS)
+    qds_account_take_any(&heap->account, share_of(cache), memo->key, bytes);
   return QDS_OK;
 }
 
@@ -239,8 +240,8 @@ static void count_return(qds_heap *heap, qds_account_key tag, size_t bytes) {
   if (heap->detail < QDS_HEAP_STATISTICS) return;
   if (qds_class_pool_cache(heap->small, &cache) != QDS_OK)
     qds_account_return(&heap->account, tag, bytes);
-  else if (qds_account_give(share_of(cache), tag, bytes))
-    settle(heap, share_of(cache), tag);
+  else
+    qds_account_give_any(&heap->account, share_of(cache), tag, bytes);
 }
 
 qds_status qds_heap_hold(qds_heap *heap, size_t bytes, const char *tag, const char *file, int line) {
@@ -253,8 +254,7 @@ qds_status qds_heap_hold(qds_heap *heap, size_t bytes, const char *tag, const ch
   }
   qds_budget_note_peak(&heap->budget);
   const qds_account_key key = qds_account_find(&heap->account, tag);
-  if (heap->detail >= QDS_HEAP_STATISTICS && qds_account_take(share_of(cache), key, bytes))
-    settle(heap, share_of(cache), key);
+  if (heap->detail >= QDS_HEAP_STATISTICS) qds_account_take_any(&heap->account, share_of(cache), key, bytes);
   return QDS_OK;
 }
 
