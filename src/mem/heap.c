@@ -155,21 +155,25 @@ static const qds_origin_memo *known_memo(qds_heap *heap, qds_class_cache *cache,
   return memo;
 }
 
-static SLOW qds_status settle(qds_heap *heap, qds_account_share *share, qds_account_key key) {
-  qds_account_settle(&heap->account, share, key);
+/* Whose pool it is: so the fast paths, which know the pool, need not keep the heap in a register. */
+static qds_heap *owner_of(const qds_class_pool *pool) {
+  return (qds_heap *)pool->owner;
+}
+
+static SLOW qds_status settle(qds_class_cache *cache, qds_account_key key) {
+  qds_account_settle(&owner_of(cache->pool)->account, share_of(cache), key);
   return QDS_OK;
 }
 
 /* Writes the word of a small block whose origin the memo knows and counts it; succeeds. */
-FAST qds_status hand_out(qds_heap *heap, qds_heap_detail detail, qds_class_cache *cache,
-                         const qds_origin_memo *memo, const qds_class_taken *taken, size_t bytes,
-                         void **out) {
+FAST qds_status hand_out(qds_heap_detail detail, qds_class_cache *cache, const qds_origin_memo *memo,
+                         const qds_class_taken *taken, size_t bytes, void **out) {
   const uint32_t slack = (uint32_t)(taken->room - bytes);
   qds_permit(taken->block, bytes ? bytes : 1);
   *out = taken->block;
   *taken->word = detail < QDS_HEAP_STATISTICS ? slack : memo->number_above_slack | slack;
   if (detail >= QDS_HEAP_STATISTICS && UNLIKELY(qds_account_take(share_of(cache), memo->key, bytes)))
-    return settle(heap, share_of(cache), memo->key);
+    return settle(cache, memo->key);
   return QDS_OK;
 }
 
@@ -208,7 +212,7 @@ static SLOW qds_status allocate_slowly(qds_heap *heap, size_t bytes, const char 
   qds_budget_note_peak(&heap->budget);
   const qds_origin_memo *memo = known_memo(heap, cache, tag, file, line);
   if (!taken.word) return hand_out_large(heap, cache, memo, taken.block, bytes, file, line, out);
-  return hand_out(heap, heap->detail, cache, memo, &taken, bytes, out);
+  return hand_out(heap->detail, cache, memo, &taken, bytes, out);
 }
 
 /* As above when the memo knows tag and line, which the fast path need not keep in registers then. */
@@ -222,15 +226,16 @@ FAST qds_status allocate(qds_heap *heap, qds_heap_detail detail, size_t bytes, c
     return allocate_slowly(heap, bytes, tag, file, line, out);
   const qds_class_pool *pool = heap->small;
   qds_class_cache *cache = qds_class_cache_here(pool);
-  if (UNLIKELY(!qds_class_is_ours(cache))) return allocate_slowly(heap, bytes, tag, file, line, out);
+  if (UNLIKELY(!qds_class_is_ours(cache)))
+    return allocate_slowly(owner_of(pool), bytes, tag, file, line, out);
   const qds_origin_memo *memo = memo_of(detail, cache, tag, line);
   if (UNLIKELY(!is_known(memo, detail, tag, file, line)))
-    return allocate_slowly(heap, bytes, tag, file, line, out);
+    return allocate_slowly(owner_of(pool), bytes, tag, file, line, out);
   qds_class_taken taken;
   if (UNLIKELY(!qds_class_take(pool, cache, bytes, &taken)))
-    return detail < QDS_HEAP_TRACKING ? allocate_slowly(heap, bytes, tag, file, line, out)
-                                      : allocate_known(heap, bytes, memo, out);
-  return hand_out(heap, detail, cache, memo, &taken, bytes, out);
+    return detail < QDS_HEAP_TRACKING ? allocate_slowly(owner_of(pool), bytes, tag, file, line, out)
+                                      : allocate_known(owner_of(pool), bytes, memo, out);
+  return hand_out(detail, cache, memo, &taken, bytes, out);
 }
 
 /* A thread that cannot have a cache gives back all the same. */
@@ -292,10 +297,6 @@ static SLOW void release_closed(qds_class_slab *slab, void *block, uint32_t word
   qds_class_pool_release(block);
 }
 
-static SLOW void settle_return(const qds_class_slab *slab, qds_account_key tag) {
-  settle((qds_heap *)slab->header.owner, share_of(slab->cache), tag);
-}
-
 /* The tag of a block that comes back, for counting. As a rule its origin is that of the slab's last one; that
  * is tested instead of looked up: the processor, which guesses the outcome, then knows where the count is
  * before it has the word, and need not hold back what is counted next. */
@@ -315,7 +316,7 @@ FAST void release(qds_class_slab *slab, qds_heap_detail detail, void *block) {
   } else if (detail >= QDS_HEAP_STATISTICS) {
     const qds_account_key tag = expected_tag(slab, word);
     if (UNLIKELY(qds_account_give(share_of(slab->cache), tag, bytes_in(word, qds_class_room(slab)))))
-      settle_return(slab, tag);
+      settle(slab->cache, tag);
   }
 }
 
