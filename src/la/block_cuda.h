@@ -87,6 +87,25 @@ static __device__ inline void qds_stage_load(double *stage, qds_stage_shape shap
   }
 }
 
+/* --- pairs of rows -----------------------------------------------------------------------------------------
+ */
+
+/* Two neighbouring rows of a column, `row` even; those past the last hold 0. Columns start at multiples of
+ * 64 bytes. */
+static __device__ inline double2 qds_load_pair(const double *column, int64_t row, int64_t rows) {
+  if (row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
+  return make_double2(row < rows ? column[row] : 0, 0);
+}
+
+/* What is written is not read again before all else was: it need not stay in the cache. */
+static __device__ inline void qds_store_pair(double *column, int64_t row, int64_t rows, double first,
+                                             double second) {
+  if (row + 1 < rows)
+    __stcs(reinterpret_cast<double2 *>(column + row), make_double2(first, second));
+  else if (row < rows)
+    column[row] = first;
+}
+
 /* --- launching ---------------------------------------------------------------------------------------------
  */
 
@@ -132,11 +151,23 @@ static inline int qds_shared_room(const qds_shared_limits &limits, int together)
   return qds_smaller(limits.all / together - limits.reserved, limits.of_block);
 }
 
-/* Allows blocks of a kernel `shared` bytes beside those that it declares; whether one then fits a
- * multiprocessor, tools that take some of it for themselves considered. */
-template <typename Kernel> static bool qds_block_fits(Kernel kernel, int threads, size_t shared) {
+/* Allows blocks of a kernel as much dynamic shared memory as there is. The allowance is the kernel's, not the
+ * launch's: threads that launch it at the same time must all allow the same. */
+template <typename Kernel>
+static cudaError_t qds_allow_shared(Kernel kernel, const qds_shared_limits &limits) {
+  cudaFuncAttributes attributes;
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, kernel);
+  return error != cudaSuccess ? error
+                              : cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                     limits.of_block - (int)attributes.sharedSizeBytes);
+}
+
+/* Whether a block with `shared` bytes beside those that the kernel declares fits a multiprocessor, tools that
+ * take some of it for themselves considered. */
+template <typename Kernel>
+static bool qds_block_fits(Kernel kernel, const qds_shared_limits &limits, int threads, size_t shared) {
   int each = 0;
-  cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  cudaError_t error = qds_allow_shared(kernel, limits);
   if (error == cudaSuccess)
     error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared);
   if (error != cudaSuccess) (void)cudaGetLastError();

@@ -1,26 +1,16 @@
 /* Combinations of columns on CUDA.
  *
- * From eleven outputs on, through the double-precision matrix units, so that arithmetic hides behind the one
- * pass over memory. From 49 on it takes about as long; some warps only load there, where the device has
- * barriers and copies for that. `bench_block cuda` measures the passes against a copy. */
+ * A pass is limited by memory, which gives the more the longer the pieces are in which columns are read, and
+ * the less they compete with what is written: stores do not stay in the cache. Where the device has copies and
+ * barriers for it, pieces of 2 or 4 KiB go through a ring in shared memory. From eleven outputs on, and in the
+ * ring, products are those of the double-precision matrix units, so that arithmetic hides behind memory.
+ * `bench_block cuda` measures the passes against a copy. */
 #include "la/ring_cuda.h"
 
 namespace {
 
 /* --- a few columns -----------------------------------------------------------------------------------------
  */
-
-__device__ inline double2 load_pair(const double *column, int64_t row, int64_t rows) {
-  if (row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
-  return make_double2(row < rows ? column[row] : 0, 0);
-}
-
-__device__ inline void store_pair(double *column, int64_t row, int64_t rows, double first, double second) {
-  if (row + 1 < rows)
-    *reinterpret_cast<double2 *>(column + row) = make_double2(first, second);
-  else if (row < rows)
-    column[row] = first;
-}
 
 /* Each thread combines two rows by itself, with the coefficients in shared memory. */
 template <int INPUTS, int OUTPUTS>
@@ -42,17 +32,17 @@ __global__ void __launch_bounds__(QDS_THREADS) combine_few(qds_combine_arguments
   for (int64_t row = 2 * ((int64_t)blockIdx.x * QDS_THREADS + threadIdx.x); row < k.rows; row += step) {
     double2 value[INPUTS];
 #pragma unroll
-    for (int i = 0; i < INPUTS; i++) value[i] = load_pair(from[i], row, k.rows);
+    for (int i = 0; i < INPUTS; i++) value[i] = qds_load_pair(from[i], row, k.rows);
 #pragma unroll
     for (int o = 0; o < OUTPUTS; o++) {
       if (!to[o]) continue;
-      double2 sum = k.add ? load_pair(to[o], row, k.rows) : make_double2(0, 0);
+      double2 sum = k.add ? qds_load_pair(to[o], row, k.rows) : make_double2(0, 0);
 #pragma unroll
       for (int i = 0; i < INPUTS; i++) {
         const double c = coefficients[o * INPUTS + i];
         sum.x += c * value[i].x, sum.y += c * value[i].y;
       }
-      store_pair(to[o], row, k.rows, sum.x, sum.y);
+      qds_store_pair(to[o], row, k.rows, sum.x, sum.y);
     }
   }
 }
@@ -61,7 +51,6 @@ __global__ void __launch_bounds__(QDS_THREADS) combine_few(qds_combine_arguments
  */
 
 constexpr int STAGES = 3;
-static_assert(STAGES == QDS_RING_STAGES, "the same division of the inputs");
 /* Rows of a stage: a product of each warp. */
 constexpr int STAGE_SHIFT = 7;
 static_assert(1 << STAGE_SHIFT == QDS_WARPS * QDS_PRODUCT_ROWS, "a product of each warp");
@@ -92,17 +81,19 @@ __device__ inline void advance(place &p, const chunking &c, int64_t step) {
   p.row += step;
 }
 
-/* What the outputs from `first` on hold, where it is to be added to. */
+/* What the outputs hold, where it is to be added to. */
 template <int OUTPUTS>
-__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
+__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
                                   double (&sum)[OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
-      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n % 2;
-      sum[o][n] = k.add && output < k.outputs && row + n / 2 < k.rows ? to[output][row + n / 2] : 0;
+    for (int n = 0; n < 2; n++) {
+      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
+      const double2 start =
+          k.add && output < k.outputs ? qds_load_pair(to[output], row, k.rows) : make_double2(0, 0);
+      sum[o][n] = start.x, sum[o][n + 2] = start.y;
     }
 }
 
@@ -144,16 +135,21 @@ __device__ inline void multiply_stage(const double *stage, int stride, const dou
 }
 
 template <int OUTPUTS>
-__device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
+__device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
                                   const double (&sum)[OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
     for (int n = 0; n < 2; n++) {
-      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
-      if (output < k.outputs) store_pair(to[output], row, k.rows, sum[o][n], sum[o][n + 2]);
+      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
+      if (output < k.outputs) qds_store_pair(to[output], row, k.rows, sum[o][n], sum[o][n + 2]);
     }
+}
+
+/* Inputs, a multiple of the products' depth. */
+__host__ __device__ constexpr int padded(int inputs) {
+  return (inputs + QDS_PRODUCT_DEPTH - 1) / QDS_PRODUCT_DEPTH * QDS_PRODUCT_DEPTH;
 }
 
 /* Coefficients in shared memory, padded with zeros to whole products: for every eight inputs and eight
@@ -197,7 +193,7 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
   for (int stage = 0; now.row < k.rows;) {
     double sum[1][OUTPUTS][4];
     const int64_t row = now.row + warp * QDS_PRODUCT_ROWS + 2 * (threadIdx.x % 32 / 4);
-    start_sums(k, to, 0, row, sum[0]);
+    start_sums(k, to, row, sum[0]);
     for (int chunk = 0; chunk < c.chunks; chunk++) {
       qds_copies_wait<STAGES - 2>();
       __syncthreads();
@@ -212,78 +208,104 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
       if (!loads_first) load(stage == 0 ? STAGES - 1 : stage - 1);
       stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
-    store_sums(k, to, 0, row, sum[0]);
+    store_sums(k, to, row, sum[0]);
     now.row += step;
   }
 }
 
-/* --- many columns ------------------------------------------------------------------------------------------
+/* --- long pieces -------------------------------------------------------------------------------------------
  */
 
-/* Of [x p] = [x p w] c, arithmetic takes about as long as memory from 25 to 32 vectors on; with fewer, two
- * blocks whose warps all load are faster. Each warp combines RING_PARTS times sixteen rows of a stage to half
- * of the outputs, so that what it reads of either serves several products. */
-constexpr int RING_PARTS = 2, RING_OUTPUTS = 8, WARP_OUTPUTS = RING_OUTPUTS / 2;
-static_assert(QDS_WARPS * RING_PARTS * QDS_PRODUCT_ROWS == 2 << STAGE_SHIFT, "two warps on the same rows");
+/* Memory gives the most where each column is read in long pieces. Here a piece has 128 PARTS rows, 4 KiB or 2,
+ * and the inputs go through a ring of stages of eight columns, which the warps ask for in turns. Each warp
+ * combines PARTS times sixteen rows of a stage to all outputs. */
+constexpr int LEAST_RING_STAGES = 4;
+/* A stage is asked for anew when so many have been computed with since: by then all warps are done with it. */
+[[maybe_unused]] constexpr int RING_REST = 2;
 
-/* Past the last input, the last one again, which counts 0. */
-__device__ inline void multiply_ring_stage(const double *stage, int stride, const double2 *coefficients,
-                                           int inputs, double (&sum)[RING_PARTS][WARP_OUTPUTS][4]) {
-  const int lane = threadIdx.x % QDS_WARP;
-  stage += 2 * (lane / 4);
-  coefficients += lane;
-#pragma unroll 2
-  for (int i = 0; i < inputs; i += QDS_PRODUCT_DEPTH, coefficients += QDS_WARP * RING_OUTPUTS) {
-    const int low = min(i + lane % 4, inputs - 1), high = min(i + 4 + lane % 4, inputs - 1);
-    multiply_inputs(stage + low * stride, stage + high * stride, coefficients, sum);
-  }
-}
+template <int PARTS> constexpr int RING_ROWS = QDS_WARPS * QDS_PRODUCT_ROWS * PARTS;
+template <int PARTS> constexpr int RING_STRIDE = RING_ROWS<PARTS> + PADDING;
+template <int PARTS> constexpr int RING_STAGE = QDS_PRODUCT_DEPTH * RING_STRIDE<PARTS>;
 
-/* All that a warp that computes does. Before it writes an output, all inputs of the rows have been read. */
-[[maybe_unused]] __device__ inline void combine_stages(const qds_combine_arguments &k, const chunking &c,
-                                                       qds_ring &ring, const double *stages,
-                                                       const double *coefficients, double *const *to) {
-  const int warp = threadIdx.x / QDS_WARP, own_rows = warp % 4 * RING_PARTS * QDS_PRODUCT_ROWS,
-            own_outputs = warp / 4 * WARP_OUTPUTS;
-  const int64_t step = (int64_t)gridDim.x << STAGE_SHIFT;
+/* What is asked for next: eight inputs from `input` on, by warp `turn`. */
+struct coming_stage {
+  int64_t row;
+  int input = 0, turn = 0;
   qds_ring_place at;
-  for (int64_t first = (int64_t)blockIdx.x << STAGE_SHIFT; first < k.rows; first += step) {
-    const int64_t row = first + own_rows + 2 * (threadIdx.x % QDS_WARP / 4);
-    double sum[RING_PARTS][WARP_OUTPUTS][4];
-#pragma unroll
-    for (int p = 0; p < RING_PARTS; p++)
-      start_sums(k, to, own_outputs * QDS_PRODUCT_COLUMNS, row + p * QDS_PRODUCT_ROWS, sum[p]);
-    for (int input = 0; input < k.inputs; input += c.inputs, at.advance()) {
-      qds_barrier_wait(&ring.full[at.stage], at.round);
-      multiply_ring_stage(stages + at.stage * c.inputs * c.shape.stride + own_rows, c.shape.stride,
-                          reinterpret_cast<const double2 *>(coefficients) +
-                              QDS_WARP * (input / QDS_PRODUCT_DEPTH * RING_OUTPUTS + own_outputs),
-                          min(c.inputs, k.inputs - input), sum);
-      qds_barrier_arrive(&ring.empty[at.stage]);
-    }
-#pragma unroll
-    for (int p = 0; p < RING_PARTS; p++)
-      store_sums(k, to, own_outputs * QDS_PRODUCT_COLUMNS, row + p * QDS_PRODUCT_ROWS, sum[p]);
+};
+
+/* Of an odd number of rows one more is read; columns have room for it. */
+template <int PARTS>
+__device__ inline void ask_for_stage(const qds_combine_arguments &k, const column_pointers &columns,
+                                     qds_ring &ring, int stages, double *shared, coming_stage &c) {
+  if (c.row >= k.rows) return;
+  if (c.turn == threadIdx.x / QDS_WARP) {
+    const int count = min(QDS_PRODUCT_DEPTH, k.inputs - c.input),
+              rows = (int)min((int64_t)RING_ROWS<PARTS>, (k.rows - c.row + 1) / 2 * 2);
+    const unsigned bytes = sizeof(double) * rows;
+    uint64_t *full = &ring.full[c.at.stage];
+    double *stage = shared + c.at.stage * RING_STAGE<PARTS>;
+    qds_barrier_wait(&ring.empty[c.at.stage], c.at.round ^ 1);
+    qds_barrier_arrive_with(full, bytes * count, [&] {
+      for (int i = 0; i < count; i++)
+        qds_copy_bulk(stage + i * RING_STRIDE<PARTS>, columns.from[c.input + i] + c.row, bytes, full);
+    });
   }
+  c.at.advance(stages);
+  c.turn = (c.turn + 1) % QDS_WARPS;
+  c.input += QDS_PRODUCT_DEPTH;
+  if (c.input < k.inputs) return;
+  c.input = 0;
+  c.row += (int64_t)gridDim.x * RING_ROWS<PARTS>;
 }
 
-__global__ void __launch_bounds__(QDS_RING_THREADS)
+/* `inputs` are left, in a stage of eight: past the last one the last again, which counts 0. */
+template <int PARTS, int OUTPUTS>
+__device__ inline void multiply_ring_stage(const double *stage, int inputs, const double2 *coefficients,
+                                           double (&sum)[PARTS][OUTPUTS][4]) {
+  const int lane = threadIdx.x % QDS_WARP, low = min(lane % 4, inputs - 1),
+            high = min(4 + lane % 4, inputs - 1);
+  stage += 2 * (lane / 4);
+  multiply_inputs(stage + low * RING_STRIDE<PARTS>, stage + high * RING_STRIDE<PARTS>, coefficients + lane,
+                  sum);
+}
+
+/* Before a warp writes an output, all inputs of all the block's rows have arrived: columns may be both. */
+template <int PARTS, int OUTPUTS>
+__global__ void __launch_bounds__(QDS_THREADS, 1)
     combine_ring(const __grid_constant__ qds_combine_arguments k,
-                 const __grid_constant__ column_pointers columns, const chunking c) {
+                 const __grid_constant__ column_pointers columns, int stages) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ double2 shared_pairs[];
-  __shared__ double *to[RING_OUTPUTS * QDS_PRODUCT_COLUMNS];
+  __shared__ double *to[OUTPUTS * QDS_PRODUCT_COLUMNS];
   __shared__ qds_ring ring;
-  double *stages = reinterpret_cast<double *>(shared_pairs),
-         *coefficients = stages + QDS_RING_STAGES * c.inputs * c.shape.stride;
-  qds_ring_start(ring);
-  if (qds_loader() >= 0) {
-    qds_ring_load(ring, stages, c.shape, k.inputs, c.inputs, k.rows, [&](int i) { return columns.from[i]; });
-    return;
+  double *shared = reinterpret_cast<double *>(shared_pairs), *coefficients = shared + stages * RING_STAGE<PARTS>;
+  const int own_rows = threadIdx.x / QDS_WARP * QDS_PRODUCT_ROWS * PARTS;
+  const int64_t step = (int64_t)gridDim.x * RING_ROWS<PARTS>;
+  coming_stage coming = {(int64_t)blockIdx.x * RING_ROWS<PARTS>};
+  qds_ring_start(ring, stages, 1);
+  for (int stage = 0; stage < stages - RING_REST; stage++)
+    ask_for_stage<PARTS>(k, columns, ring, stages, shared, coming);
+  stage_coefficients<OUTPUTS>(k, padded(k.inputs), coefficients, to);
+  __syncthreads();
+  qds_ring_place at;
+  for (int64_t first = (int64_t)blockIdx.x * RING_ROWS<PARTS>; first < k.rows; first += step) {
+    const int64_t row = first + own_rows + 2 * (threadIdx.x % QDS_WARP / 4);
+    double sum[PARTS][OUTPUTS][4];
+#pragma unroll
+    for (int p = 0; p < PARTS; p++) start_sums(k, to, row + p * QDS_PRODUCT_ROWS, sum[p]);
+    for (int input = 0; input < k.inputs; input += QDS_PRODUCT_DEPTH) {
+      qds_barrier_wait(&ring.full[at.stage], at.round);
+      multiply_ring_stage(shared + at.stage * RING_STAGE<PARTS> + own_rows, k.inputs - input,
+                          reinterpret_cast<const double2 *>(coefficients + input * OUTPUTS * QDS_PRODUCT_COLUMNS),
+                          sum);
+      qds_barrier_arrive(&ring.empty[at.stage]);
+      at.advance(stages);
+      ask_for_stage<PARTS>(k, columns, ring, stages, shared, coming);
+    }
+#pragma unroll
+    for (int p = 0; p < PARTS; p++) store_sums(k, to, row + p * QDS_PRODUCT_ROWS, sum[p]);
   }
-  stage_coefficients<RING_OUTPUTS>(k, c.inputs * c.chunks, coefficients, to);
-  qds_computing_wait();
-  combine_stages(k, c, ring, stages, coefficients, to);
 #endif
 }
 
@@ -294,8 +316,7 @@ __global__ void __launch_bounds__(QDS_RING_THREADS)
 template <int OUTPUTS> size_t divide(int inputs, int64_t budget, chunking *c) {
   c->shape = {STAGE_SHIFT, (1 << STAGE_SHIFT) + PADDING};
   for (c->chunks = 1;; c->chunks++) {
-    const int each = (inputs + c->chunks - 1) / c->chunks;
-    c->inputs = (each + QDS_PRODUCT_DEPTH - 1) / QDS_PRODUCT_DEPTH * QDS_PRODUCT_DEPTH;
+    c->inputs = padded((inputs + c->chunks - 1) / c->chunks);
     const size_t bytes = sizeof(double) * (size_t)c->inputs *
                          (STAGES * c->shape.stride + c->chunks * OUTPUTS * QDS_PRODUCT_COLUMNS);
     if ((int64_t)bytes <= budget || c->inputs <= QDS_PRODUCT_DEPTH) return bytes;
@@ -319,41 +340,54 @@ cudaError_t launch(const qds_combine_arguments &k, const qds_shared_limits &limi
   const int fixed = (int)sizeof(double *) * OUTPUTS * QDS_PRODUCT_COLUMNS;
   const size_t shared = divide<OUTPUTS>(k.inputs, qds_shared_room(limits, TOGETHER) - fixed, &c);
   const auto kernel = combine<OUTPUTS, TOGETHER>;
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  const cudaError_t error = qds_allow_shared(kernel, limits);
   if (error != cudaSuccess) return error;
   kernel<<<blocks_of(k, limits, TOGETHER), QDS_THREADS, shared, stream>>>(k, columns_of(k), c);
   return cudaGetLastError();
 }
 
-/* With the ring, where the device has what it is made of and room for half of the inputs at a time, and these
- * are so many that arithmetic counts. */
-cudaError_t launch_large(const qds_combine_arguments &k, const qds_shared_limits &limits,
-                         cudaStream_t stream) {
-  constexpr int MOST_CHUNKS = 2;
-  chunking c;
-  const int fixed = (int)(sizeof(double *) * RING_OUTPUTS * QDS_PRODUCT_COLUMNS + sizeof(qds_ring));
-  const size_t shared = divide<RING_OUTPUTS>(k.inputs, qds_shared_room(limits, 1) - fixed, &c);
-  if (limits.major < 9 || k.inputs < k.outputs || c.chunks > MOST_CHUNKS ||
-      !qds_block_fits(combine_ring, QDS_RING_THREADS, shared))
-    return launch<RING_OUTPUTS, 2>(k, limits, stream);
-  combine_ring<<<blocks_of(k, limits, 1), QDS_RING_THREADS, shared, stream>>>(k, columns_of(k), c);
-  return cudaGetLastError();
-}
-
-cudaError_t launch_staged(const qds_combine_arguments &k, cudaStream_t stream) {
-  qds_shared_limits limits;
-  const cudaError_t error = qds_shared_limits_of(&limits);
-  if (error != cudaSuccess) return error;
+cudaError_t launch_staged(const qds_combine_arguments &k, const qds_shared_limits &limits,
+                          cudaStream_t stream) {
   const int products = (k.outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS;
   if (products <= 1) return launch<1, 4>(k, limits, stream);
   if (products <= 2) return launch<2, 2>(k, limits, stream);
   if (products <= 3) return launch<3, 2>(k, limits, stream);
   if (products <= 4) return launch<4, 2>(k, limits, stream);
   if (products <= 6) return launch<6, 2>(k, limits, stream);
-  if (products <= RING_OUTPUTS) return launch_large(k, limits, stream);
+  if (products <= 8) return launch<8, 2>(k, limits, stream);
   if (products <= 12) return launch<12, 1>(k, limits, stream);
   return launch<16, 1>(k, limits, stream);
+}
+
+/* Returns whether it was launched: where the device has what the ring is made of and room for it, and every
+ * block so many pieces that they do not wait for the one that has the most. */
+template <int PARTS, int OUTPUTS>
+bool launch_ring(const qds_combine_arguments &k, const qds_shared_limits &limits, cudaStream_t stream) {
+  constexpr int LEAST_PIECES = 4;
+  constexpr size_t stage = sizeof(double) * RING_STAGE<PARTS>;
+  const size_t coefficients = sizeof(double) * padded(k.inputs) * OUTPUTS * QDS_PRODUCT_COLUMNS,
+               declared = sizeof(double *) * OUTPUTS * QDS_PRODUCT_COLUMNS + sizeof(qds_ring),
+               room = qds_shared_room(limits, 1);
+  if (limits.major < 9 || k.rows < (int64_t)LEAST_PIECES * limits.multiprocessors * RING_ROWS<PARTS> ||
+      room < declared + coefficients + LEAST_RING_STAGES * stage)
+    return false;
+  const int stages = qds_smaller((room - declared - coefficients) / stage, QDS_RING_MOST_STAGES);
+  const size_t shared = coefficients + stages * stage;
+  const auto kernel = combine_ring<PARTS, OUTPUTS>;
+  if (!qds_block_fits(kernel, limits, QDS_THREADS, shared)) return false;
+  kernel<<<limits.multiprocessors, QDS_THREADS, shared, stream>>>(k, columns_of(k), stages);
+  return true;
+}
+
+bool launch_long_pieces(const qds_combine_arguments &k, const qds_shared_limits &limits,
+                        cudaStream_t stream) {
+  const int products = (k.outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS;
+  if (k.inputs < 1 || products < 1 || products > 8) return false;
+  if (products == 1) return launch_ring<4, 1>(k, limits, stream);
+  if (products == 2) return launch_ring<4, 2>(k, limits, stream);
+  if (products == 3) return launch_ring<4, 3>(k, limits, stream);
+  if (products == 4) return launch_ring<4, 4>(k, limits, stream);
+  return launch_ring<2, 8>(k, limits, stream);
 }
 
 template <int INPUTS, int OUTPUTS>
@@ -369,11 +403,16 @@ cudaError_t launch_few(const qds_combine_arguments &k, cudaStream_t stream) {
 } // namespace
 
 QDS_CUDA_LAUNCHER(COMBINE, qds_combine_arguments) {
-  if (a->inputs >= 1) {
-    if (a->inputs <= 3 && a->outputs <= 2) return launch_few<3, 2>(*a, stream);
-    if (a->inputs <= 6 && a->outputs <= 4) return launch_few<6, 4>(*a, stream);
-    if (a->inputs <= 9 && a->outputs <= 6) return launch_few<9, 6>(*a, stream);
-    if (a->inputs <= 15 && a->outputs <= 10) return launch_few<15, 10>(*a, stream);
-  }
-  return launch_staged(*a, stream);
+  qds_shared_limits limits;
+  const cudaError_t error = qds_shared_limits_of(&limits);
+  if (error != cudaSuccess) return error;
+  const auto at_most = [&](int inputs, int outputs) {
+    return a->inputs >= 1 && a->inputs <= inputs && a->outputs <= outputs;
+  };
+  if (at_most(3, 2)) return launch_few<3, 2>(*a, stream);
+  if (launch_long_pieces(*a, limits, stream)) return cudaGetLastError();
+  if (at_most(6, 4)) return launch_few<6, 4>(*a, stream);
+  if (at_most(9, 6)) return launch_few<9, 6>(*a, stream);
+  if (at_most(15, 10)) return launch_few<15, 10>(*a, stream);
+  return launch_staged(*a, limits, stream);
 }

@@ -225,13 +225,36 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
 /* --- many columns ------------------------------------------------------------------------------------------
  */
 
-/* Of [w Aw]^T [x p w] arithmetic takes about as long as memory from 25 to 32 vectors on; with fewer, all
- * warps may as well load, and with more, their pieces leave no registers for more warps. Copies of 512 bytes,
- * a column of 64 rows, arrive at the full rate of the memory, those of 256 at half of it. */
+/* Of [w Aw]^T [x p w] arithmetic takes about as long as memory from 25 to 32 vectors on, and neither may wait
+ * for the other: LOADERS more warps only load. With fewer vectors all warps may as well load, and with more,
+ * their pieces leave no registers for more warps. Copies of 512 bytes, a column of 64 rows, arrive at the full
+ * rate of the memory, those of 256 at half of it. */
+constexpr int LOADERS = 4, RING_STAGES = 3, RING_THREADS = QDS_THREADS + QDS_WARP * LOADERS;
 constexpr qds_stage_shape RING_SHAPE = stage_shape(6);
+static_assert(RING_STAGES <= QDS_RING_MOST_STAGES);
+
+/* Asks for the rows from `row` on of the columns that are left to warp `loader`: every LOADERS-th one. Rows
+ * past the last become 0. Columns start at multiples of 64 bytes, and `row` is even. */
+[[maybe_unused]] __device__ inline void load_ring_stage(double *stage, uint64_t *full, const staged_columns &s, int loader,
+                                       int64_t row, int64_t rows) {
+  const int height = 1 << RING_SHAPE.shift;
+  const unsigned bytes = sizeof(double) * height;
+  if (row + height <= rows) {
+    qds_barrier_arrive_with(full, bytes * ((s.columns - loader + LOADERS - 1) / LOADERS), [&] {
+#pragma unroll 4
+      for (int c = loader; c < s.columns; c += LOADERS)
+        qds_copy_bulk(stage + c * RING_SHAPE.stride, s.column[c] + row, bytes, full);
+    });
+  } else {
+    for (int c = loader; c < s.columns; c += LOADERS)
+      for (int i = threadIdx.x % QDS_WARP; i < height; i += QDS_WARP)
+        stage[c * RING_SHAPE.stride + i] = row + i < rows ? s.column[c][row + i] : 0;
+    qds_barrier_arrive(full);
+  }
+}
 
 template <int LEFT, int RIGHT>
-__global__ void __launch_bounds__(QDS_RING_THREADS)
+__global__ void __launch_bounds__(RING_THREADS)
     gram_ring(const __grid_constant__ qds_gram_arguments k, const __grid_constant__ staged_columns s,
               const division d) {
 #if __CUDA_ARCH__ >= 900
@@ -240,15 +263,19 @@ __global__ void __launch_bounds__(QDS_RING_THREADS)
   double *shared = reinterpret_cast<double *>(shared_pairs);
   /* Slices alternate every eight rows: that takes fewer registers than parts of the rows. */
   const share<LEFT, RIGHT> own = share_of_warp<LEFT, RIGHT>(s, d, QDS_PRODUCT_DEPTH);
-  const int size = s.columns * RING_SHAPE.stride, rows = 1 << RING_SHAPE.shift;
+  const int size = s.columns * RING_SHAPE.stride, rows = 1 << RING_SHAPE.shift,
+            loader = (int)(threadIdx.x / QDS_WARP) - QDS_WARPS;
+  const int64_t first = (int64_t)blockIdx.x * rows, step = (int64_t)gridDim.x * rows;
   double sum[LEFT][RIGHT][4] = {};
-  qds_ring_start(ring);
-  if (qds_loader() >= 0) {
-    qds_ring_load(ring, shared, RING_SHAPE, s.columns, s.columns, k.rows, [&](int c) { return s.column[c]; });
+  qds_ring_place at;
+  qds_ring_start(ring, RING_STAGES, LOADERS);
+  if (loader >= 0) {
+    for (int64_t row = first; row < k.rows; row += step, at.advance(RING_STAGES)) {
+      qds_barrier_wait(&ring.empty[at.stage], at.round ^ 1);
+      load_ring_stage(shared + at.stage * size, &ring.full[at.stage], s, loader, row, k.rows);
+    }
   } else {
-    qds_ring_place at;
-    for (int64_t row = (int64_t)blockIdx.x * rows; row < k.rows;
-         row += (int64_t)gridDim.x * rows, at.advance()) {
+    for (int64_t row = first; row < k.rows; row += step, at.advance(RING_STAGES)) {
       qds_barrier_wait(&ring.full[at.stage], at.round);
       multiply_slice(shared + at.stage * size, rows - own.slice * QDS_PRODUCT_DEPTH,
                      QDS_PRODUCT_DEPTH * d.slices, own, sum);
@@ -317,8 +344,7 @@ template <int LEFT, int RIGHT, int TOGETHER> cudaError_t launch_gram(const part 
   size_t shared;
   const division d = divide<LEFT, RIGHT>(
       p.s, STAGES, largest_stage(p.s.columns, qds_shared_room(p.limits, TOGETHER)), &shared);
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  const cudaError_t error = qds_allow_shared(kernel, p.limits);
   if (error != cudaSuccess) return error;
   kernel<<<p.groups, QDS_THREADS, shared, p.stream>>>(p.k, p.s, d);
   return cudaGetLastError();
@@ -328,10 +354,10 @@ template <int LEFT, int RIGHT, int TOGETHER> cudaError_t launch_gram(const part 
 template <int LEFT, int RIGHT> cudaError_t launch_large(const part &p) {
   const auto kernel = gram_ring<LEFT, RIGHT>;
   size_t shared;
-  const division d = divide<LEFT, RIGHT>(p.s, QDS_RING_STAGES, RING_SHAPE, &shared);
-  if (p.limits.major < 9 || !qds_block_fits(kernel, QDS_RING_THREADS, shared))
+  const division d = divide<LEFT, RIGHT>(p.s, RING_STAGES, RING_SHAPE, &shared);
+  if (p.limits.major < 9 || !qds_block_fits(kernel, p.limits, RING_THREADS, shared))
     return launch_gram<LEFT, RIGHT, LARGE_TOGETHER>(p);
-  kernel<<<p.groups, QDS_RING_THREADS, shared, p.stream>>>(p.k, p.s, d);
+  kernel<<<p.groups, RING_THREADS, shared, p.stream>>>(p.k, p.s, d);
   return cudaGetLastError();
 }
 

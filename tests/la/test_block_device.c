@@ -1,8 +1,12 @@
 /* The passes over blocks on every device against the same in host memory. */
 #include "device_support.h"
 
+#include <pthread.h>
+
 #include "base/philox.h"
 #include "la/block.h"
+
+#define AUTO_BLOCK __attribute__((cleanup(qds_block_clear))) qds_block
 
 /* The last case has more columns than a device combines at once. */
 enum { MOST_COLUMNS = 150, CASES = 18 };
@@ -176,6 +180,26 @@ static void combinations_of_many_columns_agree(qds_context *ctx, qds_stream *str
     }
 }
 
+/* With so many rows a device may read them in long pieces, of 256 rows for more than 32 outputs, of 512 for
+ * fewer: each for an own count of products of eight outputs, and the last piece short, of an odd number of
+ * rows. An H200 does so from 135168 and from 270336 rows on. */
+static void combinations_of_many_rows_agree(qds_context *ctx, qds_stream *stream) {
+  static const struct {
+    int64_t rows;
+    int m;
+  } sizes[] = {{270337, 2}, {270853, 3}, {270336, 6}, {271363, 12}, {272001, 16}, {135681, 30}};
+  static double c[6 * 30 * 30];
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    const int m = sizes[i].m;
+    problem q = {.rows = sizes[i].rows, .m = m, .np = m, .nw = m};
+    problem_fill(ctx, stream, i, &q);
+    fill_coefficients(i, 6 * m * m, c);
+    assert_combination_agrees(ctx, &q, c);
+    assert_added_product_agrees(ctx, &q.x, c, &q.aw);
+    problem_clear(&q);
+  }
+}
+
 static void added_products_of_many_columns_agree(qds_context *ctx, qds_stream *stream) {
   static const int64_t rows[] = {1, 2, 63, 64, 65, 127, 128, 129, 513, 5003};
   static double c[6 * 33 * 33];
@@ -217,6 +241,64 @@ static void random_numbers_agree(qds_context *ctx, qds_stream *stream) {
   twin_clear(&t);
 }
 
+/* A thread with a context of its own. Kernels want another amount of shared memory for each of the numbers of
+ * columns. */
+typedef struct {
+  const char *device;
+  int m;
+  qds_status status;
+  double worst;
+} asker;
+
+static qds_status ask(qds_context *ctx, asker *a) {
+  enum { ROWS = 3001, ROUNDS = 60, MOST = 40 };
+  double host[MOST * MOST], device[MOST * MOST];
+  AUTO_BLOCK x = {0}, y = {0}, z = {0};
+  QDS_TRY(qds_block_create(ctx, ROWS, a->m, "host", &x));
+  QDS_TRY(qds_block_create_on(ctx, qds_context_stream(ctx), ROWS, a->m, "device", &y));
+  QDS_TRY(qds_block_create_on(ctx, qds_context_stream(ctx), ROWS, a->m, "device", &z));
+  QDS_TRY(qds_block_fill_random(ctx, &x, (uint64_t)a->m));
+  QDS_TRY(qds_block_gram(ctx, &x, &x, host));
+  QDS_TRY(qds_block_copy(&x, &y));
+  QDS_TRY(qds_block_copy(&x, &z));
+  for (int round = 0; round < ROUNDS; round++) {
+    QDS_TRY(qds_block_gram(ctx, &y, &y, device));
+    for (int i = 0; i < a->m * a->m; i++) a->worst = fmax(a->worst, fabs(device[i] - host[i]));
+    QDS_TRY(qds_block_add_product(ctx, &y, host, &z));
+  }
+  return QDS_OK;
+}
+
+static void *ask_in_own_context(void *argument) {
+  asker *a = argument;
+  qds_context_options options = QDS_CONTEXT_OPTIONS_INIT;
+  options.device = a->device;
+  options.threads = 1;
+  qds_context *ctx = NULL;
+  a->status = qds_context_create(&options, &ctx);
+  if (a->status == QDS_OK) a->status = ask(ctx, a);
+  if (a->status != QDS_OK) print_message("%d columns: %s\n", a->m, qds_last_error()->message);
+  qds_context_destroy(ctx);
+  return NULL;
+}
+
+static void threads_do_not_disturb_each_other(qds_context *ctx, qds_stream *stream) {
+  (void)stream;
+  static const int columns[] = {12, 17, 25, 40};
+  enum { THREADS = sizeof columns / sizeof *columns };
+  pthread_t threads[THREADS];
+  asker askers[THREADS];
+  for (int t = 0; t < THREADS; t++) {
+    askers[t] = (asker){.device = qds_context_device(ctx), .m = columns[t]};
+    assert_int_equal(pthread_create(&threads[t], NULL, ask_in_own_context, &askers[t]), 0);
+  }
+  for (int t = 0; t < THREADS; t++) pthread_join(threads[t], NULL);
+  for (int t = 0; t < THREADS; t++) {
+    assert_int_equal(askers[t].status, QDS_OK);
+    assert_close(askers[t].worst, 0, 1e-8);
+  }
+}
+
 static void places_are_not_mixed(qds_context *ctx, qds_stream *stream) {
   twin t;
   double gram[4];
@@ -230,9 +312,11 @@ DEVICE_TEST(gram_agrees)
 DEVICE_TEST(gram_of_many_columns_agrees)
 DEVICE_TEST(combinations_agree)
 DEVICE_TEST(combinations_of_many_columns_agree)
+DEVICE_TEST(combinations_of_many_rows_agree)
 DEVICE_TEST(added_products_of_many_columns_agree)
 DEVICE_TEST(residuals_agree)
 DEVICE_TEST(random_numbers_agree)
+DEVICE_TEST(threads_do_not_disturb_each_other)
 DEVICE_TEST(places_are_not_mixed)
 
 int main(void) {
@@ -241,9 +325,11 @@ int main(void) {
       cmocka_unit_test(test_gram_of_many_columns_agrees),
       cmocka_unit_test(test_combinations_agree),
       cmocka_unit_test(test_combinations_of_many_columns_agree),
+      cmocka_unit_test(test_combinations_of_many_rows_agree),
       cmocka_unit_test(test_added_products_of_many_columns_agree),
       cmocka_unit_test(test_residuals_agree),
       cmocka_unit_test(test_random_numbers_agree),
+      cmocka_unit_test(test_threads_do_not_disturb_each_other),
       cmocka_unit_test(test_places_are_not_mixed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

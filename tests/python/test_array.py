@@ -441,8 +441,8 @@ def test_what_is_still_held_is_listed_with_its_line():
 
 SOURCES = """
 import json, numpy, qdsim
-x = numpy.arange(3.0)
-made = [qdsim.empty(3, device="cpu"), qdsim.zeros(3, device="cpu"), qdsim.asarray([1.0], device="cpu"), qdsim.from_dlpack(x)]
+x, cpu = numpy.arange(3.0), {"device": "cpu"}
+made = [qdsim.empty(3, **cpu), qdsim.zeros(3, **cpu), qdsim.asarray([1.0], **cpu), qdsim.from_dlpack(x, **cpu)]
 print(json.dumps([__file__] + [row["source"] for row in qdsim.memory_stats("cpu")["arrays"]] + [made[1].source]))
 """
 

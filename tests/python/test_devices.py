@@ -101,5 +101,6 @@ assert np.isfinite(result.psi(0)).all() and (array.numpy() == 0).all()
 @pytest.mark.parametrize("end", ["sys.exit(0)", "del device, result, array, use; gc.collect(); os._exit(0)"],
                          ids=["held to the end", "dropped"])
 def test_fork_leaves_the_device_to_the_parent(well, end):
-    done = subprocess.run([sys.executable, "-c", FORKED.format(well=well, end=end)], capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED.format(well=well, end=end)]  # os.fork beside threads
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
