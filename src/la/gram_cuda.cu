@@ -5,6 +5,7 @@
  * of its memory, and is limited by both. So some warps only load there, where the device has barriers and
  * copies for that. `bench_block cuda` measures the passes against a copy. */
 #include <limits.h>
+#include <utility>
 
 #include "la/ring_cuda.h"
 
@@ -66,25 +67,40 @@ constexpr qds_stage_shape stage_shape(int shift) {
   return {shift, (1 << shift) + PADDING};
 }
 
+/* One side of the products: its columns, and how far the products of neighbouring ones are apart. */
+struct side {
+  const qds_columns *ranges;
+  int count, step;
+};
+
+const double *column_of(const side &side, int index) {
+  const qds_columns *range = side.ranges;
+  for (; index >= range->columns; range++) index -= range->columns;
+  return range->data + index * range->stride;
+}
+
 /* The columns of a launch, each staged once, also when it stands on both sides: left column i is staged
- * column i, right column j is staged column right[j]. */
+ * column i, right column j is staged column right[j]. Their product is number at + i left_step +
+ * j right_step. */
 struct staged_columns {
   const double *column[MOST_STAGED];
   unsigned char right[MOST_RIGHT];
-  int columns, left, first_left, right_count, first_right; /* `columns` are staged */
+  int columns, left, right_count; /* `columns` are staged */
+  int64_t at, left_step, right_step;
 };
 
-staged_columns stage_columns(const qds_gram_arguments &k, int first_left, int left, int first_right,
+staged_columns stage_columns(const side &a, int first_left, int left, const side &b, int first_right,
                              int right) {
   staged_columns s = {};
-  s.first_left = first_left;
-  s.first_right = first_right;
-  s.left = qds_smaller(k.left - first_left, left);
-  s.right_count = qds_smaller(k.right - first_right, right);
+  s.at = (int64_t)first_left * a.step + (int64_t)first_right * b.step;
+  s.left_step = a.step;
+  s.right_step = b.step;
+  s.left = qds_smaller(a.count - first_left, left);
+  s.right_count = qds_smaller(b.count - first_right, right);
   for (s.columns = 0; s.columns < s.left; s.columns++)
-    s.column[s.columns] = qds_column_of(k.a, first_left + s.columns);
+    s.column[s.columns] = column_of(a, first_left + s.columns);
   for (int j = 0; j < s.right_count; j++) {
-    const double *column = qds_column_of(k.b, first_right + j);
+    const double *column = column_of(b, first_right + j);
     int at = 0;
     while (at < s.columns && s.column[at] != column) at++;
     if (at == s.columns) s.column[s.columns++] = column;
@@ -94,10 +110,10 @@ staged_columns stage_columns(const qds_gram_arguments &k, int first_left, int le
 }
 
 /* How the work on a stage is divided: a warp computes a piece of the products from one of `slices` parts of
- * the rows. */
+ * the rows. Pieces from `wanted` on, which make them a power of two, are empty. */
 struct division {
   qds_stage_shape shape;
-  int pieces, pieces_of_right, slices;
+  int pieces, wanted, pieces_of_right, slices;
 };
 
 /* A warp's own work: LEFT times 16 left and RIGHT times 8 right columns, of which this lane takes the numbers
@@ -178,8 +194,7 @@ __device__ inline void store_partial(const qds_gram_arguments &k, const staged_c
     const int p = at / size, i = p / d.pieces_of_right * rows + at % rows,
               j = p % d.pieces_of_right * columns + at % size / rows;
     if (i < s.left && j < s.right_count)
-      k.partial[((int64_t)(s.first_right + j) * k.left + s.first_left + i) * gridDim.x + blockIdx.x] =
-          shared[at];
+      k.partial[(s.at + i * s.left_step + j * s.right_step) * gridDim.x + blockIdx.x] = shared[at];
   }
 }
 
@@ -215,7 +230,7 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
      * columns at the same time. */
     const bool loads_first = TOGETHER > 1 || threadIdx.x < QDS_THREADS / 2;
     if (loads_first) load_coming();
-    if (own.slice * rows_of_slice < rows)
+    if (own.slice * rows_of_slice < rows && own.piece < d.wanted)
       multiply_slice(shared + stage * size, rows_of_slice, QDS_PRODUCT_DEPTH, own, sum);
     if (!loads_first) load_coming();
   }
@@ -308,13 +323,15 @@ int count_of(int columns, int unit) {
   return (columns + unit - 1) / unit;
 }
 
-/* Pieces of LEFT times 16 by RIGHT times 8 products, a power of two so that every warp has work. */
-template <int LEFT, int RIGHT> int pieces_of(const staged_columns &s, int *pieces_of_right) {
-  *pieces_of_right = count_of(s.right_count, QDS_PRODUCT_COLUMNS * RIGHT);
-  const int wanted = count_of(s.left, QDS_PRODUCT_ROWS * LEFT) * *pieces_of_right;
-  int pieces = 1;
-  while (pieces < wanted) pieces *= 2;
-  return pieces;
+/* Pieces of LEFT times 16 by RIGHT times 8 products. */
+template <int LEFT, int RIGHT> int wanted_pieces(int left, int right) {
+  return count_of(left, QDS_PRODUCT_ROWS * LEFT) * count_of(right, QDS_PRODUCT_COLUMNS * RIGHT);
+}
+
+int power_of_two_from(int count) {
+  int power = 1;
+  while (power < count) power *= 2;
+  return power;
 }
 
 /* Some columns of each side, and how many blocks share the work on them. */
@@ -331,7 +348,9 @@ template <int LEFT, int RIGHT>
 division divide(const staged_columns &s, int stages, qds_stage_shape shape, size_t *shared) {
   division d = {};
   d.shape = shape;
-  d.pieces = pieces_of<LEFT, RIGHT>(s, &d.pieces_of_right);
+  d.pieces_of_right = count_of(s.right_count, QDS_PRODUCT_COLUMNS * RIGHT);
+  d.wanted = wanted_pieces<LEFT, RIGHT>(s.left, s.right_count);
+  d.pieces = power_of_two_from(d.wanted);
   d.slices = QDS_WARPS / d.pieces;
   const size_t staged = stage_bytes(stages, s.columns, shape),
                sums = sizeof(double) * d.pieces * QDS_PRODUCT_ROWS * LEFT * QDS_PRODUCT_COLUMNS * RIGHT;
@@ -361,20 +380,28 @@ template <int LEFT, int RIGHT> cudaError_t launch_large(const part &p) {
   return cudaGetLastError();
 }
 
-/* Products of a block for each eight rows; a great many when its warps are too few. */
-template <int LEFT, int RIGHT> int cost_of(const staged_columns &s) {
-  int pieces_of_right;
-  const int pieces = pieces_of<LEFT, RIGHT>(s, &pieces_of_right);
-  return pieces > QDS_WARPS ? INT_MAX : pieces * LEFT * RIGHT;
+/* What a block's products take for each eight rows: first the time of the warp that has the most, then the
+ * energy, which limits large matrices where the device must slow down to save it. A great deal when its warps
+ * are too few. */
+template <int LEFT, int RIGHT> int cost_of(int left, int right) {
+  const int wanted = wanted_pieces<LEFT, RIGHT>(left, right), pieces = power_of_two_from(wanted);
+  return pieces > QDS_WARPS ? INT_MAX : (pieces * QDS_WARPS + wanted) * LEFT * RIGHT;
+}
+
+int least_cost(int left, int right) {
+  const int small = cost_of<1, 3>(left, right), large = cost_of<2, 6>(left, right),
+            other = cost_of<3, 5>(left, right);
+  return small <= large && small <= other ? small : large <= other ? large : other;
 }
 
 bool is_small(const staged_columns &s) {
-  return cost_of<1, 3>(s) <= cost_of<2, 6>(s) && cost_of<1, 3>(s) <= cost_of<3, 5>(s);
+  return cost_of<1, 3>(s.left, s.right_count) == least_cost(s.left, s.right_count);
 }
 
 cudaError_t launch_cheapest(const part &p) {
   if (is_small(p.s)) return launch_gram<1, 3, SMALL_TOGETHER>(p);
-  if (cost_of<3, 5>(p.s) < cost_of<2, 6>(p.s)) return launch_gram<3, 5, LARGE_TOGETHER>(p);
+  if (cost_of<3, 5>(p.s.left, p.s.right_count) < cost_of<2, 6>(p.s.left, p.s.right_count))
+    return launch_gram<3, 5, LARGE_TOGETHER>(p);
   return launch_large<2, 6>(p);
 }
 
@@ -400,12 +427,14 @@ cudaError_t launch_staged(const qds_gram_arguments &k, cudaStream_t stream) {
   if (error != cudaSuccess) return error;
   const size_t room = qds_shared_room(limits, LARGE_TOGETHER);
   const int parts = stage_bytes(STAGES, MOST_STAGED, stage_shape(FEWEST_SHIFT)) <= room ? 1 : 2,
-            left = MOST_LEFT / parts, right = MOST_RIGHT / parts,
-            together = is_small(stage_columns(k, 0, left, 0, right)) ? SMALL_TOGETHER : LARGE_TOGETHER,
+            left = MOST_LEFT / parts, right = MOST_RIGHT / parts;
+  side a = {k.a, k.left, 1}, b = {k.b, k.right, k.left};
+  if (k.right <= left && least_cost(k.right, k.left) < least_cost(k.left, k.right)) std::swap(a, b);
+  const int together = is_small(stage_columns(a, 0, left, b, 0, right)) ? SMALL_TOGETHER : LARGE_TOGETHER,
             groups = qds_smaller(limits.multiprocessors * together, k.groups);
-  for (int i = 0; i < k.left && error == cudaSuccess; i += left)
-    for (int j = 0; j < k.right && error == cudaSuccess; j += right)
-      error = launch_cheapest({k, stage_columns(k, i, left, j, right), limits, groups, stream});
+  for (int i = 0; i < a.count && error == cudaSuccess; i += left)
+    for (int j = 0; j < b.count && error == cudaSuccess; j += right)
+      error = launch_cheapest({k, stage_columns(a, i, left, b, j, right), limits, groups, stream});
   return error == cudaSuccess ? finish(k, groups, stream) : error;
 }
 
