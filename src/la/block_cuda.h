@@ -68,8 +68,8 @@ template <int LATER> static __device__ inline void qds_copies_wait() {
 }
 
 /* Asks for the rows from `row` on, an even number, of `columns` columns, where column_at(c) is column c; rows
- * past the last become 0. Columns start at multiples of 64 bytes. A thread has the same two rows of every few
- * columns. */
+ * past the last become 0. Columns start at multiples of 256 bytes. A thread has the same two rows of every
+ * few columns. */
 template <typename COLUMN>
 static __device__ inline void qds_stage_load(double *stage, qds_stage_shape shape, int columns, int64_t row,
                                              int64_t rows, COLUMN column_at) {
@@ -91,7 +91,7 @@ static __device__ inline void qds_stage_load(double *stage, qds_stage_shape shap
  */
 
 /* Two neighbouring rows of a column, `row` even; those past the last hold 0. Columns start at multiples of
- * 64 bytes. */
+ * 256 bytes. */
 static __device__ inline double2 qds_load_pair(const double *column, int64_t row, int64_t rows) {
   if (row + 1 < rows) return *reinterpret_cast<const double2 *>(column + row);
   return make_double2(row < rows ? column[row] : 0, 0);

@@ -73,7 +73,7 @@ __device__ inline unsigned long long magnitude(double x) {
 }
 
 __global__ void __launch_bounds__(THREADS) peak(const qds_fdm_peak_arguments a) {
-  const double2 *pairs = reinterpret_cast<const double2 *>(a.x); /* columns start at multiples of 64 bytes */
+  const double2 *pairs = reinterpret_cast<const double2 *>(a.x); /* columns start at multiples of 256 bytes */
   const int64_t step = (int64_t)gridDim.x * THREADS, first = (int64_t)blockIdx.x * THREADS + threadIdx.x;
   unsigned long long most = 0;
 #pragma unroll 4

@@ -249,7 +249,7 @@ constexpr qds_stage_shape RING_SHAPE = stage_shape(6);
 static_assert(RING_STAGES <= QDS_RING_MOST_STAGES);
 
 /* Asks for the rows from `row` on of the columns that are left to warp `loader`: every LOADERS-th one. Rows
- * past the last become 0. Columns start at multiples of 64 bytes, and `row` is even. */
+ * past the last become 0. Columns start at multiples of 256 bytes, and `row` is even. */
 [[maybe_unused]] __device__ inline void load_ring_stage(double *stage, uint64_t *full, const staged_columns &s, int loader,
                                        int64_t row, int64_t rows) {
   const int height = 1 << RING_SHAPE.shift;
