@@ -8,6 +8,7 @@
 #include "qdsim/context.h"
 #include "qdsim/grid.h"
 #include "qdsim/material.h"
+#include "qdsim/memory.h"
 #include "qdsim/text.h"
 
 #ifdef __cplusplus
@@ -67,6 +68,8 @@ QDS_API const char *qds_device_name(const qds_device *device);
 QDS_API const char *qds_device_configuration(const qds_device *device);
 /* Whether the file asks for a picture (output.plot, default true). */
 QDS_API int qds_device_wants_plot(const qds_device *device);
+/* Whether it asks for fields (output.fields, which has some by default). */
+QDS_API int qds_device_wants_fields(const qds_device *device);
 
 /* Solves for the lowest states. A solve that does not converge is QDS_ERROR_CONVERGENCE: no result. Reports
  * progress; stops on qds_context_interrupt. The result does not need the device any more. */
@@ -159,6 +162,12 @@ QDS_API qds_status qds_result_json_with_memory(const qds_result *result, double 
 /* Writes FOLDER/NAME.json and, if the device asks for fields, FOLDER/NAME.vtkhdf, whole or not at all; makes
  * the folder. NAME is the device file's name without its suffix. */
 QDS_API qds_status qds_result_write(const qds_result *result, const char *folder);
+/* The same with the timeline of the memory, all files or none: as the group /memory_profile of
+ * FOLDER/NAME.vtkhdf, or of FOLDER/NAME.memory.h5 if the device asks for no fields; qds_memory_profile_write
+ * says how it is laid out. The profile is stopped when all else is written, so that it shows the writing too;
+ * an error may leave it running. NULL: no timeline. */
+QDS_API qds_status qds_result_write_with_profile(const qds_result *result, const char *folder,
+                                                 qds_memory_profile *profile);
 /* The path qds_result_write gives to a suffix (".json", ".vtkhdf", ".png"); free with qds_text_destroy. */
 QDS_API qds_status qds_result_path(const qds_result *result, const char *folder, const char *suffix,
                                    char **out);

@@ -247,10 +247,10 @@ QDS_API size_t qds_memory_profile_samples(const qds_memory_profile *profile, con
  * place. NULL past the last. Both live as long as the profile. */
 QDS_API const char *qds_memory_profile_series(const qds_memory_profile *profile, size_t index,
                                               const double **bytes);
-/* Writes an HDF5 file, whole or not at all: in the group memory_profile the dataset time_s, and one per
- * series in the group of its place, called by its tag. In a tag, '/', '%' and bytes that are not UTF-8 become
- * %2F, %25 and so on, as in URLs, and so do the dots of one that has nothing else; the empty tag becomes "%".
- * Errors: FILE, MEMORY; ARGUMENT while it runs. */
+/* Writes an HDF5 file of its own, whole or not at all: in the group memory_profile the dataset time_s, and
+ * one per series in the group of its place, called by its tag. In a tag, '/', '%' and bytes that are not
+ * UTF-8 become %2F, %25 and so on, as in URLs, and so do the dots of one that has nothing else; the empty tag
+ * becomes "%". Errors: FILE, MEMORY; ARGUMENT while it runs. */
 QDS_API qds_status qds_memory_profile_write(const qds_memory_profile *profile, const char *path);
 
 #ifdef __cplusplus

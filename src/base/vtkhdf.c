@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hdf5_writer.h"
 
 /* The layout follows the VTKHDF specification in its version 1.0, which every reader knows:
  * https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/vtkhdf_specifications.html
@@ -305,6 +304,10 @@ qds_status qds_vtkhdf_text(qds_vtkhdf *file, const char *name, const char *value
 qds_status qds_vtkhdf_doubles(qds_vtkhdf *file, const char *name, size_t count, const double *values) {
   QDS_REQUIRE(file->hdf5.id >= 0, "\"%s\" was committed before the attribute \"%s\"", file->path, name);
   return qds_hdf5_numbers(&file->hdf5, "/qdsim", name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, count, values);
+}
+
+qds_hdf5_file *qds_vtkhdf_hdf5(qds_vtkhdf *file) {
+  return &file->hdf5;
 }
 
 qds_status qds_vtkhdf_commit(qds_vtkhdf *file) {

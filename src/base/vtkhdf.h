@@ -8,6 +8,7 @@
 #define QDS_BASE_VTKHDF_H
 
 #include "base/allocator.h"
+#include "base/hdf5_writer.h"
 
 typedef struct qds_vtkhdf qds_vtkhdf;
 
@@ -26,6 +27,8 @@ qds_status qds_vtkhdf_cell_labels(qds_vtkhdf *file, const char *name, const unsi
 /* Attributes of /qdsim. */
 qds_status qds_vtkhdf_text(qds_vtkhdf *file, const char *name, const char *value);
 qds_status qds_vtkhdf_doubles(qds_vtkhdf *file, const char *name, size_t count, const double *values);
+/* The HDF5 file, for groups of others' beside /VTKHDF, which VTK passes over; open until the commit. */
+qds_hdf5_file *qds_vtkhdf_hdf5(qds_vtkhdf *file);
 qds_status qds_vtkhdf_commit(qds_vtkhdf *file);
 /* Closes; removes the temporary file unless it was committed. */
 void qds_vtkhdf_destroy(qds_vtkhdf *file);

@@ -48,3 +48,6 @@ const char *qds_device_configuration(const qds_device *device) {
 int qds_device_wants_plot(const qds_device *device) {
   return device->plot;
 }
+int qds_device_wants_fields(const qds_device *device) {
+  return device->fields != 0;
+}

@@ -9,6 +9,7 @@
 #include "base/vtkhdf.h"
 #include "dot/device.h"
 #include "dot/result.h"
+#include "par/memory_profile.h"
 #include "par/memory_report.h"
 
 /* The lifetime of a bound state is infinite, which JSON writes as null. */
@@ -206,33 +207,68 @@ static qds_status write_maps(const qds_result *r, qds_vtkhdf *file) {
   return qds_vtkhdf_cell_labels(file, "material", materials);
 }
 
-static qds_status write_fields(const qds_result *r, qds_vtkhdf *file) {
+/* NAME.vtkhdf, not yet committed; NULL where the device asks for no fields. */
+static qds_status write_fields(const qds_result *r, const char *folder, qds_vtkhdf **out) {
+  QDS_AUTO_RELEASE char *path = NULL;
+  QDS_AUTO(qds_vtkhdf) *file = NULL;
+  *out = NULL;
+  if (!r->fields) return QDS_OK;
+  QDS_TRY(qds_result_path(r, folder, ".vtkhdf", &path));
+  QDS_TRY(qds_vtkhdf_create(qds_context_allocator(r->ctx), path, r->dimension, r->nodes,
+                            (const double *const *)r->coordinates_nm, &file));
   QDS_TRY(qds_vtkhdf_text(file, "name", r->name));
   QDS_TRY(qds_vtkhdf_text(file, "configuration", r->configuration));
   QDS_TRY(qds_vtkhdf_doubles(file, "energies_eV", (size_t)r->states, r->energies_eV));
   QDS_TRY(write_states(r, file));
-  return write_maps(r, file);
+  QDS_TRY(write_maps(r, file));
+  *out = file;
+  file = NULL;
+  return QDS_OK;
 }
 
-/* Both files take their names only when both are written, so that a failure leaves neither. */
-qds_status qds_result_write(const qds_result *r, const char *folder) {
-  QDS_AUTO_RELEASE char *json = NULL, *path = NULL, *fields_path = NULL;
-  QDS_AUTO(qds_vtkhdf) *fields = NULL;
+/* NAME.json, not yet committed. */
+static qds_status write_numbers(const qds_result *r, const char *folder, double output_s,
+                                qds_pending_file **out) {
+  QDS_AUTO_RELEASE char *json = NULL, *path = NULL;
   QDS_AUTO(qds_pending_file) *file = NULL;
-  QDS_REQUIRE(r && folder, "qds_result_write: a NULL argument");
-  qds_allocator *allocator = qds_context_allocator(r->ctx);
-  const double start = qds_seconds();
-  QDS_TRY(qds_folder_create(allocator, folder));
+  *out = NULL;
   QDS_TRY(qds_result_path(r, folder, ".json", &path));
-  QDS_TRY(qds_result_path(r, folder, ".vtkhdf", &fields_path));
-  if (r->fields) {
-    QDS_TRY(qds_vtkhdf_create(allocator, fields_path, r->dimension, r->nodes,
-                              (const double *const *)r->coordinates_nm, &fields));
-    QDS_TRY(write_fields(r, fields));
-  }
-  QDS_TRY(qds_result_json(r, qds_seconds() - start, &json));
-  QDS_TRY(qds_pending_create(allocator, path, &file));
+  QDS_TRY(qds_result_json(r, output_s, &json));
+  QDS_TRY(qds_pending_create(qds_context_allocator(r->ctx), path, &file));
   QDS_TRY(qds_pending_write(file, json, strlen(json)));
+  *out = file;
+  file = NULL;
+  return QDS_OK;
+}
+
+/* Into the file of the fields; into a file of its own, not yet committed, where there is none. The timeline
+ * ends here, so that it shows what was written before. */
+static qds_status write_profile(const qds_result *r, const char *folder, qds_memory_profile *profile,
+                                qds_vtkhdf *fields, qds_pending_file **out) {
+  QDS_AUTO_RELEASE char *path = NULL;
+  qds_memory_profile_stop(profile);
+  if (fields) return qds_memory_profile_put(profile, qds_vtkhdf_hdf5(fields));
+  QDS_TRY(qds_result_path(r, folder, ".memory.h5", &path));
+  return qds_memory_profile_prepare(profile, path, out);
+}
+
+/* The files take their names only when all are written, so that a failure leaves none. */
+qds_status qds_result_write_with_profile(const qds_result *r, const char *folder,
+                                         qds_memory_profile *profile) {
+  QDS_AUTO(qds_vtkhdf) *fields = NULL;
+  QDS_AUTO(qds_pending_file) *numbers = NULL;
+  QDS_AUTO(qds_pending_file) *timeline = NULL;
+  QDS_REQUIRE(r && folder, "qds_result_write: a NULL argument");
+  const double start = qds_seconds();
+  QDS_TRY(qds_folder_create(qds_context_allocator(r->ctx), folder));
+  QDS_TRY(write_fields(r, folder, &fields));
+  QDS_TRY(write_numbers(r, folder, qds_seconds() - start, &numbers));
+  if (profile) QDS_TRY(write_profile(r, folder, profile, fields, &timeline));
   if (fields) QDS_TRY(qds_vtkhdf_commit(fields));
-  return qds_pending_commit(file);
+  if (timeline) QDS_TRY(qds_pending_commit(timeline));
+  return qds_pending_commit(numbers);
+}
+
+qds_status qds_result_write(const qds_result *r, const char *folder) {
+  return qds_result_write_with_profile(r, folder, NULL);
 }

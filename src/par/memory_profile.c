@@ -11,12 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "base/hdf5_writer.h"
 #include "base/text.h"
 #include "mem/pool_stream.h"
 #include "par/context.h"
-#include "qdsim/memory.h"
+#include "par/memory_profile.h"
 
 /* At a tenth of a second, seven minutes before the first halving. */
 enum { MOST_SAMPLES = 4096, MOST_SERIES = 96, NAMES_SIZE = 80 * MOST_SERIES };
@@ -313,7 +311,7 @@ static qds_status put_series(const qds_memory_profile *p, size_t i, qds_hdf5_fil
   return status;
 }
 
-static qds_status put_profile(const qds_memory_profile *p, qds_hdf5_file *file) {
+qds_status qds_memory_profile_put(const qds_memory_profile *p, qds_hdf5_file *file) {
   static const char *const groups[] = {
       "/memory_profile",        "/memory_profile/process", "/memory_profile/files",  "/memory_profile/host",
       "/memory_profile/pinned", "/memory_profile/device",  "/memory_profile/unified"};
@@ -326,18 +324,27 @@ static qds_status put_profile(const qds_memory_profile *p, qds_hdf5_file *file) 
   return QDS_OK;
 }
 
-qds_status qds_memory_profile_write(const qds_memory_profile *p, const char *path) {
-  QDS_REQUIRE(p && path, "qds_memory_profile_write: no profile, or no path");
-  QDS_REQUIRE(!p->running, "qds_memory_profile_write: stop the profile first");
+qds_status qds_memory_profile_prepare(const qds_memory_profile *p, const char *path, qds_pending_file **out) {
   QDS_AUTO(qds_pending_file) *pending = NULL;
   qds_hdf5_file file;
+  *out = NULL;
   QDS_TRY(qds_pending_create(qds_context_allocator(p->ctx), path, &pending));
   QDS_TRY(qds_hdf5_create(&file, qds_pending_path(pending), path));
-  const qds_status status = put_profile(p, &file);
+  const qds_status status = qds_memory_profile_put(p, &file);
   if (status != QDS_OK) {
     qds_hdf5_abandon(&file);
     return status;
   }
   QDS_TRY(qds_hdf5_close(&file));
+  *out = pending;
+  pending = NULL;
+  return QDS_OK;
+}
+
+qds_status qds_memory_profile_write(const qds_memory_profile *p, const char *path) {
+  QDS_REQUIRE(p && path, "qds_memory_profile_write: no profile, or no path");
+  QDS_REQUIRE(!p->running, "qds_memory_profile_write: stop the profile first");
+  QDS_AUTO(qds_pending_file) *pending = NULL;
+  QDS_TRY(qds_memory_profile_prepare(p, path, &pending));
   return qds_pending_commit(pending);
 }
