@@ -168,6 +168,45 @@ def test_command_draws_it(tmp_path):
     del a
 
 
+def test_command_draws_what_lies_beside_fields(well, tmp_path):
+    pytest.importorskip("matplotlib")
+    h5py = pytest.importorskip("h5py")
+    from qdsim.plot import memory, plot
+
+    with qdsim.memory_profile(tmp_path / "apart.h5") as p:
+        qdsim.run({**well, "output": {"plot": False}}, tmp_path, progress=False)
+    (fields,) = tmp_path.glob("*.vtkhdf")
+    with pytest.raises(qdsim.FileError) as refused:
+        plot(fields, tmp_path / "a.png")
+    message = str(refused.value)
+    assert message.startswith(f"{fields}: no memory profile: it was written without --memory-profile; its fields are for ParaView")
+    assert message.endswith(f"drawn from {fields.stem}.json") and not (tmp_path / "a.png").exists()
+    with h5py.File(fields, "r+") as file, h5py.File(tmp_path / "apart.h5") as apart:
+        apart.copy("memory_profile", file)
+    timeline = memory.from_file(fields)
+    np.testing.assert_array_equal(timeline.time_s, p.time_s)
+    assert timeline.title == f"{fields.stem}: memory over time"
+    command = [sys.executable, "-m", "qdsim.plot"]
+    picture = tmp_path / f"{fields.stem}.memory.png"
+    done = subprocess.run([*command, str(fields)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{picture}\n", "")
+    assert_drawn(picture)
+    subprocess.run([*command, str(fields.with_suffix(".json"))], check=True)  # the fields are read as before
+    assert_drawn(fields.with_suffix(".png"))
+
+
+def test_other_files_hold_no_profile(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    from qdsim.plot import plot
+
+    with h5py.File(tmp_path / "other.h5", "w"):
+        pass
+    (tmp_path / "broken.vtkhdf").write_text("no HDF5")
+    for name in ("other.h5", "broken.vtkhdf", "nowhere.vtkhdf"):
+        with pytest.raises(qdsim.FileError, match=f"{name}: no memory profile"):
+            plot(tmp_path / name, tmp_path / "a.png")
+
+
 def assert_drawn(path):
     """A picture of several colours."""
     from matplotlib import image

@@ -12,17 +12,18 @@ from ..result import Result
 from .picture import from_files, from_result
 
 _SUFFIXES = (".png", ".pdf", ".svg")
+_OF_PROFILES = (".h5", ".vtkhdf")
 
 
 def plot(result, path=None, **options):
-    """Draws a Result, or the files of one given by the path of its JSON file; or the timeline of a MemoryProfile, or of its
-    file, given by the path of NAME.memory.h5.
+    """Draws a Result, or the files of one given by the path of its JSON file; or the timeline of a MemoryProfile, or of a
+    file that holds one, given by the path of NAME.memory.h5 or NAME.vtkhdf.
 
     path None: returns a matplotlib Figure, on the screen where there is one. Else writes it, whole or not at all, as
     .png, .pdf or .svg, and returns the path. Options of a result: those of draw; a timeline has none (None is not given).
     """
     from_disk = isinstance(result, (str, os.PathLike))
-    if isinstance(result, MemoryProfile) or (from_disk and Path(result).suffix == ".h5"):
+    if isinstance(result, MemoryProfile) or (from_disk and Path(result).suffix in _OF_PROFILES):
         from . import memory
 
         given = [name for name, value in options.items() if value is not None]

@@ -27,19 +27,30 @@ def from_profile(profile):
 
 
 def from_file(path):
-    """The timeline in NAME.memory.h5."""
+    """The timeline in NAME.memory.h5 or NAME.vtkhdf."""
     import h5py
 
     path = Path(path)
     try:
         with h5py.File(path, "r") as file:
-            group = file["memory_profile"]
-            places = {place: {_tag(link): values[:] for link, values in group[place].items()}
-                      for place in group if place != "time_s"}
-            name = path.name.removesuffix(".h5").removesuffix(".memory")
-            return Timeline(f"{name}: memory over time", group["time_s"][:], places)
+            if "memory_profile" in file:
+                return _from_group(file["memory_profile"], path.stem.removesuffix(".memory"))
     except (OSError, KeyError) as error:
         raise FileError(f"{path}: no memory profile: {error}") from error
+    raise FileError(f"{path}: no memory profile{_instead(path)}")
+
+
+def _from_group(group, name):
+    places = {place: {_tag(link): values[:] for link, values in group[place].items()} for place in group if place != "time_s"}
+    return Timeline(f"{name}: memory over time", group["time_s"][:], places)
+
+
+def _instead(path):
+    """What a file of fields, which holds a profile only when one was asked for, is good for without."""
+    if path.suffix != ".vtkhdf":
+        return ""
+    return (": it was written without --memory-profile; its fields are for ParaView, and the picture of the states is drawn from "
+            f"{path.with_suffix('.json').name}")
 
 
 def _tag(link):
