@@ -154,8 +154,8 @@ void cli_folder_undo(const cli_folder *folder);
 typedef enum {
   CLI_RESULT,
   CLI_FIELDS,
+  CLI_PROFILE, /* of a device without fields; of others the timeline lies in CLI_FIELDS */
   CLI_PICTURE,
-  CLI_PROFILE,
   CLI_PROFILE_PICTURE,
   CLI_OUTPUTS
 } cli_output;
@@ -179,8 +179,8 @@ qds_status cli_outputs_find(cli_outputs *files, const qds_device *device, const 
 int cli_outputs_check(const cli_outputs *files, cli_output which);
 /* Also after a cli_outputs_find that failed. */
 void cli_outputs_clear(cli_outputs *files);
-/* Tells which files from `first` to `last` were written since they were looked for. */
-void cli_outputs_print(const cli_outputs *files, cli_output first, cli_output last);
+/* Tells which files were written since they were looked for. */
+void cli_outputs_print(const cli_outputs *files);
 
 /* --- trace.c --- */
 

@@ -31,9 +31,8 @@ static const cli_syntax syntax = {
               "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged,\n"
               "5 out of memory or budget, 130 interrupted (Ctrl-C; a second one kills).\n"
               "What fails before the results are written leaves no output files behind; what fails later\n"
-              "(a picture, the memory profile, standard output) leaves those that are complete. A memory\n"
-              "trace is also written of a run that fails or is interrupted, unless it is refused before\n"
-              "the solve begins.\n",
+              "(a picture, standard output) leaves those that are complete. A memory trace is also written\n"
+              "of a run that fails or is interrupted, unless it is refused before the solve begins.\n",
     .least_operands = 1,
     .most_operands = 1,
 };
@@ -147,17 +146,38 @@ static qds_status print_json(const run_options *options, const qds_result *resul
   return status;
 }
 
-/* Writes and prints; the picture is drawn last, from the file. */
+/* Where the timeline of the memory goes. */
+static cli_output profile_output(const qds_device *device) {
+  return qds_device_wants_fields(device) ? CLI_FIELDS : CLI_PROFILE;
+}
+
+/* The pictures are drawn last, from the files. */
+static void draw(cli_session *session, const run_options *options, const qds_device *device,
+                 const cli_outputs *files) {
+  if (options->no_plot) return;
+  if (qds_device_wants_plot(device)) cli_plot(session, files->paths[CLI_RESULT]);
+  if (options->memory_profile && !cli_session_interrupted())
+    cli_plot(session, files->paths[profile_output(device)]);
+}
+
+static void print_files(const run_options *options, const qds_device *device, const cli_outputs *files) {
+  cli_outputs_print(files);
+  if (options->memory_profile)
+    printf("memory profile: group /memory_profile of %s\n", files->paths[profile_output(device)]);
+}
+
+/* Writes and prints. */
 static qds_status deliver(cli_session *session, const run_options *options, const qds_device *device,
-                          const qds_result *result, const cli_outputs *files) {
+                          const qds_result *result, qds_memory_profile *profile, const cli_outputs *files) {
+  const int print = !options->json && !options->resources.quiet;
   qds_status status;
   const double start = seconds_now();
-  if ((status = qds_result_write(result, options->folder)) != QDS_OK) return status;
+  if ((status = qds_result_write_with_profile(result, options->folder, profile)) != QDS_OK) return status;
   const double output_s = seconds_now() - start;
   cli_progress_clear(&session->progress);
   if (options->json) {
     if ((status = print_json(options, result, output_s)) != QDS_OK) return status;
-  } else if (!options->resources.quiet) {
+  } else if (print) {
     print_table(device, result);
     print_electrons(result);
     print_widths(result);
@@ -165,20 +185,8 @@ static qds_status deliver(cli_session *session, const run_options *options, cons
     print_device(result);
     fflush(stdout);
   }
-  if (!options->no_plot && qds_device_wants_plot(device)) cli_plot(session, files->paths[CLI_RESULT]);
-  if (!options->json && !options->resources.quiet) cli_outputs_print(files, CLI_RESULT, CLI_PICTURE);
-  return QDS_OK;
-}
-
-/* The timeline of the memory, in a file of its own, and its picture. */
-static qds_status deliver_profile(cli_session *session, const run_options *options, const cli_outputs *files,
-                                  qds_memory_profile *profile) {
-  const char *path = files->paths[CLI_PROFILE];
-  qds_memory_profile_stop(profile);
-  const qds_status status = qds_memory_profile_write(profile, path);
-  if (status != QDS_OK) return status;
-  if (!options->no_plot) cli_plot(session, path);
-  if (!options->json && !options->resources.quiet) cli_outputs_print(files, CLI_PROFILE, CLI_PROFILE_PICTURE);
+  draw(session, options, device, files);
+  if (print) print_files(options, device, files);
   return QDS_OK;
 }
 
@@ -197,8 +205,7 @@ static qds_status solve_and_deliver(cli_session *session, const run_options *opt
   qds_status status = QDS_OK;
   if (options->memory_profile) status = qds_memory_profile_start(session->ctx, 0, &profile);
   if (status == QDS_OK) status = qds_device_solve(device, &result);
-  if (status == QDS_OK) status = deliver(session, options, device, result, files);
-  if (status == QDS_OK && profile) status = deliver_profile(session, options, files, profile);
+  if (status == QDS_OK) status = deliver(session, options, device, result, profile, files);
   if (status == QDS_OK && options->memory_report && !options->json) status = print_memory(session);
   qds_memory_profile_destroy(profile);
   qds_result_destroy(result);
@@ -222,6 +229,16 @@ static int end_trace(cli_session *session, const run_options *options, int code)
   return code;
 }
 
+static int check_outputs(const run_options *options, const qds_device *device, const cli_outputs *files) {
+  const int fields = qds_device_wants_fields(device), profile = options->memory_profile;
+  const int written[CLI_OUTPUTS] = {
+      [CLI_RESULT] = 1, [CLI_FIELDS] = fields, [CLI_PROFILE] = profile && !fields};
+  int code = CLI_CONTINUE;
+  for (int i = 0; i < CLI_OUTPUTS && code == CLI_CONTINUE; i++)
+    if (written[i]) code = cli_outputs_check(files, (cli_output)i);
+  return code;
+}
+
 /* Reads the device and finds out what would be refused later. Returns CLI_CONTINUE or an exit status. */
 static int prepare(cli_session *session, const run_options *options, qds_device **device,
                    cli_outputs *files) {
@@ -231,7 +248,7 @@ static int prepare(cli_session *session, const run_options *options, qds_device 
   if (status == QDS_OK) status = qds_device_reserve(*device, &file_bytes);
   if (status == QDS_OK) status = cli_outputs_find(files, *device, options->folder);
   if (status != QDS_OK) return cli_fail(session, status);
-  const int code = options->memory_profile ? cli_outputs_check(files, CLI_PROFILE) : CLI_CONTINUE;
+  const int code = check_outputs(options, *device, files);
   return trace && code == CLI_CONTINUE ? cli_trace_check_outputs(trace, files) : code;
 }
 
@@ -287,7 +304,8 @@ int cmd_run(int argc, char **argv) {
        "print what held memory, by place, tag and pool; with --json under its key memory_report",
        &o.memory_report},
       {"memory-profile", 0, CLI_FLAG, NULL,
-       "look at the memory every 0.1 s: FOLDER/NAME.memory.h5, and its picture", &o.memory_profile},
+       "look at the memory every 0.1 s: a group in FOLDER/NAME.vtkhdf, and FOLDER/NAME.memory.png",
+       &o.memory_profile},
       {"memory-trace", 0, CLI_TEXT, "FILE", "write every block that is taken and given back to FILE",
        &o.resources.memory_trace},
       {0},

@@ -4,7 +4,7 @@
 #include "cli.h"
 #include "qdsim/text.h"
 
-static const char *const suffixes[CLI_OUTPUTS] = {".json", ".vtkhdf", ".png", ".memory.h5", ".memory.png"};
+static const char *const suffixes[CLI_OUTPUTS] = {".json", ".vtkhdf", ".memory.h5", ".png", ".memory.png"};
 
 static cli_file_state state_of(const char *path) {
   struct stat status;
@@ -41,9 +41,9 @@ void cli_outputs_clear(cli_outputs *files) {
   for (int i = 0; i < CLI_OUTPUTS; i++) qds_text_destroy(files->paths[i]);
 }
 
-void cli_outputs_print(const cli_outputs *files, cli_output first, cli_output last) {
+void cli_outputs_print(const cli_outputs *files) {
   const char *separator = "wrote ";
-  for (int i = (int)first; i <= (int)last; i++) {
+  for (int i = 0; i < CLI_OUTPUTS; i++) {
     if (!was_written(files->paths[i], &files->before[i])) continue;
     printf("%s%s", separator, files->paths[i]);
     separator = ", ";

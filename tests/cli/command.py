@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pty
+import resource
 import select
 import signal
 import subprocess
@@ -46,6 +47,9 @@ tolerance_eV: 1.0e-30
 output: {plot: false}
 """
 
+# Options for the good device with which its solve ends with status 4: the tolerance lies below the rounding of the energies.
+ENDLESS = ["--set", "grid.x.nodes=1001", "--set", "tolerance_eV=1.0e-30"]
+
 
 class Outcome:
     """A finished run: exit status, texts, and what it left in its working folder."""
@@ -69,6 +73,11 @@ class Outcome:
             assert fragment in message, f"{fragment!r} is not in {message!r}"
         assert self.stdout == ""
         assert self.new_files == []
+
+
+def limit_file_size(size):
+    """A preexec_fn: no file of the command grows beyond."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def files_below(folder):

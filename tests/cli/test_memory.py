@@ -1,12 +1,11 @@
 """What a run tells of its memory."""
 
 import json
-import resource
 import subprocess
 
 import pytest
 
-from command import COMMAND, GOOD, ROOT
+from command import COMMAND, ENDLESS, GOOD, ROOT, limit_file_size
 
 
 def run(folder, *options):
@@ -46,50 +45,102 @@ def test_no_report_where_none_is_wanted(tmp_path):
     assert "memory_report" not in json.loads(run(tmp_path, "--json").stdout)
 
 
-def test_profile_is_a_file(tmp_path):
+WITHOUT_FIELDS = GOOD.replace("plot: false", "plot: false, fields: []")
+KEEPERS = pytest.mark.parametrize("text, keeper", [(GOOD, "device.vtkhdf"), (WITHOUT_FIELDS, "device.memory.h5")],
+                                  ids=["with_fields", "without_fields"])
+
+
+@KEEPERS
+def test_profile_lies_with_the_fields_or_alone(qdsim, device, tmp_path, text, keeper):
     h5py = pytest.importorskip("h5py")
-    done = run(tmp_path, "--memory-profile")
-    assert done.returncode == 0, done.stderr
-    with h5py.File(tmp_path / "out" / "device.memory.h5") as file:
+    outcome = qdsim("run", device(text), "--memory-profile", "--no-plot")
+    outcome.assert_status(0)
+    assert outcome.stderr == "" and outcome.new_files == ["out", "out/device.json", f"out/{keeper}"]
+    assert outcome.stdout.endswith(f"wrote out/device.json, out/{keeper}\n"
+                                   f"memory profile: group /memory_profile of out/{keeper}\n")
+    with h5py.File(tmp_path / "out" / keeper) as file:
         group = file["memory_profile"]
         count = len(group["time_s"])
         assert count >= 2
         assert group["process/resident"][:].min() > 1e5
         assert all(len(values) == count for place in ("host", "process") for values in group[place].values())
+        assert ("VTKHDF/PointData/psi_0" in file) == (keeper == "device.vtkhdf")
 
 
-def test_profile_is_drawn(qdsim, device, tmp_path):
+def test_no_profile_where_none_is_wanted(qdsim, device, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    outcome = qdsim("run", device())
+    assert "profile" not in outcome.stdout
+    with h5py.File(tmp_path / "out/device.vtkhdf") as file:
+        assert sorted(file) == ["VTKHDF", "qdsim"]
+
+
+def test_profile_of_an_earlier_run_is_left_alone(qdsim, device, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/device.memory.h5").write_text("earlier")
+    outcome = qdsim("run", device(), "--memory-profile", "--no-plot")
+    outcome.assert_status(0)
+    assert "device.memory.h5" not in outcome.stdout
+    assert (tmp_path / "out/device.memory.h5").read_text() == "earlier"
+
+
+@KEEPERS
+def test_profile_is_drawn(qdsim, device, tmp_path, text, keeper):
     image = pytest.importorskip("matplotlib.image")
     pytest.importorskip("h5py")
-    outcome = qdsim("run", device(), "--memory-profile")
+    outcome = qdsim("run", device(text), "--memory-profile")
     outcome.assert_status(0)
     assert outcome.stderr == ""
-    assert "wrote out/device.memory.h5, out/device.memory.png\n" in outcome.stdout
+    assert f"wrote out/device.json, out/{keeper}, out/device.memory.png\n" in outcome.stdout
     colours = image.imread(tmp_path / "out" / "device.memory.png").reshape(-1, 4)
     assert len(set(map(tuple, colours))) > 10
 
 
-def test_profile_is_drawn_only_when_wanted(qdsim, device):
-    outcome = qdsim("run", device(), "--memory-profile", "--no-plot")
+def test_picture_of_the_states_is_drawn_beside_that_of_the_profile(qdsim, device):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("h5py")
+    outcome = qdsim("run", device(GOOD.replace("plot: false", "plot: true")), "--memory-profile")
     outcome.assert_status(0)
-    assert outcome.stderr == "" and "wrote out/device.memory.h5\n" in outcome.stdout
-    assert "out/device.memory.png" not in outcome.new_files
+    assert outcome.stderr == ""
+    assert "wrote out/device.json, out/device.vtkhdf, out/device.png, out/device.memory.png\n" in outcome.stdout
 
 
-# A tolerance below the rounding error of the energies: the solve ends with status 4.
-ENDLESS = ["--set", "grid.x.nodes=1001", "--set", "tolerance_eV=1.0e-30"]
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_profile_beside_output_of_another_kind(qdsim, device, tmp_path, option):
+    outcome = qdsim("run", device(), "--memory-profile", "--no-plot", option)
+    outcome.assert_status(0)
+    assert outcome.stderr == "" and outcome.new_files == ["out", "out/device.json", "out/device.vtkhdf"]
+    if option == "--json":
+        json.loads(outcome.stdout)
+    else:
+        assert outcome.stdout == ""
 
 
-def test_folder_in_the_place_of_the_profile_is_found_before_the_solve(qdsim, device, tmp_path):
-    (tmp_path / "out" / "device.memory.h5").mkdir(parents=True)
-    outcome = qdsim("run", device(), "--memory-profile", *ENDLESS)
-    outcome.assert_refused(3, "out/device.memory.h5", "a folder has that name", "-o")
+@KEEPERS
+def test_folder_in_the_place_of_the_profile_is_found_before_the_solve(qdsim, device, tmp_path, text, keeper):
+    (tmp_path / "out" / keeper).mkdir(parents=True)
+    outcome = qdsim("run", device(text), "--memory-profile", *ENDLESS)
+    outcome.assert_refused(3, f"out/{keeper}", "a folder has that name", "-o")
 
 
-def test_profile_that_cannot_be_written_leaves_the_results(qdsim, device):
-    path = device(GOOD.replace("plot: false", "plot: false, fields: []"))
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
-    outcome = qdsim("run", path, "--memory-profile", "--no-plot", preexec_fn=limit)
-    outcome.assert_status(3)
-    assert "device.memory.h5" in outcome.stderr
-    assert outcome.new_files == ["out", "out/device.json"]
+@KEEPERS
+def test_run_that_fails_leaves_no_profile(qdsim, device, text, keeper):
+    qdsim("run", device(text), "--memory-profile", *ENDLESS).assert_refused(4, "converge")
+
+
+def test_results_with_half_a_profile_are_not_left(qdsim, device, tmp_path):
+    """All but the profile fits into the file."""
+    arguments = ["run", device(), "--no-plot", "--set", "grid.x.nodes=3001"]
+    qdsim(*arguments, "-o", "before").assert_status(0)
+    limit = limit_file_size((tmp_path / "before/device.vtkhdf").stat().st_size + 1000)
+    qdsim(*arguments, preexec_fn=limit).assert_status(0)
+    for written in (tmp_path / "out").iterdir():
+        written.unlink()
+    outcome = qdsim(*arguments, "--memory-profile", preexec_fn=limit)
+    outcome.assert_refused(3, 'cannot write "out/device.vtkhdf"', "File too large")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_results_without_their_profile_are_not_left(qdsim, device):
+    outcome = qdsim("run", device(WITHOUT_FIELDS), "--memory-profile", "--no-plot", preexec_fn=limit_file_size(6000))
+    outcome.assert_refused(3, 'cannot write "out/device.memory.h5"', "File too large")

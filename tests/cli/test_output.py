@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -12,11 +11,7 @@ import time
 
 import pytest
 
-from command import COMMAND, GOOD, LONG, files_below, read_terminal
-
-def limit_file_size(size):
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
+from command import COMMAND, ENDLESS, GOOD, LONG, files_below, limit_file_size, read_terminal
 
 PLOTTING = GOOD.replace("output: {plot: false}\n", "")
 
@@ -56,9 +51,7 @@ def test_folder_without_permission(qdsim, device, tmp_path, folder):
 
 def test_folder_is_checked_before_the_solve(qdsim, device):
     """The solve would end otherwise, without convergence."""
-    path = device(GOOD.replace("nodes: 121", "nodes: 1001"))
-    arguments = ["run", path, "--set", "tolerance_eV=1.0e-30"]
-    qdsim(*arguments, "-o", "device.yaml").assert_refused(3, "output folder")
+    qdsim("run", device(), *ENDLESS, "-o", "device.yaml").assert_refused(3, "output folder")
 
 
 # --- full disks ---
@@ -116,12 +109,18 @@ def test_earlier_result_survives_a_failed_write(qdsim, device, tmp_path):
     assert (tmp_path / "out/device.json").read_bytes() == before
 
 
-def test_both_files_or_neither(qdsim, device, tmp_path):
-    """The numbers cannot be written: a folder has their name. The fields, written before, must not stay alone."""
-    (tmp_path / "out/device.json").mkdir(parents=True)
-    outcome = qdsim("run", device(GOOD.replace("plot: false", "plot: false, fields: [psi]")))
-    outcome.assert_refused(3, "device.json", "folder")
-    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out/device.json"]
+@pytest.mark.parametrize("name", ["device.json", "device.vtkhdf"])
+def test_folder_in_the_place_of_a_file_is_found_before_the_solve(qdsim, device, tmp_path, name):
+    (tmp_path / "out" / name).mkdir(parents=True)
+    qdsim("run", device(), *ENDLESS).assert_refused(3, f"out/{name}", "a folder has that name", "-o")
+
+
+def test_folder_in_the_place_of_a_file_that_is_not_written_is_left_alone(qdsim, device, tmp_path):
+    for name in ["device.vtkhdf", "device.memory.h5"]:
+        (tmp_path / "out" / name).mkdir(parents=True)
+    outcome = qdsim("run", device(GOOD.replace("plot: false", "plot: false, fields: []")))
+    outcome.assert_status(0)
+    assert outcome.new_files == ["out/device.json"]
 
 
 def test_standard_output_that_cannot_be_written_leaves_the_files(device, tmp_path):
@@ -135,7 +134,7 @@ def test_standard_output_that_cannot_be_written_leaves_the_files(device, tmp_pat
 def test_help_says_what_a_failure_leaves(qdsim):
     text = " ".join(qdsim("run", "--help").stdout.split())
     assert "What fails before the results are written leaves no output files behind" in text
-    assert "what fails later (a picture, the memory profile, standard output) leaves those that are complete" in text
+    assert "what fails later (a picture, standard output) leaves those that are complete" in text
 
 
 # --- memory ---
@@ -227,6 +226,16 @@ def test_interruption_ends_the_plotter(device, tmp_path):
         process.communicate(timeout=30)
     assert process.returncode == 130
     assert (tmp_path / "out/device.json").exists()
+
+
+def test_interruption_of_one_picture_leaves_out_the_next(device, tmp_path):
+    environment = {**os.environ, **fake_python(tmp_path, "echo $3 >> started; exec sleep 60\n")}
+    with started(tmp_path, "run", device(PLOTTING), "--memory-profile", env=environment) as process:
+        wait_until_there(tmp_path / "started")
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130 and stderr.count("interrupted before the picture was drawn") == 1
+    assert (tmp_path / "started").read_text() == "out/device.json\n"
 
 
 def test_second_interruption_kills(device, tmp_path):
