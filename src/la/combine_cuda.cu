@@ -1,10 +1,9 @@
 /* Combinations of columns on CUDA.
  *
- * A pass is limited by memory, which gives the more the longer the pieces are in which columns are read, and
- * the less they compete with what is written: stores do not stay in the cache. Where the device has copies and
- * barriers for it, pieces of 2 or 4 KiB go through a ring in shared memory. From eleven outputs on, and in the
- * ring, products are those of the double-precision matrix units, so that arithmetic hides behind memory.
- * `bench_block cuda` measures the passes against a copy. */
+ * From eleven outputs on, through the double-precision matrix units, so that arithmetic hides behind the one
+ * pass over memory. From 33 on it takes about as long, and an H200 slows down for want of power when both are
+ * busy: there columns go through a ring of stages in long pieces, where the device has barriers and copies for
+ * that. `bench_block cuda` measures the passes against a copy. */
 #include "la/ring_cuda.h"
 
 namespace {
@@ -81,16 +80,16 @@ __device__ inline void advance(place &p, const chunking &c, int64_t step) {
   p.row += step;
 }
 
-/* What the outputs hold, where it is to be added to. */
+/* What the outputs from `first` on hold, where it is to be added to. */
 template <int OUTPUTS>
-__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
+__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
                                   double (&sum)[OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
     for (int n = 0; n < 2; n++) {
-      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
+      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
       const double2 start =
           k.add && output < k.outputs ? qds_load_pair(to[output], row, k.rows) : make_double2(0, 0);
       sum[o][n] = start.x, sum[o][n + 2] = start.y;
@@ -135,14 +134,14 @@ __device__ inline void multiply_stage(const double *stage, int stride, const dou
 }
 
 template <int OUTPUTS>
-__device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int64_t row,
+__device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
                                   const double (&sum)[OUTPUTS][4]) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
     for (int n = 0; n < 2; n++) {
-      const int output = o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
+      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
       if (output < k.outputs) qds_store_pair(to[output], row, k.rows, sum[o][n], sum[o][n + 2]);
     }
 }
@@ -193,7 +192,7 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
   for (int stage = 0; now.row < k.rows;) {
     double sum[1][OUTPUTS][4];
     const int64_t row = now.row + warp * QDS_PRODUCT_ROWS + 2 * (threadIdx.x % 32 / 4);
-    start_sums(k, to, row, sum[0]);
+    start_sums(k, to, 0, row, sum[0]);
     for (int chunk = 0; chunk < c.chunks; chunk++) {
       qds_copies_wait<STAGES - 2>();
       __syncthreads();
@@ -208,24 +207,23 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
       if (!loads_first) load(stage == 0 ? STAGES - 1 : stage - 1);
       stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
-    store_sums(k, to, row, sum[0]);
+    store_sums(k, to, 0, row, sum[0]);
     now.row += step;
   }
 }
 
-/* --- long pieces -------------------------------------------------------------------------------------------
+/* --- many columns ------------------------------------------------------------------------------------------
  */
 
-/* Memory gives the most where each column is read in long pieces. Here a piece has 128 PARTS rows, 4 KiB or 2,
- * and the inputs go through a ring of stages of eight columns, which the warps ask for in turns. Each warp
- * combines PARTS times sixteen rows of a stage to all outputs. */
-constexpr int LEAST_RING_STAGES = 4;
+/* Memory gives the more the longer the pieces are in which a column is read: here 256 rows, 2 KiB. The inputs
+ * go through a ring of stages of eight columns, which the warps ask for in turns. Each warp combines RING_PARTS
+ * times sixteen rows of a stage to half of the outputs, so that what it reads of either serves four products. */
+constexpr int RING_PARTS = 4, RING_OUTPUTS = 8, WARP_OUTPUTS = RING_OUTPUTS / 2, RING_ROWS = 256,
+              RING_STRIDE = RING_ROWS + PADDING, RING_STAGE = QDS_PRODUCT_DEPTH * RING_STRIDE,
+              LEAST_RING_STAGES = 6;
+static_assert(QDS_WARPS / 2 * RING_PARTS * QDS_PRODUCT_ROWS == RING_ROWS, "two warps on the same rows");
 /* A stage is asked for anew when so many have been computed with since: by then all warps are done with it. */
-[[maybe_unused]] constexpr int RING_REST = 2;
-
-template <int PARTS> constexpr int RING_ROWS = QDS_WARPS * QDS_PRODUCT_ROWS * PARTS;
-template <int PARTS> constexpr int RING_STRIDE = RING_ROWS<PARTS> + PADDING;
-template <int PARTS> constexpr int RING_STAGE = QDS_PRODUCT_DEPTH * RING_STRIDE<PARTS>;
+[[maybe_unused]] constexpr int RING_REST = 3;
 
 /* What is asked for next: eight inputs from `input` on, by warp `turn`. */
 struct coming_stage {
@@ -235,20 +233,20 @@ struct coming_stage {
 };
 
 /* Of an odd number of rows one more is read; columns have room for it. */
-template <int PARTS>
-__device__ inline void ask_for_stage(const qds_combine_arguments &k, const column_pointers &columns,
-                                     qds_ring &ring, int stages, double *shared, coming_stage &c) {
+[[maybe_unused]] __device__ inline void ask_for_stage(const qds_combine_arguments &k,
+                                                      const column_pointers &columns, qds_ring &ring,
+                                                      int stages, double *shared, coming_stage &c) {
   if (c.row >= k.rows) return;
   if (c.turn == threadIdx.x / QDS_WARP) {
     const int count = min(QDS_PRODUCT_DEPTH, k.inputs - c.input),
-              rows = (int)min((int64_t)RING_ROWS<PARTS>, (k.rows - c.row + 1) / 2 * 2);
+              rows = (int)min((int64_t)RING_ROWS, (k.rows - c.row + 1) / 2 * 2);
     const unsigned bytes = sizeof(double) * rows;
     uint64_t *full = &ring.full[c.at.stage];
-    double *stage = shared + c.at.stage * RING_STAGE<PARTS>;
+    double *stage = shared + c.at.stage * RING_STAGE;
     qds_barrier_wait(&ring.empty[c.at.stage], c.at.round ^ 1);
     qds_barrier_arrive_with(full, bytes * count, [&] {
       for (int i = 0; i < count; i++)
-        qds_copy_bulk(stage + i * RING_STRIDE<PARTS>, columns.from[c.input + i] + c.row, bytes, full);
+        qds_copy_bulk(stage + i * RING_STRIDE, columns.from[c.input + i] + c.row, bytes, full);
     });
   }
   c.at.advance(stages);
@@ -256,55 +254,56 @@ __device__ inline void ask_for_stage(const qds_combine_arguments &k, const colum
   c.input += QDS_PRODUCT_DEPTH;
   if (c.input < k.inputs) return;
   c.input = 0;
-  c.row += (int64_t)gridDim.x * RING_ROWS<PARTS>;
+  c.row += (int64_t)gridDim.x * RING_ROWS;
 }
 
 /* `inputs` are left, in a stage of eight: past the last one the last again, which counts 0. */
-template <int PARTS, int OUTPUTS>
-__device__ inline void multiply_ring_stage(const double *stage, int inputs, const double2 *coefficients,
-                                           double (&sum)[PARTS][OUTPUTS][4]) {
+[[maybe_unused]] __device__ inline void
+multiply_ring_stage(const double *stage, int inputs, const double2 *coefficients,
+                    double (&sum)[RING_PARTS][WARP_OUTPUTS][4]) {
   const int lane = threadIdx.x % QDS_WARP, low = min(lane % 4, inputs - 1),
             high = min(4 + lane % 4, inputs - 1);
   stage += 2 * (lane / 4);
-  multiply_inputs(stage + low * RING_STRIDE<PARTS>, stage + high * RING_STRIDE<PARTS>, coefficients + lane,
-                  sum);
+  multiply_inputs(stage + low * RING_STRIDE, stage + high * RING_STRIDE, coefficients + lane, sum);
 }
 
 /* Before a warp writes an output, all inputs of all the block's rows have arrived: columns may be both. */
-template <int PARTS, int OUTPUTS>
 __global__ void __launch_bounds__(QDS_THREADS, 1)
     combine_ring(const __grid_constant__ qds_combine_arguments k,
                  const __grid_constant__ column_pointers columns, int stages) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ double2 shared_pairs[];
-  __shared__ double *to[OUTPUTS * QDS_PRODUCT_COLUMNS];
+  __shared__ double *to[RING_OUTPUTS * QDS_PRODUCT_COLUMNS];
   __shared__ qds_ring ring;
-  double *shared = reinterpret_cast<double *>(shared_pairs), *coefficients = shared + stages * RING_STAGE<PARTS>;
-  const int own_rows = threadIdx.x / QDS_WARP * QDS_PRODUCT_ROWS * PARTS;
-  const int64_t step = (int64_t)gridDim.x * RING_ROWS<PARTS>;
-  coming_stage coming = {(int64_t)blockIdx.x * RING_ROWS<PARTS>};
+  double *shared = reinterpret_cast<double *>(shared_pairs), *coefficients = shared + stages * RING_STAGE;
+  const int warp = threadIdx.x / QDS_WARP, own_rows = warp % 4 * RING_PARTS * QDS_PRODUCT_ROWS,
+            own_outputs = warp / 4 * WARP_OUTPUTS;
+  const int64_t step = (int64_t)gridDim.x * RING_ROWS;
+  const double2 *own_coefficients = reinterpret_cast<const double2 *>(coefficients) + QDS_WARP * own_outputs;
+  coming_stage coming = {(int64_t)blockIdx.x * RING_ROWS};
   qds_ring_start(ring, stages, 1);
   for (int stage = 0; stage < stages - RING_REST; stage++)
-    ask_for_stage<PARTS>(k, columns, ring, stages, shared, coming);
-  stage_coefficients<OUTPUTS>(k, padded(k.inputs), coefficients, to);
+    ask_for_stage(k, columns, ring, stages, shared, coming);
+  stage_coefficients<RING_OUTPUTS>(k, padded(k.inputs), coefficients, to);
   __syncthreads();
   qds_ring_place at;
-  for (int64_t first = (int64_t)blockIdx.x * RING_ROWS<PARTS>; first < k.rows; first += step) {
+  for (int64_t first = (int64_t)blockIdx.x * RING_ROWS; first < k.rows; first += step) {
     const int64_t row = first + own_rows + 2 * (threadIdx.x % QDS_WARP / 4);
-    double sum[PARTS][OUTPUTS][4];
+    double sum[RING_PARTS][WARP_OUTPUTS][4];
 #pragma unroll
-    for (int p = 0; p < PARTS; p++) start_sums(k, to, row + p * QDS_PRODUCT_ROWS, sum[p]);
+    for (int p = 0; p < RING_PARTS; p++)
+      start_sums(k, to, own_outputs * QDS_PRODUCT_COLUMNS, row + p * QDS_PRODUCT_ROWS, sum[p]);
     for (int input = 0; input < k.inputs; input += QDS_PRODUCT_DEPTH) {
       qds_barrier_wait(&ring.full[at.stage], at.round);
-      multiply_ring_stage(shared + at.stage * RING_STAGE<PARTS> + own_rows, k.inputs - input,
-                          reinterpret_cast<const double2 *>(coefficients + input * OUTPUTS * QDS_PRODUCT_COLUMNS),
-                          sum);
+      multiply_ring_stage(shared + at.stage * RING_STAGE + own_rows, k.inputs - input,
+                          own_coefficients + QDS_WARP * RING_OUTPUTS * (input / QDS_PRODUCT_DEPTH), sum);
       qds_barrier_arrive(&ring.empty[at.stage]);
       at.advance(stages);
-      ask_for_stage<PARTS>(k, columns, ring, stages, shared, coming);
+      ask_for_stage(k, columns, ring, stages, shared, coming);
     }
 #pragma unroll
-    for (int p = 0; p < PARTS; p++) store_sums(k, to, row + p * QDS_PRODUCT_ROWS, sum[p]);
+    for (int p = 0; p < RING_PARTS; p++)
+      store_sums(k, to, own_outputs * QDS_PRODUCT_COLUMNS, row + p * QDS_PRODUCT_ROWS, sum[p]);
   }
 #endif
 }
@@ -346,48 +345,38 @@ cudaError_t launch(const qds_combine_arguments &k, const qds_shared_limits &limi
   return cudaGetLastError();
 }
 
-cudaError_t launch_staged(const qds_combine_arguments &k, const qds_shared_limits &limits,
-                          cudaStream_t stream) {
+/* With the ring, where the device has what it is made of and room for it, and every block so many pieces that
+ * they do not wait long for the one that has the most. */
+cudaError_t launch_large(const qds_combine_arguments &k, const qds_shared_limits &limits,
+                         cudaStream_t stream) {
+  constexpr int LEAST_PIECES = 4;
+  constexpr size_t stage = sizeof(double) * RING_STAGE;
+  const size_t coefficients = sizeof(double) * padded(k.inputs) * RING_OUTPUTS * QDS_PRODUCT_COLUMNS,
+               declared = sizeof(double *) * RING_OUTPUTS * QDS_PRODUCT_COLUMNS + sizeof(qds_ring),
+               room = qds_shared_room(limits, 1);
+  const auto launch_small = launch<RING_OUTPUTS, 2>;
+  if (limits.major < 9 || k.rows < (int64_t)LEAST_PIECES * limits.multiprocessors * RING_ROWS ||
+      room < declared + coefficients + LEAST_RING_STAGES * stage)
+    return launch_small(k, limits, stream);
+  const int stages = qds_smaller((room - declared - coefficients) / stage, QDS_RING_MOST_STAGES);
+  const size_t shared = coefficients + stages * stage;
+  if (!qds_block_fits(combine_ring, limits, QDS_THREADS, shared)) return launch_small(k, limits, stream);
+  combine_ring<<<limits.multiprocessors, QDS_THREADS, shared, stream>>>(k, columns_of(k), stages);
+  return cudaGetLastError();
+}
+
+cudaError_t launch_staged(const qds_combine_arguments &k, cudaStream_t stream) {
+  qds_shared_limits limits;
+  const cudaError_t error = qds_shared_limits_of(&limits);
+  if (error != cudaSuccess) return error;
   const int products = (k.outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS;
   if (products <= 1) return launch<1, 4>(k, limits, stream);
   if (products <= 2) return launch<2, 2>(k, limits, stream);
   if (products <= 3) return launch<3, 2>(k, limits, stream);
   if (products <= 4) return launch<4, 2>(k, limits, stream);
-  if (products <= 6) return launch<6, 2>(k, limits, stream);
-  if (products <= 8) return launch<8, 2>(k, limits, stream);
+  if (products <= RING_OUTPUTS) return launch_large(k, limits, stream);
   if (products <= 12) return launch<12, 1>(k, limits, stream);
   return launch<16, 1>(k, limits, stream);
-}
-
-/* Returns whether it was launched: where the device has what the ring is made of and room for it, and every
- * block so many pieces that they do not wait for the one that has the most. */
-template <int PARTS, int OUTPUTS>
-bool launch_ring(const qds_combine_arguments &k, const qds_shared_limits &limits, cudaStream_t stream) {
-  constexpr int LEAST_PIECES = 4;
-  constexpr size_t stage = sizeof(double) * RING_STAGE<PARTS>;
-  const size_t coefficients = sizeof(double) * padded(k.inputs) * OUTPUTS * QDS_PRODUCT_COLUMNS,
-               declared = sizeof(double *) * OUTPUTS * QDS_PRODUCT_COLUMNS + sizeof(qds_ring),
-               room = qds_shared_room(limits, 1);
-  if (limits.major < 9 || k.rows < (int64_t)LEAST_PIECES * limits.multiprocessors * RING_ROWS<PARTS> ||
-      room < declared + coefficients + LEAST_RING_STAGES * stage)
-    return false;
-  const int stages = qds_smaller((room - declared - coefficients) / stage, QDS_RING_MOST_STAGES);
-  const size_t shared = coefficients + stages * stage;
-  const auto kernel = combine_ring<PARTS, OUTPUTS>;
-  if (!qds_block_fits(kernel, limits, QDS_THREADS, shared)) return false;
-  kernel<<<limits.multiprocessors, QDS_THREADS, shared, stream>>>(k, columns_of(k), stages);
-  return true;
-}
-
-bool launch_long_pieces(const qds_combine_arguments &k, const qds_shared_limits &limits,
-                        cudaStream_t stream) {
-  const int products = (k.outputs + QDS_PRODUCT_COLUMNS - 1) / QDS_PRODUCT_COLUMNS;
-  if (k.inputs < 1 || products < 1 || products > 8) return false;
-  if (products == 1) return launch_ring<4, 1>(k, limits, stream);
-  if (products == 2) return launch_ring<4, 2>(k, limits, stream);
-  if (products == 3) return launch_ring<4, 3>(k, limits, stream);
-  if (products == 4) return launch_ring<4, 4>(k, limits, stream);
-  return launch_ring<2, 8>(k, limits, stream);
 }
 
 template <int INPUTS, int OUTPUTS>
@@ -403,16 +392,11 @@ cudaError_t launch_few(const qds_combine_arguments &k, cudaStream_t stream) {
 } // namespace
 
 QDS_CUDA_LAUNCHER(COMBINE, qds_combine_arguments) {
-  qds_shared_limits limits;
-  const cudaError_t error = qds_shared_limits_of(&limits);
-  if (error != cudaSuccess) return error;
-  const auto at_most = [&](int inputs, int outputs) {
-    return a->inputs >= 1 && a->inputs <= inputs && a->outputs <= outputs;
-  };
-  if (at_most(3, 2)) return launch_few<3, 2>(*a, stream);
-  if (launch_long_pieces(*a, limits, stream)) return cudaGetLastError();
-  if (at_most(6, 4)) return launch_few<6, 4>(*a, stream);
-  if (at_most(9, 6)) return launch_few<9, 6>(*a, stream);
-  if (at_most(15, 10)) return launch_few<15, 10>(*a, stream);
-  return launch_staged(*a, limits, stream);
+  if (a->inputs >= 1) {
+    if (a->inputs <= 3 && a->outputs <= 2) return launch_few<3, 2>(*a, stream);
+    if (a->inputs <= 6 && a->outputs <= 4) return launch_few<6, 4>(*a, stream);
+    if (a->inputs <= 9 && a->outputs <= 6) return launch_few<9, 6>(*a, stream);
+    if (a->inputs <= 15 && a->outputs <= 10) return launch_few<15, 10>(*a, stream);
+  }
+  return launch_staged(*a, stream);
 }

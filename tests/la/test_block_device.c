@@ -157,8 +157,8 @@ static void combinations_agree(qds_context *ctx, qds_stream *stream) {
   }
 }
 
-/* From 49 outputs on a device may work in another way, through stages of 128 rows: none of them full, the
- * last one full or not, and more than one for a part of the device. */
+/* Through stages of 128 rows: none of them full, the last one full or not, and more than one for a part of
+ * the device. */
 static void combinations_of_many_columns_agree(qds_context *ctx, qds_stream *stream) {
   static const int64_t rows[] = {1, 2, 63, 64, 65, 127, 128, 129, 513, 5003, 70016};
   enum { ROWS = sizeof rows / sizeof *rows, MOST = 33 };
@@ -180,15 +180,14 @@ static void combinations_of_many_columns_agree(qds_context *ctx, qds_stream *str
     }
 }
 
-/* With so many rows a device may read them in long pieces, of 256 rows for more than 32 outputs, of 512 for
- * fewer: each for an own count of products of eight outputs, and the last piece short, of an odd number of
- * rows. An H200 does so from 135168 and from 270336 rows on. */
+/* With more than 32 outputs of many rows, on an H200 from 135168 on, a device may read them in pieces of 256
+ * rows: the last one whole, or short and of an odd number of rows. */
 static void combinations_of_many_rows_agree(qds_context *ctx, qds_stream *stream) {
   static const struct {
     int64_t rows;
     int m;
-  } sizes[] = {{270337, 2}, {270853, 3}, {270336, 6}, {271363, 12}, {272001, 16}, {135681, 30}};
-  static double c[6 * 30 * 30];
+  } sizes[] = {{135423, 17}, {135169, 24}, {135681, 30}, {135168, 32}};
+  static double c[6 * 32 * 32];
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
     const int m = sizes[i].m;
     problem q = {.rows = sizes[i].rows, .m = m, .np = m, .nw = m};
