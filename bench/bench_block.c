@@ -11,7 +11,9 @@
 #include "base/json.h"
 #include "la/block.h"
 
-enum { REPEATS = 9 };
+/* A device slows down when a pass takes much power: what counts is what it does for a while. */
+enum { LEAST_REPEATS = 9, MOST_REPEATS = 200 };
+static const double least_seconds = 0.5;
 
 typedef struct {
   qds_block x, p, w, aw;
@@ -51,17 +53,20 @@ static int ascending(const void *a, const void *b) {
 }
 
 static qds_status median_seconds(qds_context *ctx, workload *k, pass run, double *median) {
-  double seconds[REPEATS];
+  double seconds[MOST_REPEATS], total = 0;
   qds_stream *stream = qds_context_stream(ctx);
-  for (int i = -2; i < REPEATS; i++) {
+  int count = -2;
+  for (; count < LEAST_REPEATS || (count < MOST_REPEATS && total < least_seconds); count++) {
     QDS_TRY(qds_stream_synchronise(stream));
     const double start = qds_seconds();
     QDS_TRY(run(ctx, k));
     QDS_TRY(qds_stream_synchronise(stream));
-    if (i >= 0) seconds[i] = qds_seconds() - start;
+    if (count < 0) continue;
+    seconds[count] = qds_seconds() - start;
+    total += seconds[count];
   }
-  qsort(seconds, REPEATS, sizeof *seconds, ascending);
-  *median = seconds[REPEATS / 2];
+  qsort(seconds, (size_t)count, sizeof *seconds, ascending);
+  *median = seconds[count / 2];
   return QDS_OK;
 }
 

@@ -5,11 +5,8 @@
 #include <string.h>
 
 #include "la/blas.h"
+#include "la/stride.h"
 
-/* Columns start at multiples of so many numbers, and an odd multiple apart: then they lie in different sets
- * of a cache, and in different channels of a device's memory. On a device, warps that read and write columns
- * which start differently within 256 bytes take up to a sixth longer (`bench_block cuda`). */
-enum { LINE_DOUBLES = QDS_ALIGNMENT / sizeof(double), DEVICE_LINE_DOUBLES = 256 / sizeof(double) };
 /* Sums run over the rows of a group and then over groups in order; how the rows are cut into groups depends
  * on the number of rows only, on a device also on how many groups it works on at once. That makes every
  * result independent of the thread count. */
@@ -21,19 +18,14 @@ enum { MOST_DEVICE_SUMS = 1 << 23 };
 /* The bytes of a column can be counted in a size_t. */
 static const int64_t MAX_ROWS = INT64_MAX / (2 * (int64_t)sizeof(double));
 
-static int64_t stride_of(int64_t rows, int64_t line) {
-  const int64_t lines = (rows + line - 1) / line;
-  return (lines % 2 == 0 && lines > 0 ? lines + 1 : lines) * line;
-}
-
 qds_status qds_block_create_on(qds_context *ctx, qds_stream *stream, int64_t rows, int columns,
                                const char *tag, qds_block *out) {
   *out = (qds_block){0};
   QDS_REQUIRE(rows >= 0 && rows <= MAX_ROWS && columns >= 0,
               "qds_block_create: %lld rows and %d columns; allowed are 0 to %lld rows and at least 0 columns",
               (long long)rows, columns, (long long)MAX_ROWS);
-  const int64_t stride =
-      stride_of(rows, stream && !qds_stream_on_host(stream) ? DEVICE_LINE_DOUBLES : LINE_DOUBLES);
+  const int line = stream && !qds_stream_on_host(stream) ? QDS_STRIDE_DEVICE_LINE : QDS_STRIDE_HOST_LINE;
+  const int64_t stride = qds_stride_of(rows, line / (int)sizeof(double));
   void *data = NULL;
   const size_t bytes = (size_t)stride * sizeof(double);
   if (stream)
