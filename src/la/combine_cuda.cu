@@ -80,22 +80,6 @@ __device__ inline void advance(place &p, const chunking &c, int64_t step) {
   p.row += step;
 }
 
-/* What the outputs from `first` on hold, where it is to be added to. */
-template <int OUTPUTS>
-__device__ inline void start_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
-                                  double (&sum)[OUTPUTS][4]) {
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int o = 0; o < OUTPUTS; o++)
-#pragma unroll
-    for (int n = 0; n < 2; n++) {
-      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
-      const double2 start =
-          k.add && output < k.outputs ? qds_load_pair(to[output], row, k.rows) : make_double2(0, 0);
-      sum[o][n] = start.x, sum[o][n + 2] = start.y;
-    }
-}
-
 /* PARTS times sixteen rows of a stage times the coefficients of eight inputs: lane l has rows 2 (l / 4) and
  * 2 (l / 4) + 1 of two inputs, `low` and `high`. */
 template <int PARTS, int OUTPUTS>
@@ -133,17 +117,28 @@ __device__ inline void multiply_stage(const double *stage, int stride, const dou
   }
 }
 
+/* To the outputs from `first` on, or added to what they hold: that is read only now, since sums that do not
+ * start at 0 cost the loops before a tenth of their speed. */
 template <int OUTPUTS>
 __device__ inline void store_sums(const qds_combine_arguments &k, double *const *to, int first, int64_t row,
-                                  const double (&sum)[OUTPUTS][4]) {
-  const int lane = threadIdx.x % 32;
+                                  double (&sum)[OUTPUTS][4]) {
+  const auto for_each_output = [&](auto act) {
 #pragma unroll
-  for (int o = 0; o < OUTPUTS; o++)
+    for (int o = 0; o < OUTPUTS; o++)
 #pragma unroll
-    for (int n = 0; n < 2; n++) {
-      const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (lane % 4) + n;
-      if (output < k.outputs) qds_store_pair(to[output], row, k.rows, sum[o][n], sum[o][n + 2]);
-    }
+      for (int n = 0; n < 2; n++) {
+        const int output = first + o * QDS_PRODUCT_COLUMNS + 2 * (threadIdx.x % 4) + n;
+        if (output < k.outputs) act(to[output], sum[o][n], sum[o][n + 2]);
+      }
+  };
+  if (k.add)
+    for_each_output([&](const double *column, double &one, double &two) {
+      const double2 there = qds_load_pair(column, row, k.rows);
+      one += there.x, two += there.y;
+    });
+  for_each_output([&](double *column, double one, double two) {
+    qds_store_pair(column, row, k.rows, one, two);
+  });
 }
 
 /* Inputs, a multiple of the products' depth. */
@@ -190,9 +185,8 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
   stage_coefficients<OUTPUTS>(k, c.inputs * c.chunks, coefficients, to);
   __syncthreads();
   for (int stage = 0; now.row < k.rows;) {
-    double sum[1][OUTPUTS][4];
+    double sum[1][OUTPUTS][4] = {};
     const int64_t row = now.row + warp * QDS_PRODUCT_ROWS + 2 * (threadIdx.x % 32 / 4);
-    start_sums(k, to, 0, row, sum[0]);
     for (int chunk = 0; chunk < c.chunks; chunk++) {
       qds_copies_wait<STAGES - 2>();
       __syncthreads();
@@ -289,10 +283,7 @@ __global__ void __launch_bounds__(QDS_THREADS, 1)
   qds_ring_place at;
   for (int64_t first = (int64_t)blockIdx.x * RING_ROWS; first < k.rows; first += step) {
     const int64_t row = first + own_rows + 2 * (threadIdx.x % QDS_WARP / 4);
-    double sum[RING_PARTS][WARP_OUTPUTS][4];
-#pragma unroll
-    for (int p = 0; p < RING_PARTS; p++)
-      start_sums(k, to, own_outputs * QDS_PRODUCT_COLUMNS, row + p * QDS_PRODUCT_ROWS, sum[p]);
+    double sum[RING_PARTS][WARP_OUTPUTS][4] = {};
     for (int input = 0; input < k.inputs; input += QDS_PRODUCT_DEPTH) {
       qds_barrier_wait(&ring.full[at.stage], at.round);
       multiply_ring_stage(shared + at.stage * RING_STAGE + own_rows, k.inputs - input,
