@@ -142,6 +142,10 @@ qds_status qds_device_read_electrostatics(qds_device *device, const qds_yaml_nod
 qds_status qds_device_read_magnetic_field(qds_device *device, const qds_yaml_node *root);
 /* Key open; after the grid. */
 qds_status qds_device_read_open(qds_device *device, const qds_yaml_node *root);
+/* Gives `key` of the map at the dotted `path` ("": the top) a value in the document, unless `map`, which is
+ * that map, has one; NULL: the map is not there yet. */
+qds_status qds_device_fill(qds_yaml *yaml, const qds_yaml_node *map, const char *path, const char *key,
+                           const char *value);
 /* Puts the defaults in force into the document's map open, if it has one. */
 qds_status qds_device_fill_open(const qds_device *device, qds_yaml *yaml);
 

@@ -135,24 +135,21 @@ qds_status qds_device_read_open(qds_device *d, const qds_yaml_node *root) {
 }
 
 /* Sets a number of the map unless it stands there. */
-static qds_status set_number(qds_yaml *yaml, const char *key, double value) {
-  char number[QDS_DOUBLE_TEXT], assignment[80];
-  if (qds_yaml_find(qds_yaml_find(qds_yaml_root(yaml), "open"), key)) return QDS_OK;
+static qds_status fill_number(qds_yaml *yaml, const char *key, double value) {
+  char number[QDS_DOUBLE_TEXT];
   qds_double_text(value, number);
-  snprintf(assignment, sizeof assignment, "open.%s=%s", key, number);
-  return qds_yaml_set(yaml, assignment);
+  return qds_device_fill(yaml, qds_yaml_find(qds_yaml_root(yaml), "open"), "open", key, number);
 }
 
 qds_status qds_device_fill_open(const qds_device *d, qds_yaml *yaml) {
   const qds_yaml_node *open = qds_yaml_find(qds_yaml_root(yaml), "open");
   if (!open) return QDS_OK;
-  const int absorbing = d->open.method == QDS_OPEN_ABSORBING_POTENTIAL;
-  if (!qds_yaml_find(open, "faces")) QDS_TRY(qds_yaml_set(yaml, "open.faces=[x-, x+]"));
-  if (!qds_yaml_find(open, "method"))
-    QDS_TRY(
-        qds_yaml_set(yaml, absorbing ? "open.method=absorbing_potential" : "open.method=complex_scaling"));
-  if (!absorbing) return set_number(yaml, "angle_degrees", d->open.angle_degrees);
-  QDS_TRY(set_number(yaml, "width_nm", d->open.width_nm));
-  QDS_TRY(set_number(yaml, "strength_meV", 1e3 * d->open.strength_eV));
-  return set_number(yaml, "power", d->open.power);
+  QDS_TRY(qds_device_fill(yaml, open, "open", "faces", "[x-, x+]"));
+  QDS_TRY(qds_device_fill(yaml, open, "open", "method",
+                          method_words[d->open.method == QDS_OPEN_ABSORBING_POTENTIAL]));
+  if (d->open.method == QDS_OPEN_COMPLEX_SCALING)
+    return fill_number(yaml, "angle_degrees", d->open.angle_degrees);
+  QDS_TRY(fill_number(yaml, "width_nm", d->open.width_nm));
+  QDS_TRY(fill_number(yaml, "strength_meV", 1e3 * d->open.strength_eV));
+  return fill_number(yaml, "power", d->open.power);
 }

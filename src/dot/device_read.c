@@ -123,38 +123,72 @@ static qds_status read_output(qds_device *d, const qds_yaml_node *root) {
   return QDS_OK;
 }
 
+qds_status qds_device_fill(qds_yaml *yaml, const qds_yaml_node *map, const char *path, const char *key,
+                           const char *value) {
+  char assignment[128];
+  if (map && qds_yaml_find(map, key)) return QDS_OK;
+  snprintf(assignment, sizeof assignment, "%s%s%s=%s", path, *path ? "." : "", key, value);
+  return qds_yaml_set(yaml, assignment);
+}
+
+static qds_status fill_scalars(const qds_device *d, qds_yaml *yaml) {
+  const qds_yaml_node *root = qds_yaml_root(yaml);
+  char number[16];
+  snprintf(number, sizeof number, "%d", d->dimension);
+  QDS_TRY(qds_device_fill(yaml, root, "", "dimension", number));
+  QDS_TRY(qds_device_fill(yaml, root, "", "temperature_K", "300"));
+  QDS_TRY(qds_device_fill(yaml, root, "", "carrier", "electron"));
+  snprintf(number, sizeof number, "%d", d->states);
+  return qds_device_fill(yaml, root, "", "states", number);
+}
+
+static qds_status fill_grid(const qds_device *d, qds_yaml *yaml) {
+  static const char *const axes[] = {"x", "y", "z"};
+  const qds_yaml_node *root = qds_yaml_root(yaml), *grid = qds_yaml_find(root, "grid"),
+                      *outside = qds_yaml_find(root, "boundary");
+  QDS_TRY(qds_device_fill(yaml, grid, "grid", "order", "1"));
+  for (int a = 0; a < d->dimension; a++)
+    QDS_TRY(qds_device_fill(yaml, outside ? outside : qds_yaml_find(grid, "boundary"),
+                            outside ? "boundary" : "grid.boundary", axes[a], "dirichlet"));
+  return QDS_OK;
+}
+
+static qds_status fill_solver(const qds_device *d, qds_yaml *yaml) {
+  const qds_yaml_node *solver = qds_yaml_find(qds_yaml_root(yaml), "solver");
+  char number[16];
+  QDS_TRY(qds_device_fill(yaml, solver, "solver", "preconditioner", "multigrid"));
+  if (d->preconditioner == QDS_PRECONDITION_FAST_DIAGONALISATION)
+    QDS_TRY(qds_device_fill(yaml, solver, "solver", "precision", "float32"));
+  snprintf(number, sizeof number, "%d", d->max_iterations);
+  return qds_device_fill(yaml, solver, "solver", "max_iterations", number);
+}
+
+static qds_status fill_output(qds_yaml *yaml) {
+  const qds_yaml_node *output = qds_yaml_find(qds_yaml_root(yaml), "output");
+  QDS_TRY(qds_device_fill(yaml, output, "output", "fields", "[psi, band_edge, material]"));
+  return qds_device_fill(yaml, output, "output", "plot", "true");
+}
+
 static qds_status fill_self_consistent(const qds_device *d, qds_yaml *yaml) {
   const qds_yaml_node *node = qds_yaml_find(qds_yaml_root(yaml), "self_consistent");
-  char text[64];
-  snprintf(text, sizeof text, "self_consistent.tolerance_V=%g", d->electrostatics.tolerance_V);
-  if (!qds_yaml_find(node, "tolerance_V")) QDS_TRY(qds_yaml_set(yaml, text));
-  snprintf(text, sizeof text, "self_consistent.max_iterations=%d", d->electrostatics.max_iterations);
-  return qds_yaml_find(node, "max_iterations") ? QDS_OK : qds_yaml_set(yaml, text);
+  char number[32];
+  if (!node) return QDS_OK;
+  snprintf(number, sizeof number, "%g", d->electrostatics.tolerance_V);
+  QDS_TRY(qds_device_fill(yaml, node, "self_consistent", "tolerance_V", number));
+  snprintf(number, sizeof number, "%d", d->electrostatics.max_iterations);
+  return qds_device_fill(yaml, node, "self_consistent", "max_iterations", number);
 }
 
 /* Puts the defaults in force into the document, so that its text is the effective configuration. */
 static qds_status fill_defaults(const qds_device *d, qds_yaml *yaml) {
-  const qds_yaml_node *root = qds_yaml_root(yaml);
-  char states[32], solver[80];
-  snprintf(states, sizeof states, "states=%d", d->states);
-  snprintf(solver, sizeof solver, "solver={preconditioner: multigrid, max_iterations: %d}",
-           d->max_iterations);
-  const char *defaults[][2] = {{"dimension", d->dimension == 1   ? "dimension=1"
-                                             : d->dimension == 2 ? "dimension=2"
-                                                                 : "dimension=3"},
-                               {"temperature_K", "temperature_K=300"},
-                               {"carrier", "carrier=electron"},
-                               {"solver", solver},
-                               {"states", states},
-                               {"output", "output={fields: [psi, band_edge, material], plot: true}"}};
-  for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
-    if (!qds_yaml_find(root, defaults[i][0])) QDS_TRY(qds_yaml_set(yaml, defaults[i][1]));
-  if (!qds_yaml_find(qds_yaml_find(root, "grid"), "order")) QDS_TRY(qds_yaml_set(yaml, "grid.order=1"));
+  const qds_yaml_node *field = qds_yaml_find(qds_yaml_root(yaml), "magnetic_field");
+  QDS_TRY(fill_scalars(d, yaml));
+  QDS_TRY(fill_grid(d, yaml));
+  QDS_TRY(fill_solver(d, yaml));
+  QDS_TRY(fill_output(yaml));
   QDS_TRY(qds_device_fill_open(d, yaml));
-  if (d->electrostatics.self_consistent) QDS_TRY(fill_self_consistent(d, yaml));
-  const qds_yaml_node *field = qds_yaml_find(root, "magnetic_field");
-  return field && !qds_yaml_find(field, "gauge") ? qds_yaml_set(yaml, "magnetic_field.gauge=symmetric")
-                                                 : QDS_OK;
+  QDS_TRY(fill_self_consistent(d, yaml));
+  return field ? qds_device_fill(yaml, field, "magnetic_field", "gauge", "symmetric") : QDS_OK;
 }
 
 static qds_status apply_assignments(qds_yaml *yaml, const char *const *assignments) {

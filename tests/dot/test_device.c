@@ -206,8 +206,8 @@ static void defaults(qds_context *ctx) {
   assert_true(qds_device_wants_plot(device));
   const char *configuration = qds_device_configuration(device);
   static const char *const wanted[] = {
-      "dimension: 1", "temperature_K: 300", "carrier: electron", "order: 1", "states: 6",
-      "fields:",      "plot: true"};
+      "dimension: 1", "temperature_K: 300",  "carrier: electron", "order: 1",  "x: dirichlet",
+      "states: 6",    "max_iterations: 200", "fields:",           "plot: true"};
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (!strstr(configuration, wanted[i])) fail_msg("no \"%s\" in\n%s", wanted[i], configuration);
   QDS_AUTO(qds_device) *few = NULL; /* fewer unknowns than the default number of states */
@@ -221,6 +221,32 @@ static void defaults(qds_context *ctx) {
 static void test_defaults(void **state) {
   (void)state;
   with_context(1, defaults);
+}
+
+/* A map that gives some of its keys gets the others. */
+static void defaults_in_maps(qds_context *ctx) {
+  static const char *const texts[] = {
+      "{background: GaAs, grid: {x: {from_nm: 0, to_nm: 9, nodes: 10}, y: {from_nm: 0, to_nm: 9, nodes: 10}, "
+      "boundary: {y: neumann}}, solver: {preconditioner: fast_diagonalisation}, output: {plot: false}}",
+      "{background: GaAs, grid: {x: {from_nm: 0, to_nm: 9, nodes: 10}, y: {from_nm: 0, to_nm: 9, nodes: "
+      "10}}, "
+      "boundary: {y: neumann}, solver: {preconditioner: fast_diagonalisation}, output: {plot: false}}"};
+  static const char *const wanted[] = {"boundary: {y: neumann, x: dirichlet}", "precision: float32",
+                                       "max_iterations: 200", "fields: [psi, band_edge, material]"};
+  for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
+    QDS_AUTO(qds_device) *device = NULL, *again = NULL;
+    assert_ok(qds_device_parse(ctx, "dot.yaml", texts[t], NULL, &device));
+    const char *configuration = qds_device_configuration(device);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+      if (!strstr(configuration, wanted[i])) fail_msg("no \"%s\" in\n%s", wanted[i], configuration);
+    assert_ok(qds_device_parse(ctx, "dot.yaml", configuration, NULL, &again));
+    assert_string_equal(qds_device_configuration(again), configuration);
+  }
+}
+
+static void test_defaults_in_maps(void **state) {
+  (void)state;
+  with_context(1, defaults_in_maps);
 }
 
 /* The configuration is a device file that gives the same device and the same configuration. */
@@ -395,6 +421,7 @@ int main(void) {
       cmocka_unit_test(test_refused_by_solve),
       cmocka_unit_test(test_not_devices),
       cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_defaults_in_maps),
       cmocka_unit_test(test_configuration_reads_back),
       cmocka_unit_test(test_assignments),
       cmocka_unit_test_setup_teardown(test_memory_runs_out, folder_setup, folder_teardown),
