@@ -1,9 +1,11 @@
 """Commands and variables in the documents: what they name is there, and prints what the documents say."""
 
+import json
 import os
 import re
 import subprocess
 
+import numpy as np
 import pytest
 
 from command import COMMAND, ROOT
@@ -47,3 +49,54 @@ def test_check_prints_the_memory_that_the_page_quotes():
     process = subprocess.run([COMMAND, *quoted[1].split()], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert re.search(MEMORY, process.stdout).groups() == quoted.groups()[1:]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/device-file.md"])
+def test_the_device_that_a_page_describes_is_solved(qdsim, tmp_path, page):
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "dot.yaml").write_text(block)
+    outcome = qdsim("run", "dot.yaml", "--json", "--no-plot")
+    outcome.assert_status(0)
+    assert len(json.loads(outcome.stdout)["states"]) == int(re.search(r"^states: (\d+)", block, re.M)[1])
+
+
+# Each kind of map of a device file, and the pages that name its keys.
+MAPS = {
+    "": "device-file.md",
+    "materials.own": "device-file.md",
+    "materials.mixed": "device-file.md",
+    "potential.0": "device-file.md",
+    "potential.1": "device-file.md",
+    "grid": "device-file.md",
+    "grid.x": "device-file.md",
+    "grid.x.refine.0": "device-file.md",
+    "solver": "device-file.md",
+    "output": "device-file.md",
+    "electrostatics": "electrostatics.md",
+    "electrostatics.contacts.0": "electrostatics.md",
+    "doping.0": "electrostatics.md",
+    "self_consistent": "electrostatics.md",
+    "magnetic_field": "magnetic-field.md",
+    "open": "open-systems.md",
+}
+EVERY_MAP = """
+materials: {own: {mass: 1, band_edge_eV: 0, permittivity: 9}, mixed: {alloy: InGaAs, x: 0.5}}
+background: own
+potential: [{formula_eV: "x"}, {array_eV: zeros.npy}]
+grid: {x: {from_nm: 0, to_nm: 9, nodes: 10, refine: [{from_nm: 3, to_nm: 6, factor: 2}]}, boundary: {x: neumann}}
+electrostatics: {contacts: [{face: x-, potential_V: 0}]}
+doping: [{donors_cm3: 1e17}]
+self_consistent: {electrons: neutral}
+"""
+
+
+@pytest.mark.parametrize("place", MAPS)
+def test_every_key_of_a_device_file_is_in_a_page(qdsim, device, tmp_path, place):
+    """The refusal of an unknown key lists the known ones."""
+    np.save(tmp_path / "zeros.npy", np.zeros(10))
+    outcome = qdsim("check", device(EVERY_MAP), "--set", f"{place}.zzz=1".lstrip("."))
+    outcome.assert_status(3)
+    allowed = re.search(r"\(allowed: (.*?)\)", outcome.stderr)[1].split(", ")
+    text = (ROOT / "docs" / MAPS[place]).read_text()
+    absent = [key for key in allowed if not re.search(rf"[`{{ ]{key}(`|: )|^ *{key}:", text, re.M)]
+    assert not absent, f"{MAPS[place]} does not name {absent}"
