@@ -71,7 +71,7 @@ add_test(NAME install COMMAND sh ${PROJECT_SOURCE_DIR}/tests/install/run ${PROJE
 set_tests_properties(install PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
 
 # Every examples/*.c is a program that uses the installed interface alone; it must run, on each device that every
-# machine has. The documentation shows it as it is.
+# machine has. The documentation shows it as it is (tests/cli/test_documents.py).
 file(GLOB QDSIM_EXAMPLES CONFIGURE_DEPENDS examples/*.c)
 foreach(source ${QDSIM_EXAMPLES})
   get_filename_component(name ${source} NAME_WE)
@@ -79,10 +79,7 @@ foreach(source ${QDSIM_EXAMPLES})
   target_link_libraries(example_${name} PRIVATE qdsim)
   target_compile_options(example_${name} PRIVATE ${QDSIM_WARNINGS})
   foreach(device cpu sim)
-    add_test(NAME example_${name}_${device} COMMAND example_${name} ${device})
+    add_test(NAME example_${name}_${device} COMMAND example_${name} ${device} ${PROJECT_SOURCE_DIR}/examples/well_1d.yaml)
     set_tests_properties(example_${name}_${device} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
   endforeach()
 endforeach()
-add_test(NAME docs_show_buffers COMMAND sh -c
-         "awk '/^```/ { if (inside) exit; inside = /^```c$/; next } inside' docs/memory.md | cmp - examples/buffers.c"
-         WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

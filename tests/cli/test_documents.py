@@ -27,6 +27,12 @@ def test_programs_that_a_page_runs_can_be_run(page):
         assert list((ROOT / "bench").glob(f"bench_{name}.*")), f"no benchmark {name}"
 
 
+def test_programs_in_pages_are_the_examples():
+    """Which the C tests run."""
+    shown = [block for page in PAGES for block in re.findall(r"^```c\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)]
+    assert sorted(shown) == sorted(path.read_text() for path in (ROOT / "examples").glob("*.c"))
+
+
 def test_every_environment_variable_is_in_the_table():
     read = {name for path in SOURCES for name in re.findall(r'"(QDSIM_[A-Z_]+)', path.read_text())}
     read |= {name for path in SCRIPTS for name in re.findall(r"\$\{(QDSIM_[A-Z_]+)", path.read_text())}
