@@ -151,7 +151,7 @@ class Result:
 
     def psi(self, state):
         """The wave function on the nodes, shaped like the grid, in nm^(-dimension/2), normalised: real, or complex in a
-        magnetic field."""
+        magnetic field and of an open device."""
         return np.asarray(self._core.psi(self._index(state)))
 
     def density(self, state):

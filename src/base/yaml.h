@@ -1,7 +1,7 @@
 /* YAML documents as trees of nodes that remember their place.
  *
- * libyaml parses (design.md names libcyaml, which sits on libyaml, but its loaded values keep no line
- * numbers, and every message here names the line). JSON is read by the same path. Anchors and aliases work.
+ * libyaml parses (libcyaml, which sits on it, keeps no line numbers in what it has loaded, and every message
+ * here names the line). JSON is read by the same path. Anchors and aliases work.
  *
  * Refused are cyclic aliases, duplicate keys, merge keys (<<), tags other than !!str, several documents, zero
  * bytes, and what passes a limit: files of 16 MiB, 100 levels, 1000000 values (aliases expanded), 1000
