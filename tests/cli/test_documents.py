@@ -27,6 +27,19 @@ def test_programs_that_a_page_runs_can_be_run(page):
         assert list((ROOT / "bench").glob(f"bench_{name}.*")), f"no benchmark {name}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_refers_to_is_there(page):
+    text = page.read_text()
+    for path in re.findall(r"\b(?:src|plugins|include|cli|python|tests|bench|examples|data|docs)/[\w./*-]*[\w*]", text):
+        assert list(ROOT.glob(path)), f"no {path}"
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        target = page.parent / path if path else page
+        assert target.exists(), f"no {path}"
+        headings = [re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
+                    for line in re.findall(r"^#+ (.*)", target.read_text(), re.M)] if anchor else []
+        assert not anchor or anchor in headings, f"no heading #{anchor} in {target.name}"
+
+
 def test_programs_in_pages_are_the_examples():
     """Which the C tests run."""
     shown = [block for page in PAGES for block in re.findall(r"^```c\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)]
