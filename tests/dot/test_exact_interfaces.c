@@ -86,7 +86,7 @@ static void assert_sphere(qds_context *ctx, const char *what, const round_well *
   assert_converges(what, GRIDS, intervals, error, order, largest_error);
 }
 
-/* T10: 5 nm, 0.26 eV, m = 0.067 in 0.0919. */
+/* 5 nm, 0.26 eV, m = 0.067 in 0.0919. */
 static void sphere(qds_context *ctx) {
   const round_well w = {5, 0.26, 0.067, 0.0919, 0};
   assert_close(exact_level(sphere_mismatch, w, 0, 1), 0.116442108, 6e-10);
@@ -110,7 +110,7 @@ static void test_sphere_of_high_contrast(void **state) {
   with_context(1, sphere_of_high_contrast);
 }
 
-/* T12: a disk of 10 nm, 0.1 eV, one mass. */
+/* A disk of 10 nm, 0.1 eV, one mass. */
 static void disk(qds_context *ctx) {
   static const int degree[] = {0, 1, 1, 2, 2, 0}, index[] = {1, 1, 1, 1, 1, 2};
   static const double known[] = {0.021107145, 0.052210161, 0.052210161,

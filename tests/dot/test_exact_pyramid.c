@@ -1,4 +1,4 @@
-/* The pyramid of Hwang, Lin, Wang, Wang, J. Comput. Phys. 196 (2004) 208, with constant masses (T26). There
+/* The pyramid of Hwang, Lin, Wang, Wang, J. Comput. Phys. 196 (2004) 208, with constant masses. There
  * is no closed form: grids of several spacings, uniform and refined, must lead to one limit. */
 #include "exact_support.h"
 

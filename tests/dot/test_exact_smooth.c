@@ -4,7 +4,7 @@
 
 enum { GRIDS = 3 };
 
-/* A cube of 10 nm between infinite walls (T1): E = c (pi / L)^2 (nx^2 + ny^2 + nz^2). */
+/* A cube of 10 nm between infinite walls: E = c (pi / L)^2 (nx^2 + ny^2 + nz^2). */
 static void cube(qds_context *ctx) {
   static const int elements[4][GRIDS] = {{12, 18, 26}, {6, 9, 13}, {4, 6, 8}, {2, 4, 6}};
   static const double sums[] = {3, 6, 6, 6, 9}, largest_error[4] = {1e-2, 2e-3, 5e-4, 5e-4};
@@ -56,7 +56,7 @@ static void test_cuboid(void **state) {
   with_context(1, cuboid);
 }
 
-/* The square [-1, 1]^2 with hbar^2 / 2m = 1 (T27): E = pi^2 / 4 (n^2 + m^2). */
+/* The square [-1, 1]^2 with hbar^2 / 2m = 1: E = pi^2 / 4 (n^2 + m^2). */
 static void unit_square(qds_context *ctx) {
   static const double sums[] = {2, 5, 5, 8, 10, 10};
   static const int elements[4][GRIDS] = {{40, 80, 160}, {10, 20, 40}, {5, 10, 20}, {4, 8, 12}};
@@ -85,7 +85,7 @@ static void test_unit_square(void **state) {
   with_context(1, unit_square);
 }
 
-/* An elliptic harmonic dot (T6), hbar omega 4.6 and 6.1 meV, m = 0.067. */
+/* An elliptic harmonic dot, hbar omega 4.6 and 6.1 meV, m = 0.067. */
 static void elliptic_dot(qds_context *ctx) {
   static const int elements[4][GRIDS] = {{50, 75, 110}, {28, 38, 52}, {24, 30, 38}, {14, 17, 21}};
   static const double exact[] = {5.35e-3, 9.95e-3, 11.45e-3, 14.55e-3};
@@ -128,7 +128,7 @@ static double airy_of_minus(double z, const void *unused) {
                   0.258819403792806798405183560189204L * sum_g);
 }
 
-/* A triangular well (T13): wall at 0, field 5 meV/nm; the levels are zeros of the Airy function. */
+/* A triangular well: wall at 0, field 5 meV/nm; the levels are zeros of the Airy function. */
 static void triangular_well(qds_context *ctx) {
   static const int elements[4][GRIDS] = {{160, 320, 640}, {60, 90, 120}, {30, 40, 52}, {20, 26, 33}};
   static const double known[] = {0.056640512, 0.099030331, 0.133735232, 0.164407598};

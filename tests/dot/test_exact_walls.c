@@ -48,7 +48,7 @@ static void assert_walls(qds_context *ctx, const char *what, int count, const do
   assert_converges(what, GRIDS, intervals, error, order, largest_error);
 }
 
-/* T2: a sphere of 5 nm, m = 0.112: shells 1s, 2p, 3d, 2s. */
+/* A sphere of 5 nm, m = 0.112: shells 1s, 2p, 3d, 2s. */
 static void sphere(qds_context *ctx) {
   static const double known[] = {0.13429649, 0.27473684, 0.45199263};
   static const int intervals[GRIDS] = {18, 22, 26, 31, 37};
@@ -75,7 +75,7 @@ static void test_sphere(void **state) {
   with_context(1, sphere);
 }
 
-/* T3: a quantum corral of radius 40 nm, m = 0.026, with its degenerate pairs. */
+/* A quantum corral of radius 40 nm, m = 0.026, with its degenerate pairs. */
 static void corral(qds_context *ctx) {
   static const double known[] = {5.296595e-3,  13.446646e-3, 13.446646e-3, 24.155485e-3, 24.155485e-3,
                                  27.907443e-3, 37.281468e-3, 37.281468e-3, 45.077269e-3};
@@ -97,7 +97,7 @@ static void test_corral(void **state) {
   with_context(1, corral);
 }
 
-/* T11: a half ball of 5 nm, m = 0.067: of the ball's states those odd in z, l + m odd. Degree l has l of
+/* A half ball of 5 nm, m = 0.067: of the ball's states those odd in z, l + m odd. Degree l has l of
  * them. */
 static void hemisphere(qds_context *ctx) {
   static const double known[] = {0.45926158, 0.75556977, 1.11072224, 1.35747993, 1.52295362};

@@ -62,7 +62,7 @@ static void assert_levels(qds_context *ctx, const char *what, const layered *l, 
   }
 }
 
-/* T7: 20 nm, 100 meV, one mass. */
+/* 20 nm, 100 meV, one mass. */
 static void finite_well(qds_context *ctx) {
   static const double known[] = {0.009092442, 0.035604055, 0.075937436};
   const layered well = {1, {20}, {0}, {0.067}, 0.1, 0.067};
@@ -75,7 +75,7 @@ static void test_finite_well(void **state) {
   with_context(1, finite_well);
 }
 
-/* T8: GaAs in Al0.2Ga0.8As, 10 nm, offset 0.67 x 1.247 eV x 0.2. */
+/* GaAs in Al0.2Ga0.8As, 10 nm, offset 0.67 x 1.247 eV x 0.2. */
 static const double al20_offset = 0.67 * 1.247 * 0.2;
 
 static void harrison_well(qds_context *ctx) {
@@ -90,7 +90,7 @@ static void test_harrison_well(void **state) {
   with_context(1, harrison_well);
 }
 
-/* T9: two wells of 6 nm with a barrier between. */
+/* Two wells of 6 nm with a barrier between. */
 static layered double_well(double between, double barrier_mass) {
   return (layered){3,           {6, between, 6}, {0, al20_offset, 0}, {0.067, barrier_mass, 0.067},
                    al20_offset, barrier_mass};

@@ -41,7 +41,7 @@ __attribute__((format(printf, 2, 3))) static states solve_open(qds_context *ctx,
                cabs(energy_actual - energy_expected));                                                       \
   } while (0)
 
-/* --- the double barrier (T16a) --- */
+/* --- the double barrier --- */
 
 #define BARRIERS                                                                                             \
   "materials: {contact: {mass: 0.067, band_edge_eV: 0.0}, barrier: {mass: 0.067, band_edge_eV: 0.3}}\n"      \
@@ -212,7 +212,7 @@ static void test_resonances_of_a_smooth_well(void **state) {
   with_context(1, check_smooth_barriers);
 }
 
-/* T15: one end is closed. */
+/* One end is closed. */
 static void check_half_line(qds_context *ctx) {
   const states s = solve_open(ctx,
                               "materials: {m: {mass: %.17g, band_edge_eV: 0}}\nbackground: m\n"
