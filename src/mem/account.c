@@ -47,8 +47,7 @@ static void raise_peak(atomic_size_t *peak, size_t value) {
 }
 
 _Static_assert(sizeof(size_t) == 8, "the fields of a word");
-_Static_assert((QDS_ACCOUNT_FOLD + 1LL) * QDS_ACCOUNT_QUANTUM < 1LL << 31,
-               "bytes left stay below their guard");
+_Static_assert((QDS_ACCOUNT_QUANTUM & (QDS_ACCOUNT_QUANTUM - 1)) == 0, "bytes left from a quantum on");
 
 static ptrdiff_t left_in(size_t word) {
   return (int32_t)(uint32_t)word;
@@ -71,8 +70,8 @@ static void put_in_order(qds_account_count *count, size_t left) {
   fold(&count->returned, guards & QDS_ACCOUNT_FOLD * QDS_ACCOUNT_RETURNED);
 }
 
-/* After `more` bytes than were counted. Returns whether the change was told. */
-static int settle(qds_account_row *row, qds_account_count *count, ptrdiff_t more) {
+/* After `more` bytes than were counted. */
+static void settle(qds_account_row *row, qds_account_count *count, ptrdiff_t more) {
   const ptrdiff_t high = (ptrdiff_t)qds_account_get(&count->high),
                   now = high - left_in(qds_account_get(&count->word)) + more,
                   highest = now > high ? now : high;
@@ -80,14 +79,11 @@ static int settle(qds_account_row *row, qds_account_count *count, ptrdiff_t more
   if (told) raise_peak(&row->peak, atomic_fetch_add(&row->bytes, (size_t)now) + (size_t)highest);
   qds_account_set(&count->high, told ? 0 : (size_t)highest);
   put_in_order(count, told ? 0 : (size_t)(highest - now));
-  return told;
 }
 
 static void settle_all(qds_account *account, qds_account_share *share, qds_account_key key, ptrdiff_t more) {
   settle(&account->rows[row_of(key)], qds_account_of(share, key), more);
-  if (!settle(&account->total, &share->total, more)) return;
-  const size_t tags = atomic_load_explicit(&account->tags, memory_order_acquire);
-  for (size_t i = 0; i < tags; i++) settle(&account->rows[i], &share->tags[i], 0);
+  settle(&account->total, &share->total, more);
 }
 
 void qds_account_settle(qds_account *account, qds_account_share *share, qds_account_key key) {

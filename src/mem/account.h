@@ -10,9 +10,8 @@
  *
  * Peaks need a common time. A thread tells its change, with the highest value that it went through, as soon
  * as it has risen by QDS_ACCOUNT_QUANTUM bytes or fallen as far below its highest value, and the common row
- * keeps the highest sum. With one thread at work peaks are therefore exact. With several the total's may be
- * wrong by one quantum per thread. That a tag falls is only looked at when the total has fallen, so that a
- * tag's peak may be wrong by one quantum for each thread and tag. */
+ * keeps the highest sum. With one thread at work peaks are therefore exact. With several each may be wrong by
+ * one quantum per thread. */
 #ifndef QDS_MEM_ACCOUNT_H
 #define QDS_MEM_ACCOUNT_H
 
@@ -31,9 +30,9 @@ enum { QDS_ACCOUNT_TAGS = 256, QDS_ACCOUNT_QUANTUM = 1 << 16 };
  * The word holds the bytes left in bits 0 to 31, blocks returned in the 16 bits above and blocks taken in the
  * 16 above these. Of a field of blocks the lowest 14 bits count. Bit 14 is the guard: when it is set,
  * QDS_ACCOUNT_FOLD blocks move to the wide counter. Bit 15 changes with that, so that who finds one moved and
- * the other not yet can tell. Bit 31 guards the bytes left: it is set when they are below zero, which borrows
- * from the fields above. Their other end is out of reach: at most a quantum is left in a word in order, and
- * one of the block guards is set before as many blocks as that takes have come back. */
+ * the other not yet can tell. Of the bytes left bits 16 to 31 are the guards: in a word in order less than a
+ * quantum is left, so one of them is set from a quantum on, and all are below zero, which borrows from the
+ * fields above. */
 typedef struct {
   atomic_size_t word, high;
   atomic_size_t taken, returned; /* blocks, multiples of QDS_ACCOUNT_FOLD */
@@ -43,7 +42,7 @@ enum { QDS_ACCOUNT_FOLD = 1 << 14, QDS_ACCOUNT_RETURNED_AT = 32, QDS_ACCOUNT_TAK
 #define QDS_ACCOUNT_RETURNED ((size_t)1 << QDS_ACCOUNT_RETURNED_AT) /* one block */
 #define QDS_ACCOUNT_TAKEN ((size_t)1 << QDS_ACCOUNT_TAKEN_AT)
 #define QDS_ACCOUNT_BLOCK_GUARDS (QDS_ACCOUNT_FOLD * (QDS_ACCOUNT_TAKEN + QDS_ACCOUNT_RETURNED))
-#define QDS_ACCOUNT_GUARDS (QDS_ACCOUNT_BLOCK_GUARDS | (size_t)1 << 31)
+#define QDS_ACCOUNT_GUARDS (QDS_ACCOUNT_BLOCK_GUARDS | (UINT32_MAX - (QDS_ACCOUNT_QUANTUM - 1)))
 
 /* A tag's number times the size of its count: where the count is. Fits in 16 bits. */
 typedef uint32_t qds_account_key;

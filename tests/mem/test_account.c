@@ -143,7 +143,7 @@ static void words_that_are_full_move_into_the_wide_counts(void **state) {
 }
 
 /* The largest blocks that a word counts go over from one tag to another, so that the total asks for nothing:
- * the one that falls has most bytes left, the other none, each time the counts of blocks are full. */
+ * the one that falls has more than a quantum left each time, the other none. */
 static void the_largest_small_blocks_go_over_to_another_tag(void **state) {
   enum { BLOCKS = 3 * QDS_ACCOUNT_FOLD, BYTES = QDS_ACCOUNT_QUANTUM - 1 };
   ledger *l = *state;
@@ -204,6 +204,41 @@ static void a_tag_falls_far_while_the_total_stays(void **state) {
   check(l);
 }
 
+static void *one_of_two(void *shares, size_t number) {
+  return number < 2 ? (qds_account_share *)shares + number : NULL;
+}
+
+static void take_small(ledger *l, qds_account_share *share, int tag, size_t bytes) {
+  if (qds_account_take(share, l->key[tag], bytes)) qds_account_settle(&l->account, share, l->key[tag]);
+}
+
+static void give_small(ledger *l, qds_account_share *share, int tag, size_t bytes) {
+  if (qds_account_give(share, l->key[tag], bytes)) qds_account_settle(&l->account, share, l->key[tag]);
+}
+
+/* Each of two threads gives back in one tag what it takes in the other, so that the total of neither asks for
+ * anything. Of each tag there is at most one block at a time. */
+static void peaks_of_tags_are_wrong_by_a_quantum_per_thread_at_most(void **state) {
+  enum { BLOCKS = 40000, BYTES = 15000 };
+  ledger *l = *state;
+  qds_account_share *shares = calloc(2, sizeof *shares);
+  qds_memory_row row;
+  assert_non_null(shares);
+  for (int i = 0; i < BLOCKS; i++) {
+    take_small(l, &shares[0], 0, BYTES);
+    give_small(l, &shares[1], 0, BYTES);
+    take_small(l, &shares[1], 1, BYTES);
+    give_small(l, &shares[0], 1, BYTES);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    assert_true(qds_account_tag(&l->account, one_of_two, shares, i, &row));
+    assert_int_equal(row.current_bytes, 0);
+    assert_int_equal(row.total_blocks, BLOCKS);
+    assert_in_range(row.peak_bytes, BYTES, BYTES + 2 * QDS_ACCOUNT_QUANTUM);
+  }
+  free(shares);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(counts_follow_a_model, setup, teardown),
@@ -212,6 +247,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(the_largest_small_blocks_go_over_to_another_tag, setup, teardown),
       cmocka_unit_test_setup_teardown(readers_see_no_block_move, setup, teardown),
       cmocka_unit_test_setup_teardown(a_tag_falls_far_while_the_total_stays, setup, teardown),
+      cmocka_unit_test_setup_teardown(peaks_of_tags_are_wrong_by_a_quantum_per_thread_at_most, setup,
+                                      teardown),
   };
   return cmocka_run_group_tests_name("account", tests, NULL, NULL);
 }
