@@ -21,7 +21,7 @@ static void become_plotter(const char *python, const char *result_path, int mess
   dup2(messages, STDERR_FILENO);
   /* Or "-m" would find a module of the user's working folder before Python's own of that name. */
   setenv("PYTHONSAFEPATH", "1", 1);
-  execlp(python, python, "-m", "qdsim.plot", result_path, (char *)NULL);
+  execlp(python, python, "-m", "qdsim.plot", "--", result_path, (char *)NULL);
   dprintf(STDERR_FILENO, "%s: %s\n", python, strerror(errno));
   _exit(NO_INTERPRETER);
 }

@@ -229,7 +229,7 @@ def test_interruption_ends_the_plotter(device, tmp_path):
 
 
 def test_interruption_of_one_picture_leaves_out_the_next(device, tmp_path):
-    environment = {**os.environ, **fake_python(tmp_path, "echo $3 >> started; exec sleep 60\n")}
+    environment = {**os.environ, **fake_python(tmp_path, "echo $4 >> started; exec sleep 60\n")}
     with started(tmp_path, "run", device(PLOTTING), "--memory-profile", env=environment) as process:
         wait_until_there(tmp_path / "started")
         process.send_signal(signal.SIGINT)
@@ -269,10 +269,10 @@ def test_no_progress_when_quiet(device, tmp_path):
 
 
 def test_picture_is_drawn_from_the_result_file(qdsim, device, tmp_path):
-    environment = fake_python(tmp_path, 'echo "$@" > asked; touch "${3%.json}.png"\n')
+    environment = fake_python(tmp_path, 'echo "$@" > asked; touch "${4%.json}.png"\n')
     outcome = qdsim("run", device(PLOTTING), environment=environment)
     outcome.assert_status(0)
-    assert (tmp_path / "asked").read_text() == "-m qdsim.plot out/device.json\n"
+    assert (tmp_path / "asked").read_text() == "-m qdsim.plot -- out/device.json\n"
     assert "out/device.png" in outcome.stdout and outcome.stderr == ""
 
 
@@ -285,6 +285,15 @@ def test_no_picture_when_not_wanted(qdsim, device, tmp_path, how):
         outcome = qdsim("run", device(), environment=environment)
     outcome.assert_status(0)
     assert not (tmp_path / "asked").exists() and outcome.stderr == ""
+
+
+def test_a_folder_that_looks_like_an_option_holds_pictures(qdsim, device, tmp_path):
+    pytest.importorskip("qdsim")
+    pytest.importorskip("matplotlib")
+    outcome = qdsim("run", device(PLOTTING), "--memory-profile", "-o", "-q", environment={"QDSIM_PYTHON": sys.executable})
+    outcome.assert_status(0)
+    assert outcome.stderr == "" and (tmp_path / "-q" / "device.png").exists()
+    assert "-q/device.memory.png" in outcome.stdout
 
 
 def assert_no_picture(outcome, *fragments):
