@@ -207,6 +207,68 @@ def test_other_files_hold_no_profile(tmp_path):
             plot(tmp_path / name, tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"memory_profile": [1.0]},
+        {"memory_profile/time_s/group": [1.0]},
+        {"memory_profile/time_s": [0.0], "memory_profile/host": [1.0]},
+        {"memory_profile/time_s": [0.0], "memory_profile/host/tag": [1.0]},
+        {"memory_profile/time_s": [0.0], "memory_profile/process/resident": ["text"]},
+        {"memory_profile/time_s": [0.0], "memory_profile/process/resident": [1.0, 2.0]},
+        {"memory_profile/time_s": [0.0], "memory_profile/process/resident": [[1.0]]},
+        {"memory_profile/time_s": [0.0], "memory_profile/process/resident": [float("nan")]},
+        {"memory_profile/time_s": 0.0, "memory_profile/process/resident": 1.0},
+        {"memory_profile/time_s": [0.0], "memory_profile/process/resident": [1.0], "memory_profile/host/deep/tag": [1.0]},
+    ],
+)
+def test_what_looks_like_a_profile_and_is_none_is_named(content, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    from qdsim.plot import plot
+
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        for name, values in content.items():
+            file[name] = values
+    with pytest.raises(qdsim.FileError, match="other.h5: no memory profile"):
+        plot(tmp_path / "other.h5", tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_damaged_files_are_named(tmp_path):
+    """h5py has many kinds of errors for them."""
+    h5py = pytest.importorskip("h5py")
+    from qdsim.plot import plot
+
+    path = tmp_path / "damaged.memory.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("time_s", "process/resident", "host/one", "host/two", "device/three"):
+            file[f"memory_profile/{name}"] = np.arange(4.0)
+    whole, refused = path.read_bytes(), 0
+    for seed in range(30):
+        random, damaged = np.random.default_rng(seed), bytearray(whole)
+        for at in random.integers(len(whole) // 4, size=30):
+            damaged[at] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            plot(path, tmp_path / "a.png")
+        except qdsim.FileError as error:
+            assert str(error).startswith(f"{path}: no memory profile")
+            refused += 1
+    assert refused > 10
+
+
+def test_a_file_may_have_any_name(tmp_path):
+    pytest.importorskip("h5py")
+    from qdsim.plot import plot
+
+    for name in (b"$\\frac$", b"\xff\n"):
+        path = tmp_path / os.fsdecode(name + b".memory.h5")
+        with qdsim.memory_profile(path):
+            pass
+        plot(path, tmp_path / "a.png")
+        assert_drawn(tmp_path / "a.png")
+
+
 def assert_drawn(path):
     """A picture of several colours."""
     from matplotlib import image

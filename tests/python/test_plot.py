@@ -226,6 +226,15 @@ def test_result_files_without_a_name_use_their_own(tmp_path):
     assert picture.from_files(path).name == "my well"
 
 
+def test_names_are_no_formulas(well, tmp_path):
+    well["name"] = "$x^$ \\frac$"
+    text = json.dumps({**well, "output": {"plot": False}}).replace('"well"', '"w$\\\\frac$"')
+    device = tmp_path / "device.yaml"
+    device.write_text(text)
+    result = qdsim.run(device, progress=False)
+    assert result.plot(tmp_path / "a.png").read_bytes().startswith(PNG)
+
+
 def disc(potential=0.0, layer=False):
     """Fields of a disc of radius 6 (or a layer one cell thick) in a plane, its band edge averaged around the nodes."""
     axis = np.linspace(-10, 10, 41)

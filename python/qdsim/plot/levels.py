@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .style import FAINT, INK, EnergyScale, colour, groups, heading, spread_apart, state_names, tint
+from .style import FAINT, INK, EnergyScale, colour, groups, heading, plain, spread_apart, state_names, tint
 
 
 def draw_diagram(picture, figure, count):
@@ -113,7 +113,7 @@ def _shade_materials(picture, axes, x):
     for first, last in _pairs(ends):
         axes.axvspan(x[first], x[last], color=tint(int(cells[first])), lw=0, zorder=0)
         if x[last] - x[first] > 0.07 * (x[-1] - x[0]):
-            axes.text((x[first] + x[last]) / 2, 1.012, picture.material_names[cells[first]], size=8, color=FAINT,
+            axes.text((x[first] + x[last]) / 2, 1.012, plain(picture.material_names[cells[first]]), size=8, color=FAINT,
                       ha="center", va="bottom", transform=axes.get_xaxis_transform())
 
 

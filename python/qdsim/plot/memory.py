@@ -35,14 +35,19 @@ def from_file(path):
         with h5py.File(path, "r") as file:
             if "memory_profile" in file:
                 return _from_group(file["memory_profile"], path.stem.removesuffix(".memory"))
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, ValueError) as error:  # a damaged file has many kinds
         raise FileError(f"{path}: no memory profile: {error}") from error
     raise FileError(f"{path}: no memory profile{_instead(path)}")
 
 
 def _from_group(group, name):
-    places = {place: {_tag(link): values[:] for link, values in group[place].items()} for place in group if place != "time_s"}
-    return Timeline(f"{name}: memory over time", group["time_s"][:], places)
+    time_s = np.asarray(group["time_s"][:], float)
+    places = {place: {_tag(link): np.asarray(values[:], float) for link, values in group[place].items()}
+              for place in group if place != "time_s"}
+    for values in (time_s, places["process"]["resident"], *(each for tags in places.values() for each in tags.values())):
+        if values.shape != (len(time_s),) or not np.isfinite(values).all():
+            raise ValueError("its series are not as many finite numbers as its times")
+    return Timeline(f"{name}: memory over time", time_s, places)
 
 
 def _instead(path):
@@ -65,7 +70,7 @@ def draw(timeline, figure):
     with style.applied():
         figure.set_size_inches(7.2, 0.9 + 2.3 * max(len(shown), 1))
         axes = np.atleast_1d(figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=True))
-        figure.suptitle(title, x=0.02, ha="left", weight="bold", size=12)
+        figure.suptitle(style.plain(title), x=0.02, ha="left", weight="bold", size=12)
         for axis, place in zip(axes, shown):
             _draw_place(axis, time_s, places[place], _PLACES[place],
                         places["process"]["resident"] if place == "host" else None)
@@ -94,7 +99,7 @@ def _draw_place(axis, time_s, tags, title, resident):
 
 
 def _label(tag):
-    """A tag as a legend shows it: on one short line, no formula, and with no underscore at the front, which would hide it."""
-    text = "".join(character if character.isprintable() else " " for character in tag) or "(no tag)"
+    """A tag as a legend shows it: short, and with no underscore at the front, which would hide it."""
+    text = tag or "(no tag)"
     text = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "\u2026"
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    return (" " if text.startswith("_") else "") + style.plain(text)

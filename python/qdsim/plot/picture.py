@@ -117,5 +117,5 @@ def _open(path):
             yield file
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{path}: not the fields of a result of qdsim ({type(error).__name__}: {error})") from error

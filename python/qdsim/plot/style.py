@@ -37,6 +37,11 @@ def fading(state):
     return LinearSegmentedColormap.from_list(f"state {state}", [(1, 1, 1), 0.55 * full + 0.45, full, 0.5 * full])
 
 
+def plain(text):
+    """A name of the user's as matplotlib shows it: on one line, no formula, nothing that no font has."""
+    return "".join(character if character.isprintable() else " " for character in text).replace("$", r"\$")
+
+
 def heading(figure, picture, shown):
     """The device's name, and in grey what was solved and what is shown."""
     name = picture.name[:1].upper() + picture.name[1:]
@@ -44,7 +49,7 @@ def heading(figure, picture, shown):
     count = len(picture.energies_eV)
     states = f"{count} state{'s' * (count > 1)}" if shown == count else f"the lowest {shown} of {count} states"
     height = figure.get_figheight()
-    figure.text(0.35 / figure.get_figwidth(), 1 - 0.2 / height, name, size=13, weight="bold", va="top")
+    figure.text(0.35 / figure.get_figwidth(), 1 - 0.2 / height, plain(name), size=13, weight="bold", va="top")
     figure.text(0.35 / figure.get_figwidth(), 1 - 0.47 / height, f"{nodes} nodes, {states}", size=8.5, color=FAINT,
                 va="top")
 
