@@ -1,6 +1,7 @@
 """The timeline of memory around a block of Python: what it sees, when it ends, and what is refused."""
 
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -335,6 +336,26 @@ def test_threads_make_and_end_devices_meanwhile(well):
             for worker in workers:
                 worker.join()
         assert not failures and p.peak["host"] > 0
+
+
+def test_profiles_end_while_devices_do(well):
+    """In a process of its own: a profile that looks at a device that has gone may end it."""
+    script = """
+import json, sys, threading, qdsim
+device = json.loads(sys.argv[1])
+def work():
+    for _ in range(30):
+        with qdsim.memory_profile(interval_s=0.0005) as p:
+            qdsim.run(device, progress=False, device="cpu", threads=1)
+        assert p.peak["host"] > 0
+workers = [threading.Thread(target=work) for _ in range(6)]
+for worker in workers:
+    worker.start()
+for worker in workers:
+    worker.join()
+"""
+    child = subprocess.run([sys.executable, "-c", script, json.dumps(well)], capture_output=True, text=True, timeout=120)
+    assert child.returncode == 0 and child.stderr == ""
 
 
 def test_misuse_is_refused(tmp_path):

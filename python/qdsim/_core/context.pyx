@@ -181,6 +181,10 @@ cdef qds_memory_profile *watch(qds_context *base, double interval_s) except NULL
 
 
 cdef void unwatch(qds_memory_profile *profile):
+    """Stops a profile. Until its thread has ended, which other threads of Python do not wait for, contexts that end must
+    leave it."""
+    with nogil:
+        qds_memory_profile_stop(profile)
     profiles.discard(<size_t>profile)
 
 

@@ -26,8 +26,6 @@ cdef class Profile:
     def stop(self):
         """Takes a last sample; doing so twice is fine."""
         unwatch(self.handle)
-        with nogil:
-            qds_memory_profile_stop(self.handle)
 
     def samples(self):
         """Seconds, and (name, bytes) of each series: both as the bytes of doubles."""
