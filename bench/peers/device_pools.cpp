@@ -1,6 +1,6 @@
 /* Loops over a trace of allocations natively, for each allocator with an interface in C or C++: cuMemAlloc,
- * cuMemAllocAsync, PyTorch's caching allocator (where compiled with -DWITH_TORCH against its headers), and any
- * library that offers a pair of functions with a stream. bench_device_pool.py compiles and drives it. */
+ * cuMemAllocAsync, PyTorch's caching allocator (where compiled with -DWITH_TORCH against its headers), and
+ * any library that offers a pair of functions with a stream. bench_device_pool.py compiles and drives it. */
 #include <cuda.h>
 
 #include "qdsim/device_pool.h"
@@ -92,8 +92,8 @@ int pool_has_torch() {
 #endif
 }
 
-/* Runs the trace until its end or until `limit_s` seconds have passed, then gives everything back. Returns the
- * seconds of the operations that were done; `failed` counts the requests that were refused. */
+/* Runs the trace until its end or until `limit_s` seconds have passed, then gives everything back. Returns
+ * the seconds of the operations that were done; `failed` counts the requests that were refused. */
 double pool_trace(const Pair *pair, int device, CUstream stream, const Operation *operations, int64_t count,
                   int64_t blocks, double limit_s, int64_t *done, int64_t *failed) {
   std::vector<void *> held(static_cast<size_t>(blocks), nullptr);

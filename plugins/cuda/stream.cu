@@ -102,8 +102,8 @@ qds_status qds_cuda_event_seconds(void *state, void *start, void *end, double *s
 
 /* --- graphs --------------------------------------------------------------------------------------------- */
 
-/* Relaxed: what others do meanwhile is no part of the graph and cannot spoil it, and the device pool may serve
- * other streams from the same thread, which asks for events: the stricter modes forbid that. */
+/* Relaxed: what others do meanwhile is no part of the graph and cannot spoil it, and the device pool may
+ * serve other streams from the same thread, which asks for events: the stricter modes forbid that. */
 qds_status qds_cuda_capture_begin(void *state, void *stream) {
   CUDA_ENTER(device, state);
   CUDA_TRY(device, cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeRelaxed));

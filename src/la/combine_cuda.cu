@@ -2,8 +2,8 @@
  *
  * From eleven outputs on, through the double-precision matrix units, so that arithmetic hides behind the one
  * pass over memory. From 33 on it takes about as long, and an H200 slows down for want of power when both are
- * busy: there columns go through a ring of stages in long pieces, where the device has barriers and copies for
- * that. `bench_block cuda` measures the passes against a copy. */
+ * busy: there columns go through a ring of stages in long pieces, where the device has barriers and copies
+ * for that. `bench_block cuda` measures the passes against a copy. */
 #include "la/ring_cuda.h"
 
 namespace {
@@ -136,9 +136,8 @@ __device__ inline void store_sums(const qds_combine_arguments &k, double *const 
       const double2 there = qds_load_pair(column, row, k.rows);
       one += there.x, two += there.y;
     });
-  for_each_output([&](double *column, double one, double two) {
-    qds_store_pair(column, row, k.rows, one, two);
-  });
+  for_each_output(
+      [&](double *column, double one, double two) { qds_store_pair(column, row, k.rows, one, two); });
 }
 
 /* Inputs, a multiple of the products' depth. */
@@ -210,13 +209,14 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
  */
 
 /* Memory gives the more the longer the pieces are in which a column is read: here 256 rows, 2 KiB. The inputs
- * go through a ring of stages of eight columns, which the warps ask for in turns. Each warp combines RING_PARTS
- * times sixteen rows of a stage to half of the outputs, so that what it reads of either serves four products. */
+ * go through a ring of stages of eight columns, which the warps ask for in turns. Each warp combines
+ * RING_PARTS times sixteen rows of a stage to half of the outputs, so that what it reads of either serves
+ * four products. */
 constexpr int RING_PARTS = 4, RING_OUTPUTS = 8, WARP_OUTPUTS = RING_OUTPUTS / 2, RING_ROWS = 256,
               RING_STRIDE = RING_ROWS + PADDING, RING_STAGE = QDS_PRODUCT_DEPTH * RING_STRIDE,
               LEAST_RING_STAGES = 6;
 static_assert(QDS_WARPS / 2 * RING_PARTS * QDS_PRODUCT_ROWS == RING_ROWS, "two warps on the same rows");
-/* A stage is asked for anew when so many have been computed with since: by then all warps are done with it. */
+/* A stage is asked for anew when so many have been computed with since: then all warps are done with it. */
 [[maybe_unused]] constexpr int RING_REST = 3;
 
 /* What is asked for next: eight inputs from `input` on, by warp `turn`. */
@@ -252,9 +252,9 @@ struct coming_stage {
 }
 
 /* `inputs` are left, in a stage of eight: past the last one the last again, which counts 0. */
-[[maybe_unused]] __device__ inline void
-multiply_ring_stage(const double *stage, int inputs, const double2 *coefficients,
-                    double (&sum)[RING_PARTS][WARP_OUTPUTS][4]) {
+[[maybe_unused]] __device__ inline void multiply_ring_stage(const double *stage, int inputs,
+                                                            const double2 *coefficients,
+                                                            double (&sum)[RING_PARTS][WARP_OUTPUTS][4]) {
   const int lane = threadIdx.x % QDS_WARP, low = min(lane % 4, inputs - 1),
             high = min(4 + lane % 4, inputs - 1);
   stage += 2 * (lane / 4);

@@ -242,16 +242,17 @@ __global__ void __launch_bounds__(QDS_THREADS, TOGETHER)
 
 /* Of [w Aw]^T [x p w] arithmetic takes about as long as memory from 25 to 32 vectors on, and neither may wait
  * for the other: LOADERS more warps only load. With fewer vectors all warps may as well load, and with more,
- * their pieces leave no registers for more warps. Copies of 512 bytes, a column of 64 rows, arrive at the full
- * rate of the memory, those of 256 at half of it. */
+ * their pieces leave no registers for more warps. Copies of 512 bytes, a column of 64 rows, arrive at the
+ * full rate of the memory, those of 256 at half of it. */
 constexpr int LOADERS = 4, RING_STAGES = 3, RING_THREADS = QDS_THREADS + QDS_WARP * LOADERS;
 constexpr qds_stage_shape RING_SHAPE = stage_shape(6);
 static_assert(RING_STAGES <= QDS_RING_MOST_STAGES);
 
 /* Asks for the rows from `row` on of the columns that are left to warp `loader`: every LOADERS-th one. Rows
  * past the last become 0. Columns start at multiples of 256 bytes, and `row` is even. */
-[[maybe_unused]] __device__ inline void load_ring_stage(double *stage, uint64_t *full, const staged_columns &s, int loader,
-                                       int64_t row, int64_t rows) {
+[[maybe_unused]] __device__ inline void load_ring_stage(double *stage, uint64_t *full,
+                                                        const staged_columns &s, int loader, int64_t row,
+                                                        int64_t rows) {
   const int height = 1 << RING_SHAPE.shift;
   const unsigned bytes = sizeof(double) * height;
   if (row + height <= rows) {

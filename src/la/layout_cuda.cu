@@ -1,13 +1,14 @@
-/* Layouts on CUDA: tiles of records and fields go through shared memory, and both sides are accessed 16 bytes at a
- * time by neighbouring threads. */
+/* Layouts on CUDA: tiles of records and fields go through shared memory, and both sides are accessed 16 bytes
+ * at a time by neighbouring threads. */
 #include "la/layout_kernels.h"
 #include "mem/kernel_cuda.h"
 
 namespace {
 
 constexpr int THREADS = 256, TILE = 4096; /* numbers, at most */
-/* Records of so few fields make tiles that are one piece of memory. Wider ones are cut into tiles of PART records
- * and PART fields; PITCH separates their rows in shared memory, so that columns lie in different banks. */
+/* Records of so few fields make tiles that are one piece of memory. Wider ones are cut into tiles of PART
+ * records and PART fields; PITCH separates their rows in shared memory, so that columns lie in different
+ * banks. */
 constexpr int NARROW = 32, PART = 64, PITCH = PART + 1;
 constexpr int SLOTS = PART * PITCH;
 
@@ -18,12 +19,8 @@ struct shape {
 };
 
 template <typename T> struct vector_of;
-template <> struct vector_of<float> {
-  using type = float4;
-};
-template <> struct vector_of<double> {
-  using type = double2;
-};
+template <> struct vector_of<float> { using type = float4; };
+template <> struct vector_of<double> { using type = double2; };
 template <typename T> constexpr int WIDTH = 16 / (int)sizeof(T);
 
 /* One number of padding after every 128 bytes: strides by powers of two meet different banks. */
@@ -59,8 +56,8 @@ __device__ inline void move(T *memory, T *shared, int slot, int step, int count,
 
 /* The side of the records. A narrow tile is one row of records * fields numbers. */
 template <typename T, bool STORE>
-__device__ inline void move_records(T *memory, int64_t fields_of_record, const shape &s, int records, int fields,
-                                    T *shared) {
+__device__ inline void move_records(T *memory, int64_t fields_of_record, const shape &s, int records,
+                                    int fields, T *shared) {
   constexpr int W = WIDTH<T>;
   const int rows = s.narrow ? 1 : records, length = s.narrow ? records * fields : fields;
   const int pieces = (length + W - 1) / W;
