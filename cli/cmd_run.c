@@ -31,8 +31,9 @@ static const cli_syntax syntax = {
               "exit status: 0 done, 2 usage, 3 bad input or file error, 4 not converged,\n"
               "5 out of memory or budget, 130 interrupted (Ctrl-C; a second one kills).\n"
               "What fails before the results are written leaves no output files behind; what fails later\n"
-              "(a picture, standard output) leaves those that are complete. A memory trace is also written\n"
-              "of a run that fails or is interrupted, unless it is refused before the solve begins.\n",
+              "(a picture, the memory profile, standard output) leaves those that are complete. A memory\n"
+              "trace is also written of a run that fails or is interrupted, unless it is refused before\n"
+              "the solve begins.\n",
     .least_operands = 1,
     .most_operands = 1,
 };

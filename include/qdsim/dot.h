@@ -162,10 +162,11 @@ QDS_API qds_status qds_result_json_with_memory(const qds_result *result, double 
 /* Writes FOLDER/NAME.json and, if the device asks for fields, FOLDER/NAME.vtkhdf, whole or not at all; makes
  * the folder. NAME is the device file's name without its suffix. */
 QDS_API qds_status qds_result_write(const qds_result *result, const char *folder);
-/* The same with the timeline of the memory, all files or none: as the group /memory_profile of
- * FOLDER/NAME.vtkhdf, or of FOLDER/NAME.memory.h5 if the device asks for no fields; qds_memory_profile_write
- * says how it is laid out. The profile is stopped when all else is written, so that it shows the writing too;
- * an error may leave it running. NULL: no timeline. */
+/* The same with the timeline of the memory: as the group /memory_profile of FOLDER/NAME.vtkhdf, or of
+ * FOLDER/NAME.memory.h5 if the device asks for no fields; qds_memory_profile_write says how it is laid out.
+ * The profile is stopped when all else is written, so that it shows the writing too; an error may leave it
+ * running. Where a file cannot be written with the timeline, the results are written without it, and the
+ * error, FILE, says so. NULL: no timeline. */
 QDS_API qds_status qds_result_write_with_profile(const qds_result *result, const char *folder,
                                                  qds_memory_profile *profile);
 /* The path qds_result_write gives to a suffix (".json", ".vtkhdf", ".png"); free with qds_text_destroy. */

@@ -253,12 +253,10 @@ static qds_status write_profile(const qds_result *r, const char *folder, qds_mem
 }
 
 /* The files take their names only when all are written, so that a failure leaves none. */
-qds_status qds_result_write_with_profile(const qds_result *r, const char *folder,
-                                         qds_memory_profile *profile) {
+static qds_status write_all(const qds_result *r, const char *folder, qds_memory_profile *profile) {
   QDS_AUTO(qds_vtkhdf) *fields = NULL;
   QDS_AUTO(qds_pending_file) *numbers = NULL;
   QDS_AUTO(qds_pending_file) *timeline = NULL;
-  QDS_REQUIRE(r && folder, "qds_result_write: a NULL argument");
   const double start = qds_seconds();
   QDS_TRY(qds_folder_create(qds_context_allocator(r->ctx), folder));
   QDS_TRY(write_fields(r, folder, &fields));
@@ -267,6 +265,18 @@ qds_status qds_result_write_with_profile(const qds_result *r, const char *folder
   if (fields) QDS_TRY(qds_vtkhdf_commit(fields));
   if (timeline) QDS_TRY(qds_pending_commit(timeline));
   return qds_pending_commit(numbers);
+}
+
+/* A timeline that cannot be written must not take the results with it. */
+qds_status qds_result_write_with_profile(const qds_result *r, const char *folder,
+                                         qds_memory_profile *profile) {
+  QDS_REQUIRE(r && folder, "qds_result_write: a NULL argument");
+  const qds_status status = write_all(r, folder, profile);
+  if (status != QDS_ERROR_FILE || !profile) return status;
+  char reason[1024];
+  snprintf(reason, sizeof reason, "%s", qds_last_error()->message);
+  QDS_TRY(write_all(r, folder, NULL));
+  QDS_FAIL(QDS_ERROR_FILE, "the results are written, but without the timeline of the memory: %s", reason);
 }
 
 qds_status qds_result_write(const qds_result *r, const char *folder) {

@@ -128,19 +128,23 @@ def test_run_that_fails_leaves_no_profile(qdsim, device, text, keeper):
     qdsim("run", device(text), "--memory-profile", *ENDLESS).assert_refused(4, "converge")
 
 
-def test_results_with_half_a_profile_are_not_left(qdsim, device, tmp_path):
-    """All but the profile fits into the file."""
+def test_fields_are_left_without_a_profile_for_which_there_is_no_room(qdsim, device, tmp_path):
+    h5py = pytest.importorskip("h5py")
     arguments = ["run", device(), "--no-plot", "--set", "grid.x.nodes=3001"]
     qdsim(*arguments, "-o", "before").assert_status(0)
     limit = limit_file_size((tmp_path / "before/device.vtkhdf").stat().st_size + 1000)
-    qdsim(*arguments, preexec_fn=limit).assert_status(0)
-    for written in (tmp_path / "out").iterdir():
-        written.unlink()
     outcome = qdsim(*arguments, "--memory-profile", preexec_fn=limit)
-    outcome.assert_refused(3, 'cannot write "out/device.vtkhdf"', "File too large")
-    assert list((tmp_path / "out").iterdir()) == []
+    outcome.assert_status(3)
+    assert "the results are written, but without the timeline of the memory: " in outcome.stderr
+    assert 'cannot write "out/device.vtkhdf"' in outcome.stderr and "File too large" in outcome.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["device.json", "device.vtkhdf"]
+    with h5py.File(tmp_path / "out/device.vtkhdf") as file:
+        assert "VTKHDF/PointData/psi_0" in file and "memory_profile" not in file
 
 
-def test_results_without_their_profile_are_not_left(qdsim, device):
-    outcome = qdsim("run", device(WITHOUT_FIELDS), "--memory-profile", "--no-plot", preexec_fn=limit_file_size(6000))
-    outcome.assert_refused(3, 'cannot write "out/device.memory.h5"', "File too large")
+def test_profile_that_cannot_be_written_leaves_the_results(qdsim, device):
+    path = device(GOOD.replace("plot: false", "plot: false, fields: []"))
+    outcome = qdsim("run", path, "--memory-profile", "--no-plot", preexec_fn=limit_file_size(6000))
+    outcome.assert_status(3)
+    assert "device.memory.h5" in outcome.stderr
+    assert outcome.new_files == ["out", "out/device.json"]

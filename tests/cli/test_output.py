@@ -134,7 +134,7 @@ def test_standard_output_that_cannot_be_written_leaves_the_files(device, tmp_pat
 def test_help_says_what_a_failure_leaves(qdsim):
     text = " ".join(qdsim("run", "--help").stdout.split())
     assert "What fails before the results are written leaves no output files behind" in text
-    assert "what fails later (a picture, standard output) leaves those that are complete" in text
+    assert "what fails later (a picture, the memory profile, standard output) leaves those that are complete" in text
 
 
 # --- memory ---
