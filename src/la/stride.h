@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /* Bytes at whose multiples columns start: a cache line of a host; on a device more, because warps that go
- * through columns which start differently within 256 bytes take up to a sixth longer (`bench_block cuda`). */
+ * through columns which start differently within 256 bytes take up to a sixth longer (`bench_block cuda`,
+ * shifted). */
 enum { QDS_STRIDE_HOST_LINE = 64, QDS_STRIDE_DEVICE_LINE = 256 };
 
 /* `numbers` with room for an odd count of lines of `line` numbers: then neighbouring columns lie in different
