@@ -1,7 +1,6 @@
 /* Layouts: checks, and the kernel on the CPU. */
 #include "base/vectorise.h"
 #include "la/layout_kernels.h"
-#include "la/stride.h"
 
 /* A tile of records and fields stays in the first-level cache. Of few fields it takes many records. */
 enum { TILE_FIELDS = 64, TILE_NUMBERS = 1024 };
@@ -74,18 +73,19 @@ const qds_kernel qds_layout_kernel = {QDS_KERNEL_LAYOUT, "layout", sizeof(qds_la
  */
 
 qds_status qds_layout_make(int bytes, int64_t count, int64_t fields, qds_layout *out) {
-  int64_t numbers, total;
+  enum { LINE = 64 };
+  int64_t stride, numbers, total;
   *out = (qds_layout){0};
   QDS_REQUIRE(bytes == 4 || bytes == 8, "a layout of numbers of %d bytes; 4 and 8 are allowed", bytes);
   QDS_REQUIRE(count >= 0 && fields >= 1, "a layout of %lld records of %lld numbers; 0 and 1 at least",
               (long long)count, (long long)fields);
-  const int64_t line = QDS_STRIDE_DEVICE_LINE / bytes, most = INT64_MAX / bytes - 2 * line,
-                stride = count <= most ? qds_stride_of(count, line) : 0;
-  if (count > most || __builtin_mul_overflow(stride, fields, &numbers) ||
+  const int64_t line = LINE / bytes;
+  if (__builtin_add_overflow(count, line - 1, &stride) ||
+      __builtin_mul_overflow(stride / line * line, fields, &numbers) ||
       __builtin_mul_overflow(numbers, bytes, &total))
     QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: %lld records of %lld numbers", (long long)count,
              (long long)fields);
-  *out = (qds_layout){count, fields, stride, bytes};
+  *out = (qds_layout){count, fields, stride / line * line, bytes};
   return QDS_OK;
 }
 

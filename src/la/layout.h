@@ -24,9 +24,8 @@ typedef struct {
   int bytes;      /* of a number: 4 (float) or 8 (double) */
 } qds_layout;
 
-/* The layout whose arrays start at multiples of 256 bytes when the first one does, an odd number of these
- * apart (la/stride.h). Errors: ARGUMENT (number of bytes, negative count, no fields), MEMORY (sizes beyond
- * the address range). */
+/* The layout whose arrays start at multiples of 64 bytes when the first one does. Errors: ARGUMENT (number of
+ * bytes, negative count, no fields), MEMORY (sizes beyond the address range). */
 qds_status qds_layout_make(int bytes, int64_t count, int64_t fields, qds_layout *out);
 static inline size_t qds_layout_record_bytes(const qds_layout *layout) { /* all records */
   return (size_t)layout->count * (size_t)layout->fields * (size_t)layout->bytes;

@@ -63,8 +63,8 @@ static void there_and_back(qds_context *ctx, int bytes, int64_t count, int64_t f
   qds_layout layout;
   qds_stream *stream = qds_context_stream(ctx);
   assert_ok(qds_layout_make(bytes, count, fields, &layout));
-  assert_int_equal(layout.stride * bytes % 512, count ? 256 : 0);
-  assert_true(layout.stride >= count && layout.stride < count + 512 / bytes);
+  assert_int_equal(layout.stride * bytes % 64, 0);
+  assert_true(layout.stride >= count && layout.stride < count + 64 / bytes);
   memory records = take(ctx, qds_layout_record_bytes(&layout)),
          arrays = take(ctx, qds_layout_array_bytes(&layout)),
          back = take(ctx, qds_layout_record_bytes(&layout));
