@@ -2,9 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "mem/spill_file.h"
 #include "qdsim/text.h"
 
 /* Regions form a ring; the sweep's hand points into it. */
@@ -31,8 +32,6 @@ struct qds_file_provider {
   region *hand;
   size_t hand_at; /* bytes of the hand's region that the sweep has passed */
   qds_file_usage usage;
-  unsigned long files; /* for their names */
-  char prefix[64];     /* of their names: no other provider has it */
   size_t page;
   char folder[];
 };
@@ -63,7 +62,6 @@ qds_status qds_file_provider_create(const char *folder, qds_file_provider **out)
   if (!p) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room to manage files");
   pthread_mutex_init(&p->lock, NULL);
   strcpy(p->folder, folder);
-  snprintf(p->prefix, sizeof p->prefix, "/qdsim-%ld-%p-", (long)getpid(), (void *)p);
   p->page = (size_t)sysconf(_SC_PAGESIZE);
   p->ring.next = p->ring.previous = p->hand = &p->ring;
   *out = p;
@@ -101,18 +99,10 @@ size_t qds_file_provider_room(const qds_file_provider *p) {
 /* --- regions ------------------------------------------------------------------------------------------- */
 
 /* A file without a name, of `bytes` bytes that the disk has reserved. Returns an errno. */
-static int open_nameless(const qds_file_provider *p, unsigned long number, size_t bytes, int *descriptor) {
-  char path[4096];
-  int error = ENAMETOOLONG;
-  if ((size_t)snprintf(path, sizeof path, "%s%s%lu-XXXXXX", p->folder, p->prefix, number) >= sizeof path)
-    return error;
-  const int file = mkostemp(path, O_CLOEXEC);
-  if (file < 0) return errno;
-  if (unlink(path)) {
-    error = errno;
-  } else {
-    while ((error = posix_fallocate(file, 0, (off_t)bytes)) == EINTR) continue;
-  }
+static int open_nameless(const qds_file_provider *p, size_t bytes, int *descriptor) {
+  int file, error = qds_open_unnamed(p->folder, &file);
+  if (error) return error;
+  while ((error = posix_fallocate(file, 0, (off_t)bytes)) == EINTR) continue;
   if (error) {
     close(file);
     return error;
@@ -168,10 +158,7 @@ qds_status qds_file_provider_take(qds_file_provider *p, size_t bytes, const char
   region *r = calloc(1, sizeof *r);
   if (!r) QDS_FAIL(QDS_ERROR_MEMORY, "out of memory: no room to manage a file for %s", purpose);
   r->bytes = whole;
-  pthread_mutex_lock(&p->lock);
-  const unsigned long number = p->files++;
-  pthread_mutex_unlock(&p->lock);
-  const int error = open_nameless(p, number, whole, &r->descriptor);
+  const int error = open_nameless(p, whole, &r->descriptor);
   if (error) {
     free(r);
     return refuse(p, bytes, purpose, error);
@@ -322,18 +309,22 @@ void qds_file_provider_usage(qds_file_provider *p, qds_file_usage *out) {
   pthread_mutex_unlock(&p->lock);
 }
 
-/* A mapping begins with a line that has its file's name and goes on with lines "Rss:  4 kB" (proc(5)). */
-size_t qds_file_provider_mapped(const qds_file_provider *p) {
+/* A mapping begins with a line that has its addresses and goes on with lines "Rss:  4 kB" (proc(5)). */
+size_t qds_file_provider_mapped(qds_file_provider *p) {
   char line[4400];
   size_t kib, total = 0;
+  uintptr_t start;
   int ours = 0;
   FILE *file = fopen("/proc/self/smaps", "re");
   if (!file) return 0;
   while (fgets(line, sizeof line, file)) {
-    if (line[0] < 'A' || line[0] > 'Z')
-      ours = strstr(line, p->prefix) != NULL;
-    else if (ours && sscanf(line, "Rss: %zu kB", &kib) == 1)
+    if (sscanf(line, "%" SCNxPTR "-", &start) == 1 && (line[0] < 'A' || line[0] > 'Z')) {
+      pthread_mutex_lock(&p->lock);
+      ours = find(p, (const void *)start) != NULL;
+      pthread_mutex_unlock(&p->lock);
+    } else if (ours && sscanf(line, "Rss: %zu kB", &kib) == 1) {
       total += kib * 1024;
+    }
   }
   fclose(file);
   return total;

@@ -47,7 +47,7 @@ size_t qds_file_provider_sweep(qds_file_provider *provider, size_t bytes);
 
 /* The bytes of the regions that are mapped into the process just now, as the kernel counts them; takes some
  * milliseconds. 0 where the kernel does not say. */
-size_t qds_file_provider_mapped(const qds_file_provider *provider);
+size_t qds_file_provider_mapped(qds_file_provider *provider);
 
 /* Bytes are those of the files. */
 typedef struct {

@@ -12,8 +12,7 @@
 
 #include "qdsim/text.h"
 
-/* File systems without unnamed files get one that loses its name at once. Returns errno. */
-static int open_unnamed(const char *folder, int *descriptor) {
+int qds_open_unnamed(const char *folder, int *descriptor) {
   *descriptor = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (*descriptor >= 0) return 0;
   if (errno != EOPNOTSUPP && errno != EISDIR) return errno;
@@ -46,7 +45,7 @@ static int in_memory(int descriptor) {
 qds_status qds_spill_file_open(const char *folder, size_t bytes, qds_spill_file *out) {
   *out = (qds_spill_file){-1, folder};
   if (!*folder) QDS_FAIL(QDS_ERROR_FILE, "nothing may be moved to files: the scratch folder is \"\"");
-  int error = open_unnamed(folder, &out->descriptor);
+  int error = qds_open_unnamed(folder, &out->descriptor);
   if (!error && in_memory(out->descriptor)) {
     qds_spill_file_close(out);
     QDS_FAIL(QDS_ERROR_FILE, "the scratch folder \"%s\" lies in memory (tmpfs), where files save none",

@@ -13,6 +13,11 @@ typedef struct {
   const char *folder; /* for messages; kept by address */
 } qds_spill_file;
 
+/* A file in `folder` that has no name, so that nothing is left of it whatever ends the process; where the
+ * file system has no such files, one that loses its name at once. Returns an errno; the descriptor is the
+ * caller's. */
+int qds_open_unnamed(const char *folder, int *descriptor);
+
 /* A file of `bytes` in `folder` (refused: "", and one in memory), its room on the disk reserved, so that a
  * full disk shows here. Errors: FILE. */
 qds_status qds_spill_file_open(const char *folder, size_t bytes, qds_spill_file *out);
